@@ -3663,11 +3663,10 @@ func (*ReleaseResponse_Chunk) isReleaseResponse_Message() {}
 
 type SignedManifest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The manifest's canonical JSON (package gateway/seal).
-	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
-	// Ed25519 over the canonical bytes, by the custodian's registered key.
-	Signature     []byte  `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
-	Release       *Commit `protobuf:"bytes,3,opt,name=release,proto3" json:"release,omitempty"`
+	// The manifest as JSON, with the wrapped keys and the custodian's signature
+	// in it (seal.Manifest in package gateway/seal).
+	Manifest      []byte  `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	Release       *Commit `protobuf:"bytes,2,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3705,13 +3704,6 @@ func (*SignedManifest) Descriptor() ([]byte, []int) {
 func (x *SignedManifest) GetManifest() []byte {
 	if x != nil {
 		return x.Manifest
-	}
-	return nil
-}
-
-func (x *SignedManifest) GetSignature() []byte {
-	if x != nil {
-		return x.Signature
 	}
 	return nil
 }
@@ -4060,11 +4052,10 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x0fReleaseResponse\x127\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x19.yitong.v1.SignedManifestH\x00R\bmanifest\x12.\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x16.yitong.v1.SealedChunkH\x00R\x05chunkB\t\n" +
-	"\amessage\"w\n" +
+	"\amessage\"Y\n" +
 	"\x0eSignedManifest\x12\x1a\n" +
-	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\x12+\n" +
-	"\arelease\x18\x03 \x01(\v2\x11.yitong.v1.CommitR\arelease\"V\n" +
+	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12+\n" +
+	"\arelease\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\arelease\"V\n" +
 	"\vSealedChunk\x12\x1b\n" +
 	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\x05R\x04part\x12\x16\n" +
