@@ -1,0 +1,148 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/hyperledger/fabric-gateway/pkg/client"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"google.golang.org/protobuf/proto"
+)
+
+// Blocks yields the own peer's blocks from number from on, each once and in order,
+// and waits for new ones. A stream that breaks is taken up at the next block, for
+// as long as it takes. It ends with an error: *BrokenChain, a peer that won't
+// serve blocks to this member, or the context's. The link of the first block to
+// the one before it is not checked; BlocksAfter does.
+func (l *Ledger) Blocks(ctx context.Context, from uint64) iter.Seq2[Block, error] {
+	return func(yield func(Block, error) bool) {
+		r := reader{ledger: l, next: from}
+		r.run(ctx, yield)
+	}
+}
+
+// BlocksAfter is Blocks from the block after the given one, which it must name.
+func (l *Ledger) BlocksAfter(ctx context.Context, number uint64, hash [32]byte) iter.Seq2[Block, error] {
+	return func(yield func(Block, error) bool) {
+		r := reader{ledger: l, next: number + 1, last: &hash}
+		r.run(ctx, yield)
+	}
+}
+
+// reader is where one iteration stands.
+type reader struct {
+	ledger *Ledger
+	next   uint64
+	last   *[32]byte // hash of the block before next; nil if not known
+}
+
+// errStop says that the consumer has had enough.
+var errStop = errors.New("stopped by the consumer")
+
+// errDenied says that asking again won't help.
+var errDenied = errors.New("the peer won't serve its blocks")
+
+func (r *reader) run(ctx context.Context, yield func(Block, error) bool) {
+	own, wait := r.ledger.peers[0], pauses()
+	for {
+		before := r.next
+		err := r.stream(ctx, own, yield)
+		var broken *BrokenChain
+		switch {
+		case errors.Is(err, errStop):
+			return
+		case ctx.Err() != nil:
+			yield(Block{}, ctx.Err())
+			return
+		case errors.As(err, &broken) || errors.Is(err, errDenied):
+			yield(Block{}, fmt.Errorf("blocks of peer %s: %w", own.address, err))
+			return
+		}
+		if r.next > before {
+			wait.Reset()
+		}
+		r.ledger.log.Info("block stream broke, taking it up again", "peer", own.address, "block", r.next, "err", err)
+		if err := pause(ctx, wait.NextBackOff()); err != nil {
+			yield(Block{}, err)
+			return
+		}
+	}
+}
+
+// stream yields blocks until the stream breaks. It never returns nil.
+func (r *reader) stream(ctx context.Context, at *peerConn, yield func(Block, error) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	request, err := r.ledger.seek(at, r.next)
+	if err != nil {
+		return err
+	}
+	stream, err := at.deliver.Deliver(ctx)
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(request); err != nil {
+		return err
+	}
+	for {
+		response, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if response.GetBlock() == nil {
+			return ended(response.GetStatus())
+		}
+		block, err := decodeBlock(response.GetBlock())
+		if err != nil {
+			return err
+		}
+		if err := r.accept(block); err != nil {
+			return err
+		}
+		if !yield(block, nil) {
+			return errStop
+		}
+	}
+}
+
+// accept checks that the block is the next one and moves on.
+func (r *reader) accept(b Block) error {
+	if b.Number != r.next {
+		return &BrokenChain{Block: b.Number, Reason: fmt.Sprintf("the peer sent it in place of block %d", r.next)}
+	}
+	if r.last != nil && !bytes.Equal(b.Previous, r.last[:]) || b.Number == 0 && len(b.Previous) > 0 {
+		return &BrokenChain{Block: b.Number, Reason: "it doesn't name the hash of the block before"}
+	}
+	r.next, r.last = b.Number+1, &b.Hash
+	return nil
+}
+
+func ended(s common.Status) error {
+	switch s {
+	case common.Status_FORBIDDEN, common.Status_BAD_REQUEST:
+		return fmt.Errorf("%w: %s; see whether the member's certificates are those of the channel", errDenied, s)
+	}
+	return fmt.Errorf("the peer ended the stream: %s", s)
+}
+
+// seek is the signed request for all blocks from the given one on. The SDK makes
+// it but its channel of blocks hides why a stream ended, so it is sent by hand.
+func (l *Ledger) seek(at *peerConn, from uint64) (*common.Envelope, error) {
+	request, err := at.network.NewBlockEventsRequest(client.WithStartBlock(from))
+	if err != nil {
+		return nil, err
+	}
+	raw, err := request.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	env := &common.Envelope{}
+	if err := proto.Unmarshal(raw, env); err != nil {
+		return nil, err
+	}
+	env.Signature, err = l.sign(request.Digest())
+	return env, err
+}

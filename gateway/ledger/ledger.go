@@ -1,0 +1,205 @@
+// Package ledger is the consortium's ledger as one member's gateway sees it:
+// typed calls on the chaincode, the height of the chain, and its blocks.
+//
+// A write goes through four stages, and each can fail in its own way:
+//
+//	propose ──▶ endorse ──▶ submit ──▶ commit
+//	            │           │          │
+//	            │           │          └ the block says VALID, or names a code: *Invalid
+//	            │           └ no answer, or a bad one: the outcome is not known
+//	            └ chaincode says no: *Refused; nobody answers: ErrUnavailable
+//
+// Until submit nothing has happened, so an endorsement is sought again freely:
+// at the next peer, and after a pause. From submit on, no failure means "it did
+// not happen" (with SmartBFT a submit can answer Unavailable although the
+// orderers have the request). So the ledger asks for the fate of the transaction
+// by its id before it does anything else, and what it then sends again is the
+// same signed envelope: Fabric commits one transaction id at most once. Only a
+// validation code seen in a block leads to a new proposal, and only for the codes
+// that mean "somebody was faster" (MVCC_READ_CONFLICT, PHANTOM_READ_CONFLICT).
+// If the fate can't be learnt in time, the answer is *Unknown with the id, which
+// Outcome takes later, after a restart too.
+//
+// The first peer of the configuration is the member's own and the only one whose
+// word it should act on. The others serve as fail-over; a lying one among them
+// can withhold and delay, and can claim a commit that did not happen: therefore
+// Commit.Own, and OwnPeerOnly for reads that protect a release. What a peer hands
+// back for signing is compared with what was proposed. Blocks are read from the
+// own peer alone, their hashes and links are checked, and nothing that an orderer
+// let into a block can stop the reader: a transaction that can't be decoded is
+// told as such.
+//
+// Logs carry transaction ids, functions' names and peers' addresses, never
+// arguments or results.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/hyperledger/fabric-gateway/pkg/identity"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
+	"google.golang.org/protobuf/proto"
+)
+
+// Config says who the member is and where its peers are. Paths are of PEM files.
+type Config struct {
+	Channel   string // channel id
+	Chaincode string // chaincode name
+	MSP       string // the member's MSP id
+
+	Cert string // enrolment certificate that signs proposals
+	Key  string // its private key, PKCS #8
+
+	TLSCert string // client certificate shown to peers; with TLSKey; both or none
+	TLSKey  string
+
+	Peers []Peer // the member's own peer first, then those to fall back on
+
+	// Patience bounds how long a submitted transaction's fate is sought; a nearer
+	// deadline of the context wins. Default 60 s.
+	Patience time.Duration
+	// Settle is how long a peer is first given to tell the fate of a transaction
+	// before another one is asked; it doubles round by round. Default 5 s.
+	Settle time.Duration
+	// Tries bounds the proposals of one Submit or Prepare. Default 10.
+	Tries int
+
+	Logger *slog.Logger // default slog.Default()
+}
+
+// Peer is where a peer's gateway service is reached.
+type Peer struct {
+	Address    string // host:port
+	TLSCA      string // PEM file of the CA certificates that its server certificate chains to
+	ServerName string // name in its certificate; default the host of Address
+}
+
+// Ledger is a member's access to one channel and chaincode. It is safe for
+// concurrent use; Close it.
+type Ledger struct {
+	cfg     Config
+	creator []byte // serialized identity
+	peers   []*peerConn
+	sign    identity.Sign
+	log     *slog.Logger
+}
+
+// Dial reads the identity and prepares the connections. It doesn't wait for a
+// peer: one that is down now is found when it is back.
+func Dial(ctx context.Context, cfg Config) (*Ledger, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, fmt.Errorf("ledger configuration: %w", err)
+	}
+	id, sign, err := readIdentity(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("ledger identity: %w", err)
+	}
+	creator, err := proto.Marshal(&msp.SerializedIdentity{Mspid: id.MspID(), IdBytes: id.Credentials()})
+	if err != nil {
+		return nil, fmt.Errorf("ledger identity: %w", err)
+	}
+	l := &Ledger{cfg: cfg, creator: creator, sign: sign, log: cfg.Logger}
+	for _, p := range cfg.Peers {
+		conn, err := connect(cfg, p, id, sign)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("peer %s: %w", p.Address, err), l.Close())
+		}
+		l.peers = append(l.peers, conn)
+	}
+	return l, nil
+}
+
+// Close ends the connections; calls under way fail.
+func (l *Ledger) Close() error {
+	var err error
+	for _, p := range l.peers {
+		err = errors.Join(err, p.close())
+	}
+	return err
+}
+
+func (c Config) complete() (Config, error) {
+	switch {
+	case c.Channel == "":
+		return c, errors.New("channel is missing")
+	case c.Chaincode == "":
+		return c, errors.New("chaincode is missing")
+	case c.MSP == "":
+		return c, errors.New("MSP id is missing")
+	case len(c.Peers) == 0:
+		return c, errors.New("no peer given: name at least the member's own")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return c, errors.New("TLS client certificate and key go together: give both or none")
+	}
+	if c.Patience <= 0 {
+		c.Patience = 60 * time.Second
+	}
+	if c.Settle <= 0 {
+		c.Settle = 5 * time.Second
+	}
+	if c.Tries <= 0 {
+		c.Tries = 10
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
+}
+
+func readIdentity(cfg Config) (identity.Identity, identity.Sign, error) {
+	certPEM, err := os.ReadFile(cfg.Cert)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the enrolment certificate: %w", err)
+	}
+	cert, err := identity.CertificateFromPEM(certPEM)
+	if err != nil {
+		return nil, nil, fmt.Errorf("enrolment certificate %s: %w", cfg.Cert, err)
+	}
+	keyPEM, err := os.ReadFile(cfg.Key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the enrolment key: %w", err)
+	}
+	key, err := identity.PrivateKeyFromPEM(keyPEM)
+	if err != nil {
+		return nil, nil, fmt.Errorf("enrolment key %s: %w", cfg.Key, err)
+	}
+	sign, err := identity.NewPrivateKeySign(key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("enrolment key %s: %w", cfg.Key, err)
+	}
+	id, err := identity.NewX509Identity(cfg.MSP, cert)
+	return id, sign, err
+}
+
+// pauses between tries: 30 ms growing to 1 s, half of it jitter, so that those who
+// collided once don't collide again in step.
+func pauses() *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval:     30 * time.Millisecond,
+		RandomizationFactor: 0.5,
+		Multiplier:          2,
+		MaxInterval:         time.Second,
+	}
+}
+
+// pause waits for d, or fails with the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
