@@ -1,0 +1,18 @@
+// Package access is the life of one access to a patient's data, as a state machine:
+//
+//	request ─▶ decision ─┬─ deny
+//	                     └─ permit ─▶ release ─▶ receipt
+//
+// A requester asks and the decision is taken and recorded at once, permit or deny, with
+// the rule that made it. A permit is single use and expires. The custodian's release is
+// decided again, at its own moment: were the consents amended or withdrawn meanwhile, or
+// either member suspended, or the permit expired, there is none. The requester's receipt
+// closes it, naming the same manifest that the release named.
+//
+// Each step given again with the same content is answered with what is recorded, and
+// given again with other content is refused (exists); a retry after a lost answer is
+// thus always safe and never doubles anything.
+//
+// The package is pure: no clock, no random, no input or output. The chaincode that takes
+// a decision and an auditor that replays it run the same functions.
+package access

@@ -1,0 +1,39 @@
+// Package contract is Yitong's chaincode: the Fabric contracts registry, record, consent
+// and access over the pure packages of the same names.
+//
+// It decides nothing. Each function reads its argument strictly, reads all the state it
+// needs in one round trip, hands both to a rule of a pure package, writes what the rule
+// returns, and answers with it:
+//
+//	argument ─▶ strict JSON ─▶ caller is an active member of a fitting kind
+//	         ─▶ one read of many keys ─▶ rule ─▶ writes ─▶ answer
+//
+// Who calls is the MSP id in the creator's certificate, whatever the argument says. What
+// is written derives from argument, state and transaction timestamp alone; an endorser's
+// own clock only ever refuses. Functions that write make no range query, so nothing can
+// appear in a range between endorsement and commit, and functions that list do not write.
+//
+// # Who has to endorse
+//
+// Chaincode-wide: the majority of the members. On top of it records and consents carry a
+// key-level policy, custodian AND majority-1 of the others. Such a policy binds only a key
+// that exists; so whatever creates one also writes the key custodian/<msp>, which exists
+// since founding under that same policy and which nobody reads. The first write thus needs
+// the custodian as much as the later ones.
+//
+// # Keys
+//
+// Composite keys, in which no two patients meet:
+//
+//	roster                                             all MSP ids with their status
+//	member/<msp>  keys/<msp>  motion/<id>
+//	closed/<minute>  closed-latest
+//	custodian/<msp>                                    countersigned, written blindly
+//	record/<custodian>/<id>                            countersigned
+//	directives/<custodian>/<requester>/<handle>        countersigned; the present consents
+//	consent/<custodian>/<requester>/<handle>/<id>/<version>  countersigned; for ever
+//	withdrawn/<custodian>/<requester>/<handle>         majority; which versions are withdrawn
+//	access/<custodian>/<requester>/<id>
+//	release/<custodian>/<requester>/<id>
+//	receipt/<custodian>/<requester>/<id>
+package contract

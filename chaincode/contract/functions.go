@@ -1,0 +1,38 @@
+package contract
+
+// The names of the functions as a client calls them. Each takes one argument, a strict
+// JSON document, and answers with one; the types of both are beside each name.
+//
+// Those of the first group write and are submitted; those of the second only read and are
+// evaluated. All of them want the caller to be an active member, but Found.
+const (
+	RegistryFound  = "registry:Found"  // Founding          -> MemberList
+	RegistryMove   = "registry:Move"   // registry.Motion   -> Moved
+	RegistryUpdate = "registry:Update" // registry.Update   -> MemberEntry
+	RegistryClose  = "registry:Close"  // Closing           -> registry.Clock
+
+	RecordAnchor  = "record:Anchor"  // Anchoring  -> AnchorList
+	RecordRetract = "record:Retract" // Retraction -> record.Anchor
+
+	ConsentGrant    = "consent:Grant"    // Grant      -> consent.Consent
+	ConsentAmend    = "consent:Amend"    // Amendment  -> consent.Consent
+	ConsentWithdraw = "consent:Withdraw" // Withdrawal -> consent.Consent
+
+	AccessRequest = "access:Request" // access.Request -> access.Access
+	AccessRelease = "access:Release" // Releasing      -> Released
+	AccessReceive = "access:Receive" // Receiving      -> Received
+
+	RegistryMember  = "registry:Member"  // MemberQuery -> MemberEntry
+	RegistryMembers = "registry:Members" // Nothing     -> MemberList
+	RegistryClock   = "registry:Clock"   // Nothing     -> registry.Clock
+
+	RecordRecord  = "record:Record"  // RecordQuery  -> record.Anchor
+	RecordRecords = "record:Records" // RecordsQuery -> AnchorPage
+
+	ConsentConsents = "consent:Consents" // Relationship   -> ConsentList
+	ConsentHistory  = "consent:History"  // HistoryQuery   -> ConsentPage
+	ConsentList     = "consent:List"     // ListQuery      -> RelationshipPage
+
+	AccessAccess   = "access:Access"   // AccessQuery -> AccessList
+	AccessAccesses = "access:Accesses" // ListQuery   -> AccessPage
+)

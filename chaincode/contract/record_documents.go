@@ -1,0 +1,47 @@
+package contract
+
+import "yitong/chaincode/record"
+
+// Anchoring anchors up to MaxBatch records of the caller: all or none of them.
+type Anchoring struct {
+	Records []AnchorDraft `json:"records"`
+}
+
+// AnchorDraft is what the custodian says of a record it anchors.
+type AnchorDraft struct {
+	ID         string      `json:"id"`                   // 32 hex digits, random: the idempotency key
+	Root       record.Hash `json:"root"`                 // 64 hex digits
+	Parts      int         `json:"parts"`                // leaves under the root
+	Bytes      int64       `json:"bytes"`                // sealed
+	Supersedes string      `json:"supersedes,omitempty"` // id of the record that this one replaces
+}
+
+// AnchorList is anchors in the order they were given.
+type AnchorList struct {
+	Records []record.Anchor `json:"records"`
+}
+
+// Retraction ends a record of the caller's.
+type Retraction struct {
+	ID     string        `json:"id"`
+	Reason record.Reason `json:"reason"`
+}
+
+// RecordQuery asks for one anchor.
+type RecordQuery struct {
+	Custodian string `json:"custodian"`
+	ID        string `json:"id"`
+}
+
+// RecordsQuery asks for a custodian's anchors, by id.
+type RecordsQuery struct {
+	Custodian string `json:"custodian"`
+	Bookmark  string `json:"bookmark,omitempty"` // of the page before; "" for the first
+	Size      int    `json:"size,omitempty"`     // 1 to MaxPage; 0 is DefaultPage
+}
+
+// AnchorPage is one page of anchors. An empty bookmark means that it was the last.
+type AnchorPage struct {
+	Records  []record.Anchor `json:"records"`
+	Bookmark string          `json:"bookmark,omitempty"`
+}

@@ -1,0 +1,36 @@
+package registry
+
+import "yitong/chaincode/refusal"
+
+// Update is what a member may change of itself; nil leaves a thing as it is.
+type Update struct {
+	Gateway *string `json:"gateway,omitempty"`
+	Keys    *Keys   `json:"keys,omitempty"`
+}
+
+// Apply returns the member and the keys after u, and which of the two differ from
+// before. It refuses an empty or malformed update: code malformed.
+func (u Update) Apply(m Member, k Keys) (Member, Keys, Changes, error) {
+	if u.Gateway == nil && u.Keys == nil {
+		return m, k, Changes{}, refusal.New(refusal.Malformed, "nothing to update", "gateway, keys or both")
+	}
+	var changed Changes
+	if u.Gateway != nil {
+		if err := CheckGateway(*u.Gateway); err != nil {
+			return m, k, Changes{}, err
+		}
+		changed.Member = m.Gateway != *u.Gateway
+		m.Gateway = *u.Gateway
+	}
+	if u.Keys != nil {
+		if err := u.Keys.Check(); err != nil {
+			return m, k, Changes{}, err
+		}
+		changed.Keys = !k.equal(*u.Keys)
+		k = *u.Keys
+	}
+	return m, k, changed, nil
+}
+
+// Changes says which of the two documents of a member an update has changed.
+type Changes struct{ Member, Keys bool }
