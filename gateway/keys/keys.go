@@ -40,14 +40,14 @@ import (
 
 // Errors of a Store.
 var (
-	ErrNotFound   = errors.New("the key store has no such entry")
-	ErrPassphrase = errors.New("wrong passphrase for the key store, or its header is damaged")
-	ErrLocked     = errors.New("the key store is in use by another process")
-	ErrCorrupt    = errors.New("the key store is damaged")
-	ErrExists     = errors.New("there is a key store already")
-	ErrMissing    = errors.New("there is no key store yet")
-	ErrReadOnly   = errors.New("this transaction only reads")
-	ErrPassphraseSize   = fmt.Errorf("a passphrase has %d to %d bytes", minPassphrase, maxPassphrase)
+	ErrNotFound       = errors.New("the key store has no such entry")
+	ErrPassphrase     = errors.New("wrong passphrase for the key store, or its header is damaged")
+	ErrLocked         = errors.New("the key store is in use by another process")
+	ErrCorrupt        = errors.New("the key store is damaged")
+	ErrExists         = errors.New("there is a key store already")
+	ErrMissing        = errors.New("there is no key store yet")
+	ErrReadOnly       = errors.New("this transaction only reads")
+	ErrPassphraseSize = fmt.Errorf("a passphrase has %d to %d bytes", minPassphrase, maxPassphrase)
 )
 
 // Store is an open key store. Safe for concurrent use; one process at a time.

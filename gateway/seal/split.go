@@ -1,0 +1,289 @@
+package seal
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"yitong/chaincode/record"
+)
+
+// Bounds of a bundle, checked before it is parsed or while it is.
+const (
+	MaxBundle  = 64 << 20 // bytes
+	MaxDepth   = 64       // JSON objects and arrays within one another
+	MaxEntries = 100_000
+)
+
+// Draft is a part to be: content and what the consent rules see of it.
+type Draft struct {
+	Class  record.Class
+	Labels record.Labels
+	Period record.Period // earliest to latest clinical date; zero when any is unknown
+	// Content is a FHIR R4 Bundle of type collection in JSON; its entries are the
+	// input's, byte for byte and in its order.
+	Content []byte
+}
+
+// BundleError says which element of a bundle was refused and why. It holds
+// element names, never values.
+type BundleError struct {
+	Element string // JSON pointer (RFC 6901), as /entry/3/resource; "" for the whole
+	What    string
+}
+
+func (e *BundleError) Error() string {
+	if e.Element == "" {
+		return "FHIR bundle refused: " + e.What
+	}
+	return fmt.Sprintf("FHIR bundle refused at %s: %s", e.Element, e.What)
+}
+
+// Split cuts a FHIR R4 Bundle (hl7.org/fhir/R4/bundle.html) in JSON into drafts,
+// one per data class, set of sensitivity labels, and whether the date is known:
+// an undated resource in a dated part would ride along with a permit for a
+// period. Resources may refer to others in other parts; nothing is rewritten.
+//
+// What a Bundle holds beside its entries (identifier, timestamp, signature) goes
+// into a part of its own, class other. Labels on the Bundle count for every
+// part. Drafts come in a fixed order. Errors are *BundleError.
+func Split(bundle []byte) ([]Draft, error) {
+	if err := bound(bundle); err != nil {
+		return nil, err
+	}
+	b, err := readBundle(bundle)
+	if err != nil {
+		return nil, err
+	}
+	groups := map[groupKey]*group{}
+	for i, raw := range b.entries {
+		e, err := classify(raw)
+		if err != nil {
+			return nil, &BundleError{fmt.Sprintf("/entry/%d", i), err.Error()}
+		}
+		k := groupKey{e.class, e.labels.Union(b.labels), e.dated}
+		g := groups[k]
+		if g == nil {
+			g = &group{groupKey: k}
+			groups[k] = g
+		}
+		g.add(raw, e.period)
+	}
+	drafts := b.envelope()
+	for _, g := range groups {
+		drafts = append(drafts, g.draft())
+	}
+	slices.SortFunc(drafts, func(x, y Draft) int {
+		return cmp.Or(
+			cmp.Compare(x.Class, y.Class), cmp.Compare(x.Labels, y.Labels),
+			bytes.Compare(x.Content, y.Content))
+	})
+	if len(drafts) == 0 {
+		return nil, &BundleError{"/entry", "there is nothing in it"}
+	}
+	if len(drafts) > record.MaxParts {
+		return nil, &BundleError{"", fmt.Sprintf("it makes %d parts: a record has at most %d", len(drafts), record.MaxParts)}
+	}
+	return drafts, nil
+}
+
+// Entries gives the raw entries of a Bundle, a draft's content for instance.
+func Entries(bundle []byte) ([][]byte, error) {
+	if err := bound(bundle); err != nil {
+		return nil, err
+	}
+	b, err := readBundle(bundle)
+	return b.entries, err
+}
+
+type groupKey struct {
+	class  record.Class
+	labels record.Labels
+	dated  bool
+}
+
+type group struct {
+	groupKey
+	period record.Period
+	raws   [][]byte
+}
+
+func (g *group) add(raw []byte, p record.Period) {
+	if len(g.raws) == 0 {
+		g.period = p
+	} else {
+		g.period = span(g.period, p)
+	}
+	g.raws = append(g.raws, raw)
+}
+
+func (g *group) draft() Draft {
+	var b bytes.Buffer
+	b.WriteString(`{"resourceType":"Bundle","type":"collection","entry":[`)
+	b.Write(bytes.Join(g.raws, []byte(",")))
+	b.WriteString(`]}`)
+	return Draft{Class: g.class, Labels: g.labels, Period: g.period, Content: b.Bytes()}
+}
+
+// bound refuses what is too large or too deep without parsing it.
+func bound(b []byte) error {
+	if len(b) > MaxBundle {
+		return &BundleError{"", fmt.Sprintf("%d bytes: at most %d", len(b), MaxBundle)}
+	}
+	depth, inString := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return &BundleError{"", fmt.Sprintf("at byte %d more than %d levels deep", i, MaxDepth)}
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// bundle is a Bundle's outermost object.
+type bundle struct {
+	entries [][]byte
+	others  []member // beside resourceType, type and entry
+	kind    []byte   // type, raw
+	labels  record.Labels
+}
+
+type member struct{ name, raw []byte }
+
+// readBundle reads the outermost object. The decoder refuses duplicate names,
+// invalid UTF-8 and broken JSON at every depth.
+func readBundle(doc []byte) (b bundle, err error) {
+	d := jsontext.NewDecoder(bytes.NewReader(doc))
+	if d.PeekKind() != '{' {
+		_, err := d.ReadValue()
+		return b, refused(err, "", "a Bundle is a JSON object")
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return b, refused(err, "", "")
+	}
+	named := false
+	for d.PeekKind() != '}' {
+		name, err := d.ReadValue()
+		if err != nil {
+			return b, refused(err, "", "")
+		}
+		name = bytes.Clone(name)
+		if string(name) == `"entry"` {
+			if b.entries, err = readEntries(d); err != nil {
+				return b, err
+			}
+			continue
+		}
+		raw, err := d.ReadValue()
+		if err != nil {
+			return b, refused(err, "", "")
+		}
+		raw = bytes.Clone(raw)
+		switch string(name) {
+		case `"resourceType"`:
+			if string(raw) != `"Bundle"` {
+				return b, &BundleError{"/resourceType", "it is not a Bundle"}
+			}
+			named = true
+		case `"type"`:
+			b.kind = raw
+		default:
+			b.others = append(b.others, member{name, raw})
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return b, refused(err, "", "")
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return b, refused(err, "", "there is something after its end")
+	}
+	if !named {
+		return b, &BundleError{"/resourceType", "it is missing"}
+	}
+	for _, m := range b.others {
+		var v any
+		if err := json.Unmarshal(m.raw, &v); err != nil {
+			return b, &BundleError{"", "malformed"}
+		}
+		b.labels = b.labels.Union(labelsIn(v, string(m.name) == `"meta"`))
+	}
+	return b, nil
+}
+
+func readEntries(d *jsontext.Decoder) ([][]byte, error) {
+	if d.PeekKind() != '[' {
+		_, err := d.ReadValue()
+		return nil, refused(err, "/entry", "it is not an array")
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, refused(err, "", "")
+	}
+	var entries [][]byte
+	for d.PeekKind() != ']' {
+		if len(entries) == MaxEntries {
+			return nil, &BundleError{"/entry", fmt.Sprintf("more than %d entries", MaxEntries)}
+		}
+		raw, err := d.ReadValue()
+		if err != nil {
+			return nil, refused(err, "", "")
+		}
+		entries = append(entries, bytes.Clone(raw))
+	}
+	_, err := d.ReadToken()
+	return entries, refusedOrNil(err)
+}
+
+// envelope is the part that holds what isn't an entry, if there is any.
+func (b bundle) envelope() []Draft {
+	if len(b.others) == 0 {
+		return nil
+	}
+	var doc bytes.Buffer
+	doc.WriteString(`{"resourceType":"Bundle"`)
+	others := b.others
+	if b.kind != nil {
+		others = append([]member{{[]byte(`"type"`), b.kind}}, others...)
+	}
+	for _, m := range others {
+		fmt.Fprintf(&doc, ",%s:%s", m.name, m.raw)
+	}
+	doc.WriteString(`}`)
+	return []Draft{{Class: record.Other, Labels: b.labels, Content: doc.Bytes()}}
+}
+
+// refused names the element a decoder stopped at. what counts where the decoder
+// itself had nothing against the input.
+func refused(err error, element, what string) error {
+	var s *jsontext.SyntacticError
+	switch {
+	case errors.As(err, &s):
+		return &BundleError{string(s.JSONPointer), fmt.Sprintf("%v, at byte %d", s.Err, s.ByteOffset)}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &BundleError{element, "it ends too early"}
+	case err != nil:
+		return &BundleError{element, "it is not JSON"}
+	}
+	return &BundleError{element, what}
+}
+
+func refusedOrNil(err error) error {
+	if err == nil {
+		return nil
+	}
+	return refused(err, "", "")
+}
