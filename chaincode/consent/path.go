@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// MaxDepth is how deep provisions nest, the root counted.
-const MaxDepth = 4
-
 // Path says where in a consent a provision stands, packed so that naming a rule costs no memory: one
 // byte a level below the root, the index plus one, the first level highest. 0 names no provision.
 // Its text is FHIRPath: "provision" for the root, "provision.provision[2]" for its third exception.
@@ -16,9 +13,10 @@ type Path uint32
 
 const root Path = 1 << 31
 
-// child is the path of the exception at index of the provision at depth (0 the root).
+// child is the path of the exception at index of the provision at depth (0 the root). An index past
+// what a byte holds is none of a valid consent; it is named as the last.
 func (p Path) child(depth, index int) Path {
-	return p | Path(index+1)<<(8*(MaxDepth-2-depth))
+	return p | Path(min(index+1, 0xff))<<(8*(MaxDepth-2-depth))
 }
 
 // String is the FHIRPath; "" for no provision.

@@ -2,39 +2,72 @@ package consent
 
 import "yitong/chaincode/record/vocabulary"
 
-// Purpose is why data is wanted: a code of HL7 v3 PurposeOfUse (code system v3-ActReason). The codes
-// form a hierarchy; a consent that names one covers all below it.
+// Purpose is why data is wanted: a code of the HL7 v3 PurposeOfUse value set (code system
+// http://terminology.hl7.org/CodeSystem/v3-ActReason, as published with FHIR R4). The codes form a
+// hierarchy; a consent that names one covers all below it.
 type Purpose uint8
 
-// The purposes, each family under its head. The zero Purpose is none.
+// The purposes, each family after its head. The zero Purpose is none.
 const (
-	TREAT    Purpose = iota + 1 // treatment
-	CLINTRL                     // clinical trial participation care
-	COC                         // coordination of care
-	ETREAT                      // emergency treatment
-	BTG                         // break the glass
-	ERTREAT                     // emergency room treatment
-	POPHLTH                     // population health
-	TREATDS                     // treatment and disease-specific services
-	HPAYMT                      // healthcare payment
-	CLMATTCH                    // claim attachment
-	COVAUTH                     // coverage authorization
-	COVERAGE                    // coverage under a policy or program
-	ELIGDTRM                    // eligibility determination
-	ELIGVER                     // eligibility verification
-	ENROLLM                     // enrollment
-	MILDCRG                     // military discharge
-	REMITADV                    // remittance advice
-	HOPERAT                     // healthcare operations
-	CAREMGT                     // care management
-	HRESCH                      // healthcare research
-	CLINTRCH                    // clinical trial research
-	PUBHLTH                     // public health
-	PATRQT                      // patient requested
-	FAMRQT                      // family requested
-	PWATRNY                     // power of attorney
-	SUPNWK                      // support network
-	HMARKT                      // healthcare marketing
+	TREAT       Purpose = iota + 1 // treatment
+	CLINTRL                        // clinical trial participation care
+	COC                            // coordination of care
+	ETREAT                         // emergency treatment
+	BTG                            // break the glass
+	ERTREAT                        // emergency room treatment
+	POPHLTH                        // population health
+	HPAYMT                         // healthcare payment
+	CLMATTCH                       // claim attachment
+	COVAUTH                        // coverage authorization
+	COVERAGE                       // coverage under policy or program
+	ELIGDTRM                       // eligibility determination
+	ELIGVER                        // eligibility verification
+	ENROLLM                        // enrollment
+	MILDCRG                        // military discharge
+	REMITADV                       // remittance advice
+	HOPERAT                        // healthcare operations
+	CAREMGT                        // care management
+	DONAT                          // donation
+	FRAUD                          // fraud
+	GOV                            // government
+	HACCRED                        // health accreditation
+	HCOMPL                         // health compliance
+	HDECD                          // decedent
+	HDIRECT                        // directory
+	HDM                            // healthcare delivery management
+	HLEGAL                         // legal
+	HOUTCOMS                       // health outcome measure
+	HPRGRP                         // health program reporting
+	HQUALIMP                       // health quality improvement
+	HSYSADMIN                      // health system administration
+	LABELING                       // labeling
+	METAMGT                        // metadata management
+	MEMADMIN                       // member administration
+	MILCDM                         // military command
+	PATADMIN                       // patient administration
+	PATSFTY                        // patient safety
+	PERFMSR                        // performance measure
+	RECORDMGT                      // records management
+	SYSDEV                         // system development
+	HTEST                          // test health data
+	TRAIN                          // training
+	HRESCH                         // healthcare research
+	BIORCH                         // biomedical research
+	CLINTRCH                       // clinical trial research
+	CLINTRCHNPC                    // clinical trial research without patient care
+	CLINTRCHPC                     // clinical trial research with patient care
+	PRECLINTRCH                    // preclinical trial research
+	DSRCH                          // disease specific research
+	POARCH                         // population origins or ancestry research
+	TRANSRCH                       // translational research
+	PUBHLTH                        // public health
+	DISASTER                       // disaster
+	THREAT                         // threat
+	PATRQT                         // patient requested
+	FAMRQT                         // family requested
+	PWATRNY                        // power of attorney
+	SUPNWK                         // support network
+	HMARKT                         // healthcare marketing
 )
 
 // purposeTable holds each purpose's code and the purpose right above it, 0 for a head.
@@ -42,15 +75,70 @@ var purposeTable = []struct {
 	code  string
 	above Purpose
 }{
-	TREAT: {"TREAT", 0}, CLINTRL: {"CLINTRL", TREAT}, COC: {"COC", TREAT}, ETREAT: {"ETREAT", TREAT},
-	BTG: {"BTG", ETREAT}, ERTREAT: {"ERTREAT", ETREAT}, POPHLTH: {"POPHLTH", TREAT}, TREATDS: {"TREATDS", TREAT},
-	HPAYMT: {"HPAYMT", 0}, CLMATTCH: {"CLMATTCH", HPAYMT}, COVAUTH: {"COVAUTH", HPAYMT},
-	COVERAGE: {"COVERAGE", HPAYMT}, ELIGDTRM: {"ELIGDTRM", COVERAGE}, ELIGVER: {"ELIGVER", COVERAGE},
-	ENROLLM: {"ENROLLM", COVERAGE}, MILDCRG: {"MILDCRG", COVERAGE}, REMITADV: {"REMITADV", HPAYMT},
-	HOPERAT: {"HOPERAT", 0}, CAREMGT: {"CAREMGT", HOPERAT},
-	HRESCH: {"HRESCH", 0}, CLINTRCH: {"CLINTRCH", HRESCH},
-	PUBHLTH: {"PUBHLTH", 0},
-	PATRQT:  {"PATRQT", 0}, FAMRQT: {"FAMRQT", PATRQT}, PWATRNY: {"PWATRNY", PATRQT}, SUPNWK: {"SUPNWK", PATRQT},
+	TREAT:   {"TREAT", 0},
+	CLINTRL: {"CLINTRL", TREAT},
+	COC:     {"COC", TREAT},
+	ETREAT:  {"ETREAT", TREAT},
+	BTG:     {"BTG", ETREAT},
+	ERTREAT: {"ERTREAT", ETREAT},
+	POPHLTH: {"POPHLTH", TREAT},
+
+	HPAYMT:   {"HPAYMT", 0},
+	CLMATTCH: {"CLMATTCH", HPAYMT},
+	COVAUTH:  {"COVAUTH", HPAYMT},
+	COVERAGE: {"COVERAGE", HPAYMT},
+	ELIGDTRM: {"ELIGDTRM", COVERAGE},
+	ELIGVER:  {"ELIGVER", COVERAGE},
+	ENROLLM:  {"ENROLLM", COVERAGE},
+	MILDCRG:  {"MILDCRG", COVERAGE},
+	REMITADV: {"REMITADV", HPAYMT},
+
+	HOPERAT:   {"HOPERAT", 0},
+	CAREMGT:   {"CAREMGT", HOPERAT},
+	DONAT:     {"DONAT", HOPERAT},
+	FRAUD:     {"FRAUD", HOPERAT},
+	GOV:       {"GOV", HOPERAT},
+	HACCRED:   {"HACCRED", HOPERAT},
+	HCOMPL:    {"HCOMPL", HOPERAT},
+	HDECD:     {"HDECD", HOPERAT},
+	HDIRECT:   {"HDIRECT", HOPERAT},
+	HDM:       {"HDM", HOPERAT},
+	HLEGAL:    {"HLEGAL", HOPERAT},
+	HOUTCOMS:  {"HOUTCOMS", HOPERAT},
+	HPRGRP:    {"HPRGRP", HOPERAT},
+	HQUALIMP:  {"HQUALIMP", HOPERAT},
+	HSYSADMIN: {"HSYSADMIN", HOPERAT},
+	LABELING:  {"LABELING", HOPERAT},
+	METAMGT:   {"METAMGT", HOPERAT},
+	MEMADMIN:  {"MEMADMIN", HOPERAT},
+	MILCDM:    {"MILCDM", HOPERAT},
+	PATADMIN:  {"PATADMIN", HOPERAT},
+	PATSFTY:   {"PATSFTY", HOPERAT},
+	PERFMSR:   {"PERFMSR", HOPERAT},
+	RECORDMGT: {"RECORDMGT", HOPERAT},
+	SYSDEV:    {"SYSDEV", HOPERAT},
+	HTEST:     {"HTEST", SYSDEV},
+	TRAIN:     {"TRAIN", HOPERAT},
+
+	HRESCH:      {"HRESCH", 0},
+	BIORCH:      {"BIORCH", HRESCH},
+	CLINTRCH:    {"CLINTRCH", HRESCH},
+	CLINTRCHNPC: {"CLINTRCHNPC", CLINTRCH},
+	CLINTRCHPC:  {"CLINTRCHPC", CLINTRCH},
+	PRECLINTRCH: {"PRECLINTRCH", CLINTRCH},
+	DSRCH:       {"DSRCH", HRESCH},
+	POARCH:      {"POARCH", HRESCH},
+	TRANSRCH:    {"TRANSRCH", HRESCH},
+
+	PUBHLTH:  {"PUBHLTH", 0},
+	DISASTER: {"DISASTER", PUBHLTH},
+	THREAT:   {"THREAT", PUBHLTH},
+
+	PATRQT:  {"PATRQT", 0},
+	FAMRQT:  {"FAMRQT", PATRQT},
+	PWATRNY: {"PWATRNY", PATRQT},
+	SUPNWK:  {"SUPNWK", PATRQT},
+
 	HMARKT: {"HMARKT", 0},
 }
 

@@ -100,3 +100,14 @@ func (p Period) Overlaps(o Period) bool {
 func (p Period) Within(o Period) bool {
 	return (o.Start == 0 || p.Start != 0 && p.Start >= o.Start) && (o.End == 0 || p.End != 0 && p.End <= o.End)
 }
+
+// Intersect is the time in both; it may hold nothing, and then isn't Valid.
+func (p Period) Intersect(o Period) Period {
+	if p.Start == 0 || o.Start != 0 && o.Start > p.Start {
+		p.Start = o.Start
+	}
+	if p.End == 0 || o.End != 0 && o.End < p.End {
+		p.End = o.End
+	}
+	return p
+}

@@ -78,11 +78,15 @@ func (v *Vocabulary) List(set uint64) []string {
 // JSON writes a set as the array of its codes, sorted.
 func (v *Vocabulary) JSON(set uint64) ([]byte, error) { return json.Marshal(v.List(set)) }
 
-// Read takes a JSON array of known codes, none twice, in any order.
+// Read takes a JSON array of known codes, none twice, in any order. An empty array is refused: where
+// an absent criterion restricts nothing, [] would say the opposite of what it seems to.
 func (v *Vocabulary) Read(doc []byte) (uint64, error) {
 	var codes []string
 	if err := json.Unmarshal(doc, &codes); err != nil || codes == nil {
 		return 0, fmt.Errorf("a set of %s codes is a JSON array of strings: known are %s", v.noun, v.known)
+	}
+	if len(codes) == 0 {
+		return 0, fmt.Errorf("an empty list of %s codes: leave the list out, or name some of %s", v.noun, v.known)
 	}
 	var set uint64
 	for _, code := range codes {

@@ -1,0 +1,93 @@
+package consent
+
+import (
+	"slices"
+
+	"yitong/chaincode/record"
+)
+
+// Scope is what remains of the consents once requester, action, purpose and time are fixed: enough
+// to say of any part whether the permit covers it, without the consents. It goes on the ledger.
+// IHE PCF calls this the residual of an authorisation decision.
+type Scope struct {
+	Classes record.Classes `json:"classes,omitzero"` // granted: not wholly denied
+	Period  record.Period  `json:"period,omitzero"`  // of the data asked for
+	Rules   []Residual     `json:"rules,omitempty"`  // in pre-order, consents by id
+}
+
+// Residual is what remains of one provision. Those that follow with a greater depth are its
+// exceptions.
+type Residual struct {
+	Depth      uint8          `json:"depth,omitempty"` // 0: the root of a consent
+	Type       Outcome        `json:"type"`
+	Withdrawn  bool           `json:"withdrawn,omitempty"` // on a root: what the consent permits counts no more
+	Classes    record.Classes `json:"classes"`
+	Labels     record.Labels  `json:"labels,omitzero"`
+	DataPeriod record.Period  `json:"dataPeriod,omitzero"`
+}
+
+// Covers reports whether the permit covers a part of this class, these labels and this data period
+// (zero when unknown). A part is covered whole or not at all, so its data must lie wholly within the
+// time asked for.
+func (s Scope) Covers(class record.Class, labels record.Labels, data record.Period) bool {
+	if !s.Classes.Has(class) || !data.Within(s.Period) {
+		return false
+	}
+	permitted := false
+	for i := 0; i < len(s.Rules); {
+		withdrawn := s.Rules[i].Withdrawn
+		var says Outcome
+		says, i = judge(s.Rules, i, class, labels, data)
+		switch {
+		case says == Deny:
+			return false
+		case says == Permit && !withdrawn:
+			permitted = true
+		}
+	}
+	return permitted
+}
+
+// judge says what the rule at i, with its exceptions, says of a part: 0 if it is silent. It also
+// returns where the next rule that is no exception to this one begins.
+func judge(rules []Residual, i int, class record.Class, labels record.Labels, data record.Period) (says Outcome, next int) {
+	rule := &rules[i]
+	for next = i + 1; next < len(rules) && rules[next].Depth > rule.Depth; {
+		var exception Outcome
+		exception, next = judge(rules, next, class, labels, data)
+		if says != Deny && exception != 0 {
+			says = exception
+		}
+	}
+	switch {
+	case !rule.hits(class, labels, data):
+		return 0, next
+	case says != 0:
+		return says, next
+	case rule.Type == Permit:
+		return Permit, next
+	default:
+		return Deny, next
+	}
+}
+
+// hits reports whether the rule's criteria match a part. In doubt a denial hits and a permit
+// doesn't: a denial needs to touch the part, a permit to hold all of it.
+func (r *Residual) hits(class record.Class, labels record.Labels, data record.Period) bool {
+	switch {
+	case !r.Classes.Has(class):
+		return false
+	case r.Type == Permit:
+		return (r.Labels.Empty() || !labels.Empty() && labels.Without(r.Labels).Empty()) && data.Within(r.DataPeriod)
+	default:
+		return (r.Labels.Empty() || !labels.Intersect(r.Labels).Empty()) && data.Overlaps(r.DataPeriod)
+	}
+}
+
+// Equal reports that both say the same by the same rules.
+func (s Scope) Equal(o Scope) bool {
+	return s.Classes == o.Classes && s.Period == o.Period && slices.Equal(s.Rules, o.Rules)
+}
+
+// IsZero reports the scope of a denial.
+func (s Scope) IsZero() bool { return s.Classes.Empty() && len(s.Rules) == 0 && s.Period.IsZero() }
