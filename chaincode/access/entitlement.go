@@ -13,27 +13,34 @@ const (
 	ManifestMismatch  refusal.Code = "manifest-mismatch"   // receipt and release name different manifests
 )
 
-// mayAsk refuses a request that the requester's kind rules out whatever the consents say.
-func mayAsk(r Request, requester, custodian registry.Member) error {
-	if custodian.MSP != r.Custodian || custodian.Kind != registry.Hospital {
-		return refusal.New(refusal.KindNotAllowed, r.Custodian+" holds no records", "a request to a hospital")
-	}
-	if requester.MSP == custodian.MSP {
-		return refusal.New(refusal.KindNotAllowed, "a custodian doesn't ask itself", "a request to another hospital")
-	}
-	var family consent.Purpose
-	switch requester.Kind {
-	case registry.Insurer:
-		family = consent.HPAYMT
-	case registry.Hospital:
-		family = consent.TREAT
-	default:
+// MayAsk refuses a pair of members between which there is no access: of anyone but a
+// hospital, by a regulator, by a stranger (requester is nil), or by the custodian itself.
+// Codes not-found, kind-not-allowed.
+func MayAsk(requester *registry.Member, custodian registry.Member) error {
+	switch {
+	case requester == nil:
+		return refusal.New(refusal.NotFound, "the requester is not a member", "the MSP id of a member")
+	case custodian.Kind != registry.Hospital:
+		return refusal.New(refusal.KindNotAllowed, custodian.MSP+" holds no records", "access to a hospital's records")
+	case requester.MSP == custodian.MSP:
+		return refusal.New(refusal.KindNotAllowed, "a custodian doesn't ask itself", "access to another hospital's records")
+	case requester.Kind != registry.Hospital && requester.Kind != registry.Insurer:
 		return refusal.New(refusal.KindNotAllowed, "a "+string(requester.Kind)+" doesn't request access", "requests by hospitals and insurers")
 	}
-	if !r.Purpose.Under(family) {
-		return refusal.New(PurposeNotAllowed, "that is not a purpose of a "+string(requester.Kind), family.String()+" or a purpose under it")
-	}
 	return nil
+}
+
+// checkPurpose refuses (purpose-not-allowed) a purpose foreign to the requester's kind,
+// whatever the consents say.
+func checkPurpose(p consent.Purpose, requester registry.Member) error {
+	family := consent.TREAT
+	if requester.Kind == registry.Insurer {
+		family = consent.HPAYMT
+	}
+	if p.Under(family) {
+		return nil
+	}
+	return refusal.New(PurposeNotAllowed, "that is not a purpose of a "+string(requester.Kind), family.String()+" or a purpose under it")
 }
 
 func bothActive(members ...registry.Member) error {

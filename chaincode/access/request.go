@@ -26,7 +26,7 @@ type Request struct {
 	Classes   record.Classes  `json:"classes"`         // at least one
 	Period    record.Period   `json:"period"`          // of the data asked for
 	Claim     string          `json:"claim,omitempty"` // 64 hex digits: salted digest of a claim reference
-	TTL       int64           `json:"ttl,omitempty"`   // seconds the permit should last; 0 is DefaultTTL
+	TTL       int64           `json:"ttl,omitzero"`    // seconds the permit should last; 0 is DefaultTTL
 }
 
 // Access is a request with the decision taken on it. It is a permit if the decision permits.
@@ -53,7 +53,10 @@ func Decide(r Request, requester, custodian registry.Member, consents []consent.
 	if err := bothActive(requester, custodian); err != nil {
 		return Access{}, err
 	}
-	if err := mayAsk(r, requester, custodian); err != nil {
+	if err := MayAsk(&requester, custodian); err != nil {
+		return Access{}, err
+	}
+	if err := checkPurpose(r.Purpose, requester); err != nil {
 		return Access{}, err
 	}
 	a := Access{Request: r, Requester: requester.MSP, At: at}

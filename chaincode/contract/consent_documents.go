@@ -43,8 +43,8 @@ type Withdrawal struct {
 	Reason    string `json:"reason"` // code, 1 to 64 of [A-Za-z0-9.-]
 }
 
-// ConsentList is the consents of one relationship as they stand, at most MaxConsents, by id.
-type ConsentList struct {
+// ConsentSet is the consents of one relationship as they stand, at most consent.MaxConsents, by id.
+type ConsentSet struct {
 	Consents []consent.Consent `json:"consents"`
 }
 
@@ -55,7 +55,7 @@ type HistoryQuery struct {
 	Handle    string `json:"handle"`
 	ID        string `json:"id"`
 	Bookmark  string `json:"bookmark,omitempty"`
-	Size      int    `json:"size,omitempty"`
+	Size      int    `json:"size,omitzero"`
 }
 
 // ConsentPage is one page of a consent's versions.
@@ -78,7 +78,7 @@ type ListQuery struct {
 	Custodian string `json:"custodian,omitempty"`
 	Requester string `json:"requester,omitempty"` // only with a custodian
 	Bookmark  string `json:"bookmark,omitempty"`
-	Size      int    `json:"size,omitempty"`
+	Size      int    `json:"size,omitzero"`
 }
 
 // RelationshipPage is one page of relationships with their consents as they stand.

@@ -29,7 +29,7 @@ const (
 	RecordRecord  = "record:Record"  // RecordQuery  -> record.Anchor
 	RecordRecords = "record:Records" // RecordsQuery -> AnchorPage
 
-	ConsentConsents = "consent:Consents" // Relationship   -> ConsentList
+	ConsentConsents = "consent:Consents" // Relationship   -> ConsentSet
 	ConsentHistory  = "consent:History"  // HistoryQuery   -> ConsentPage
 	ConsentList     = "consent:List"     // ListQuery      -> RelationshipPage
 

@@ -37,7 +37,7 @@ type RecordQuery struct {
 type RecordsQuery struct {
 	Custodian string `json:"custodian"`
 	Bookmark  string `json:"bookmark,omitempty"` // of the page before; "" for the first
-	Size      int    `json:"size,omitempty"`     // 1 to MaxPage; 0 is DefaultPage
+	Size      int    `json:"size,omitzero"`      // 1 to MaxPage; 0 is DefaultPage
 }
 
 // AnchorPage is one page of anchors. An empty bookmark means that it was the last.

@@ -95,6 +95,11 @@ func (c Candidate) admitted(at record.Instant) Member {
 	return Member{MSP: c.MSP, Name: c.Name, Kind: c.Kind, Status: Active, Gateway: c.Gateway, Since: at}
 }
 
+// saysOf reports whether m and o agree in what a member says of itself.
+func (m Member) saysOf(o Member) bool {
+	return m.MSP == o.MSP && m.Name == o.Name && m.Kind == o.Kind && m.Gateway == o.Gateway
+}
+
 // Check refuses keys of the wrong size or without a usable id: code malformed.
 func (k Keys) Check() error {
 	if !identifier(k.HPKE.ID) || !identifier(k.Signing.ID) {
@@ -114,6 +119,15 @@ func (k Keys) Check() error {
 func CheckMSP(msp string) error {
 	if !identifier(msp) {
 		return refusal.New(refusal.Malformed, "that is not an MSP id", "1 to 64 of A-Z a-z 0-9 . -, starting with a letter or digit")
+	}
+	return nil
+}
+
+// CheckCode refuses what can't be a reason's code: code malformed. Free text would end up
+// holding what no ledger may.
+func CheckCode(code string) error {
+	if !identifier(code) {
+		return refusal.New(refusal.Malformed, "the reason is not a code", "1 to 64 of A-Z a-z 0-9 . -")
 	}
 	return nil
 }

@@ -43,8 +43,8 @@ func (m Motion) Check() error {
 	case m.Admit != nil && m.Suspend == nil && m.Reinstate == nil:
 		return m.Admit.Check()
 	case m.Admit == nil && m.Suspend != nil && m.Reinstate == nil:
-		if !identifier(m.Suspend.Reason) {
-			return refusal.New(refusal.Malformed, "the reason is not a code", "1 to 64 of A-Z a-z 0-9 . -")
+		if err := CheckCode(m.Suspend.Reason); err != nil {
+			return err
 		}
 		return CheckMSP(m.Suspend.MSP)
 	case m.Admit == nil && m.Suspend == nil && m.Reinstate != nil:
@@ -163,12 +163,10 @@ func (s Standing) settled(m Motion) (bool, error) {
 		return s.Target.Status == Active, nil
 	}
 	if s.Target != nil {
-		t, c := *s.Target, *m.Admit
-		same := t.Name == c.Name && t.Kind == c.Kind && t.Gateway == c.Gateway && s.Keys != nil && s.Keys.equal(c.Keys)
-		if same {
+		if s.Target.saysOf(m.Admit.admitted(0)) && s.Keys != nil && s.Keys.equal(m.Admit.Keys) {
 			return true, nil
 		}
-		return false, refusal.New(refusal.Exists, c.MSP+" is a member already", "an MSP that is not a member, or the same particulars")
+		return false, refusal.New(refusal.Exists, m.Admit.MSP+" is a member already", "an MSP that is not a member, or the same particulars")
 	}
 	if len(s.Roster) >= MaxMembers {
 		return false, refusal.New(refusal.TooLarge, "the consortium is full", "up to 64 members")

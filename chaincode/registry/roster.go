@@ -89,3 +89,25 @@ func (r Roster) seated(msp string, status Status) Roster {
 	}
 	return slices.Insert(next, i, Seat{MSP: msp, Status: status})
 }
+
+// Founded is a founding member as it stands on the ledger; nil where it doesn't.
+type Founded struct {
+	Member *Member
+	Keys   *Keys
+}
+
+// FoundAgain answers a founding given once more: with the members recorded if the list
+// says what they say still, and otherwise with a refusal, code exists. The members are
+// those that Found made of the list, standing is what the ledger holds of each.
+func FoundAgain(roster Roster, members []Member, keys []Keys, standing []Founded) ([]Member, error) {
+	var recorded []Member
+	for i, m := range members {
+		s := standing[i]
+		if s.Member == nil || s.Keys == nil || len(roster) != len(members) ||
+			!s.Member.saysOf(m) || !s.Keys.equal(keys[i]) {
+			return nil, refusal.New(refusal.Exists, "the consortium is founded already", "a motion to admit a member")
+		}
+		recorded = append(recorded, *s.Member)
+	}
+	return recorded, nil
+}

@@ -1,0 +1,66 @@
+package contract
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The kinds of state key; doc.go says what lies under each.
+const (
+	rosterKind       = "roster"
+	memberKind       = "member"
+	keysKind         = "keys"
+	motionKind       = "motion"
+	closedKind       = "closed"
+	closedLatestKind = "closed-latest"
+	custodianKind    = "custodian"
+	recordKind       = "record"
+	directivesKind   = "directives"
+	consentKind      = "consent"
+	withdrawnKind    = "withdrawn"
+	accessKind       = "access"
+	releaseKind      = "release"
+	receiptKind      = "receipt"
+)
+
+// key is a composite key as shim.CreateCompositeKey makes it. Its attributes come out of
+// allow-lists (MSP ids, hex digits, numbers), so none can hold the separator and reach
+// into another key; one that does all the same is a mistake of ours.
+func key(kind string, attributes ...string) string {
+	var b strings.Builder
+	b.WriteByte(0)
+	b.WriteString(kind)
+	b.WriteByte(0)
+	for _, a := range attributes {
+		if strings.ContainsAny(a, "\x00\U0010ffff") {
+			panic(fmt.Sprintf("contract: %s key with an unchecked attribute", kind))
+		}
+		b.WriteString(a)
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// attributes takes a key apart again.
+func attributes(key string) []string {
+	parts := strings.Split(strings.Trim(key, "\x00"), "\x00")
+	return parts[1:]
+}
+
+func memberKey(msp string) string     { return key(memberKind, msp) }
+func keysKey(msp string) string       { return key(keysKind, msp) }
+func custodianKey(msp string) string  { return key(custodianKind, msp) }
+func motionKey(id string) string      { return key(motionKind, id) }
+func closedKey(minute int64) string   { return key(closedKind, strconv.FormatInt(minute, 10)) }
+func recordKey(msp, id string) string { return key(recordKind, msp, id) }
+
+// of is the key of a kind that belongs to a whole relationship.
+func (r Relationship) of(kind string) string { return key(kind, r.Custodian, r.Requester, r.Handle) }
+
+func (r Relationship) version(id string, version int) string {
+	return key(consentKind, r.Custodian, r.Requester, r.Handle, id, strconv.Itoa(version))
+}
+
+// step is the key of an access or of what came of it.
+func (r Relationship) step(kind, id string) string { return key(kind, r.Custodian, r.Requester, id) }
