@@ -1786,9 +1786,10 @@ type Rule struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ConsentId string                 `protobuf:"bytes,1,opt,name=consent_id,json=consentId,proto3" json:"consent_id,omitempty"`
 	Version   int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Path of the provision inside the consent, for example "0.2".
+	// FHIRPath of the provision in the consent, for example
+	// "provision.provision[2]".
 	Provision string `protobuf:"bytes,3,opt,name=provision,proto3" json:"provision,omitempty"`
-	// A code such as "permitted", "denied", "nothing-said", "expired".
+	// A code such as "permitted", "denied", "nothing-said", "withdrawn".
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/audit"
+)
+
+type auditing struct {
+	yitongv1.UnimplementedAuditServer
+	chain     audit.Blocks
+	chaincode string
+}
+
+func (s auditing) History(in *yitongv1.HistoryRequest, stream grpc.ServerStreamingServer[yitongv1.Event]) error {
+	for e, err := range audit.History(stream.Context(), s.chain, s.chaincode, in.GetFromBlock(), in.GetFollow()) {
+		if err != nil {
+			return err
+		}
+		if !e.Valid() && !in.GetIncludeInvalid() || in.GetHandle() != "" && !e.About(in.GetHandle()) {
+			continue
+		}
+		if err := stream.Send(eventMessage(e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func eventMessage(e audit.Event) *yitongv1.Event {
+	out := &yitongv1.Event{
+		Block: e.Block, TransactionIndex: int32(e.Index), TransactionId: e.Transaction, ClaimedTime: timestamppb.New(e.Claimed),
+		Member: e.Member, Endorsers: e.Endorsers, Function: e.Function, Validation: e.Validation, Summary: e.Summary, Argument: e.Argument,
+	}
+	for _, w := range e.Writes {
+		key := []string{w.Key}
+		if w.ObjectType != "" {
+			key = append([]string{w.ObjectType}, w.Attributes...)
+		}
+		out.Writes = append(out.Writes, &yitongv1.StateWrite{Key: key, Value: w.Value, Deleted: w.Delete})
+	}
+	return out
+}

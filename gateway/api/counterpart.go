@@ -1,0 +1,227 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"yitong/chaincode/registry"
+	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/seal"
+	"yitong/gateway/share"
+)
+
+// Counterparts reaches the other members' gateways at the addresses that the
+// registry gives, over mutual TLS. It accepts only a gateway certificate of the
+// very member it means to reach: a member can't stand in for another.
+type Counterparts struct {
+	trust       Trust
+	certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+	mu    sync.Mutex
+	conns map[registry.Member]*grpc.ClientConn
+}
+
+var _ share.Exchange = (*Counterparts)(nil)
+
+// NewCounterparts makes the client side of Exchange. certificate is what this
+// gateway shows. Close ends the connections.
+func NewCounterparts(trust Trust, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) *Counterparts {
+	return &Counterparts{trust: trust, certificate: certificate, conns: map[registry.Member]*grpc.ClientConn{}}
+}
+
+// Close ends all connections.
+func (c *Counterparts) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var err error
+	for _, conn := range c.conns {
+		err = errors.Join(err, conn.Close())
+	}
+	clear(c.conns)
+	return err
+}
+
+func (c *Counterparts) client(m registry.Member) (yitongv1.ExchangeClient, error) {
+	m = registry.Member{MSP: m.MSP, Gateway: m.Gateway}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if conn, ok := c.conns[m]; ok {
+		return yitongv1.NewExchangeClient(conn), nil
+	}
+	config, err := c.trust.Reach(m.MSP, c.certificate)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := Dial(m.Gateway, config)
+	if err != nil {
+		return nil, fmt.Errorf("reaching the gateway of %s: %w", m.MSP, err)
+	}
+	c.conns[m] = conn
+	return yitongv1.NewExchangeClient(conn), nil
+}
+
+// Reach is the TLS configuration for reaching one member's gateway and nobody
+// else's.
+func (t Trust) Reach(msp string, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) (*tls.Config, error) {
+	ca, ok := t[msp]
+	if !ok {
+		return nil, fmt.Errorf("there is no TLS authority of %s in the trust folder", msp)
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: Trust{msp: ca}.Pool(), GetClientCertificate: certificate,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if (caller{roles: s.PeerCertificates[0].Subject.OrganizationalUnit}).is("gateway") {
+				return nil
+			}
+			return fmt.Errorf("what answers for %s shows no gateway certificate (OU=gateway)", msp)
+		},
+	}, nil
+}
+
+// Dial connects to a gateway. It returns at once; the connection is made, and made
+// again, when it is needed.
+func Dial(address string, config *tls.Config) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+	)
+}
+
+// Handle implements share.Exchange.
+func (c *Counterparts) Handle(ctx context.Context, custodian registry.Member, p share.Patient) (string, error) {
+	client, err := c.client(custodian)
+	if err != nil {
+		return "", err
+	}
+	out, err := client.Handle(ctx, &yitongv1.HandleRequest{Patient: patientMessage(p)})
+	return out.GetHandle(), remote(err)
+}
+
+// Release implements share.Exchange.
+func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, permit string) (share.Delivery, error) {
+	client, err := c.client(custodian)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stream, err := client.Release(ctx, &yitongv1.ReleaseRequest{Permit: permit})
+	if err != nil {
+		cancel()
+		return nil, remote(err)
+	}
+	d := &delivery{stream: stream, cancel: cancel}
+	if err := d.begin(); err != nil {
+		cancel()
+		return nil, err
+	}
+	return d, nil
+}
+
+// remote turns the status of another gateway into the error it stands for, so that
+// a refusal there is a refusal here.
+func remote(err error) error {
+	if err == nil {
+		return nil
+	}
+	if refused, ok := RefusalOf(err); ok {
+		return refused
+	}
+	switch status.Code(err) {
+	case codes.Unavailable:
+		return fmt.Errorf("%w: %s", share.ErrUnavailable, status.Convert(err).Message())
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case codes.Canceled:
+		return context.Canceled
+	}
+	return fmt.Errorf("the other member's gateway failed: %s", status.Convert(err).Message())
+}
+
+// delivery reads what a custodian sends for a permit.
+type delivery struct {
+	stream   grpc.ServerStreamingClient[yitongv1.ReleaseResponse]
+	cancel   context.CancelFunc
+	manifest *seal.Manifest
+	next     []place
+}
+
+// place is a part of the manifest, in order.
+type place struct {
+	record string
+	part   int32
+	size   int64
+}
+
+// maxManifestParts bounds what a custodian can make this gateway keep track of.
+const maxManifestParts = 1 << 16
+
+func (d *delivery) begin() error {
+	first, err := d.stream.Recv()
+	if err != nil {
+		return remote(err)
+	}
+	d.manifest = &seal.Manifest{}
+	if err := json.Unmarshal(first.GetManifest().GetManifest(), d.manifest); err != nil {
+		return errors.New("the custodian's first message is no manifest")
+	}
+	for _, r := range d.manifest.Records {
+		for _, p := range r.Parts {
+			d.next = append(d.next, place{r.Anchor, int32(p.Part.Index), p.Part.SealedSize})
+		}
+	}
+	if len(d.next) > maxManifestParts {
+		return fmt.Errorf("the custodian's manifest names %d parts; at most %d are taken", len(d.next), maxManifestParts)
+	}
+	return nil
+}
+
+func (d *delivery) Manifest() *seal.Manifest { return d.manifest }
+
+func (d *delivery) Close() error {
+	d.cancel()
+	return nil
+}
+
+// Part reads the chunks of the next part; it ends where the next one begins.
+func (d *delivery) Part() (io.Reader, error) {
+	if len(d.next) == 0 {
+		return nil, io.EOF
+	}
+	at := d.next[0]
+	d.next = d.next[1:]
+	left := at.size
+	return &messageReader{next: func() ([]byte, error) {
+		if left <= 0 {
+			return nil, io.EOF
+		}
+		m, err := d.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, remote(err)
+		}
+		chunk := m.GetChunk()
+		if chunk.GetRecordId() != at.record || chunk.GetPart() != at.part {
+			return nil, fmt.Errorf("the custodian sent part %d of record %s out of turn", chunk.GetPart(), chunk.GetRecordId())
+		}
+		left -= int64(len(chunk.GetSealed()))
+		return chunk.GetSealed(), nil
+	}}, nil
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+
+	"yitong/chaincode/record"
+	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/share"
+)
+
+// exchange answers the gateways of the other members.
+type exchange struct {
+	yitongv1.UnimplementedExchangeServer
+	gateway *share.Gateway
+}
+
+func (s exchange) Handle(ctx context.Context, in *yitongv1.HandleRequest) (*yitongv1.HandleResponse, error) {
+	handle, err := s.gateway.HandleFor(ctx, requester(ctx), patientOf(in.GetPatient()))
+	if err != nil {
+		return nil, err
+	}
+	return &yitongv1.HandleResponse{Handle: handle}, nil
+}
+
+func (s exchange) Release(in *yitongv1.ReleaseRequest, stream grpc.ServerStreamingServer[yitongv1.ReleaseResponse]) error {
+	ctx := stream.Context()
+	parcel, err := s.gateway.Release(ctx, requester(ctx), in.GetPermit())
+	if err != nil {
+		return err
+	}
+	manifest, err := json.Marshal(parcel.Manifest)
+	if err != nil {
+		return fmt.Errorf("encoding the manifest: %w", err)
+	}
+	first := &yitongv1.ReleaseResponse{Message: &yitongv1.ReleaseResponse_Manifest{
+		Manifest: &yitongv1.SignedManifest{Manifest: manifest, Release: commitMessage(parcel.Commit)},
+	}}
+	if err := stream.Send(first); err != nil {
+		return err
+	}
+	for _, r := range parcel.Manifest.Records {
+		for _, p := range r.Parts {
+			if err := sendPart(ctx, stream, parcel, r.Anchor, p.Part); err != nil {
+				return fmt.Errorf("sending part %d of record %s: %w", p.Part.Index, r.Anchor, err)
+			}
+		}
+	}
+	return nil
+}
+
+func sendPart(ctx context.Context, stream grpc.ServerStreamingServer[yitongv1.ReleaseResponse], parcel *share.Parcel, recordID string, p record.Part) error {
+	sealed, err := parcel.Sealed(ctx, recordID, p)
+	if err != nil {
+		return err
+	}
+	defer sealed.Close()
+	to := messageWriter{func(chunk []byte) error {
+		return stream.Send(&yitongv1.ReleaseResponse{Message: &yitongv1.ReleaseResponse_Chunk{
+			Chunk: &yitongv1.SealedChunk{RecordId: recordID, Part: int32(p.Index), Sealed: chunk},
+		}})
+	}}
+	_, err = io.CopyBuffer(to, onlyReader{sealed}, make([]byte, min(chunkSize, p.SealedSize)))
+	return err
+}
+
+// onlyReader hides what else a reader can do, so that the copy goes through our
+// buffer of one message.
+type onlyReader struct{ io.Reader }

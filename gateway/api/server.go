@@ -1,0 +1,63 @@
+// Package api is the gateway's gRPC door: it lets callers in by their
+// certificates, turns messages into use cases (gateway/share) and answers with
+// what they return. It holds no rule of its own beyond who may knock where.
+//
+// The messages are in yitong/v1/yitong.proto, which is the API's manual.
+package api
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/audit"
+	"yitong/gateway/share"
+)
+
+// Limits of the door.
+const (
+	maxMessage = 4 << 20 // bytes of one message
+	maxStreams = 512     // calls at once on one connection
+	chunkSize  = 1 << 20 // bytes of content in one message of a stream
+)
+
+// Config is what a server serves.
+type Config struct {
+	Gateway     *share.Gateway
+	Chain       audit.Blocks
+	Chaincode   string
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	Trust       Trust
+	Version     string
+	Log         *slog.Logger
+}
+
+// NewServer makes the gRPC server of a member's gateway: TLS 1.3, a client
+// certificate of a member required.
+func NewServer(c Config) *grpc.Server {
+	d := door{self: c.Gateway.Self.MSP, trust: c.Trust, log: c.Log}
+	s := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(&tls.Config{
+			MinVersion: tls.VersionTLS13, GetCertificate: c.Certificate,
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: c.Trust.Pool(),
+		})),
+		grpc.UnaryInterceptor(d.unary), grpc.StreamInterceptor(d.stream),
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
+	)
+	yitongv1.RegisterRecordsServer(s, records{gateway: c.Gateway})
+	yitongv1.RegisterConsentsServer(s, consents{gateway: c.Gateway})
+	yitongv1.RegisterAccessesServer(s, accesses{gateway: c.Gateway})
+	yitongv1.RegisterMembersServer(s, members{gateway: c.Gateway})
+	yitongv1.RegisterAuditServer(s, auditing{chain: c.Chain, chaincode: c.Chaincode})
+	yitongv1.RegisterNodeServer(s, node{gateway: c.Gateway, version: c.Version})
+	yitongv1.RegisterExchangeServer(s, exchange{gateway: c.Gateway})
+	return s
+}

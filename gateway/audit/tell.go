@@ -1,0 +1,152 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/registry"
+	"yitong/gateway/ledger"
+)
+
+// tell says in a sentence what a transaction did, or would have done were it
+// valid, and which relationships it is about. What it wrote says more than what it
+// was asked to write, so writes come first.
+func tell(t ledger.Transaction) (summary string, handles []string) {
+	switch t.Function {
+	case contract.AccessRequest:
+		return tellEach(t, "access", tellAccess)
+	case contract.AccessRelease:
+		return tellBatch[contract.Releasing](t.Argument, func(in contract.Releasing) (parts, handles []string) {
+			for _, r := range in.Releases {
+				parts = append(parts, fmt.Sprintf("permit %s to %s", short(r.Permit), r.Requester))
+				handles = append(handles, r.Handle)
+			}
+			return parts, handles
+		}, "released the keys of ")
+	case contract.AccessReceive:
+		return tellBatch[contract.Receiving](t.Argument, func(in contract.Receiving) (parts, handles []string) {
+			for _, r := range in.Receipts {
+				parts = append(parts, fmt.Sprintf("permit %s of %s (%s)", short(r.Permit), r.Custodian, r.Outcome))
+			}
+			return parts, nil
+		}, "receipted ")
+	case contract.RecordAnchor:
+		return tellBatch[contract.Anchoring](t.Argument, func(in contract.Anchoring) (parts, handles []string) {
+			for _, r := range in.Records {
+				part := fmt.Sprintf("record %s (%d parts, %d bytes sealed)", short(r.ID), r.Parts, r.Bytes)
+				if r.Supersedes != "" {
+					part += " in place of " + short(r.Supersedes)
+				}
+				parts = append(parts, part)
+			}
+			return parts, nil
+		}, "anchored ")
+	case contract.RecordRetract:
+		return tellOne(t.Argument, func(in contract.Retraction) (string, string) {
+			return fmt.Sprintf("retracted record %s: %s", short(in.ID), in.Reason), ""
+		})
+	case contract.ConsentGrant:
+		return tellOne(t.Argument, func(in contract.Grant) (string, string) {
+			return fmt.Sprintf("granted consent %s: %s for %s", short(in.ID), in.Provision.Type, in.Requester), in.Handle
+		})
+	case contract.ConsentAmend:
+		return tellOne(t.Argument, func(in contract.Amendment) (string, string) {
+			return fmt.Sprintf("amended consent %s to version %d, for %s", short(in.ID), in.Version, in.Requester), in.Handle
+		})
+	case contract.ConsentWithdraw:
+		return tellOne(t.Argument, func(in contract.Withdrawal) (string, string) {
+			return fmt.Sprintf("withdrew consent %s for %s: %s", short(in.ID), in.Requester, in.Reason), in.Handle
+		})
+	case contract.RegistryFound:
+		return tellOne(t.Argument, func(in contract.Founding) (string, string) {
+			var names []string
+			for _, m := range in.Members {
+				names = append(names, fmt.Sprintf("%s (%s)", m.Name, m.Kind))
+			}
+			return "founded the consortium: " + strings.Join(names, ", "), ""
+		})
+	case contract.RegistryMove:
+		return tellOne(t.Argument, tellMotion)
+	case contract.RegistryUpdate:
+		return "changed its own address or keys in the registry", nil
+	case contract.RegistryClose:
+		return tellOne(t.Argument, func(in contract.Closing) (string, string) {
+			return "closed the minutes before " + registry.ClockAt(in.Through).Closed.String(), ""
+		})
+	}
+	return "called " + t.Function, nil
+}
+
+func tellAccess(value []byte) (string, string) {
+	var a access.Access
+	if json.Unmarshal(value, &a) != nil {
+		return "asked for access", ""
+	}
+	rule := string(a.Decision.Rule.Reason)
+	if a.Decision.Rule.Consent != "" {
+		rule += fmt.Sprintf(", consent %s version %d", short(a.Decision.Rule.Consent), a.Decision.Rule.Version)
+	}
+	asked := fmt.Sprintf("asked %s for %s under %s: ", a.Custodian, strings.Join(a.Classes.Codes(), ", "), a.Purpose)
+	if !a.Permitted() {
+		return asked + "deny (" + rule + ")", a.Handle
+	}
+	return asked + "permit for " + strings.Join(a.Decision.Scope.Classes.Codes(), ", ") + " (" + rule + ")", a.Handle
+}
+
+func tellMotion(m registry.Motion) (string, string) {
+	switch {
+	case m.Admit != nil:
+		return "moved to admit " + m.Admit.MSP, ""
+	case m.Suspend != nil:
+		return "moved to suspend " + m.Suspend.MSP + ": " + m.Suspend.Reason, ""
+	case m.Reinstate != nil:
+		return "moved to reinstate " + m.Reinstate.MSP, ""
+	}
+	return "moved nothing", ""
+}
+
+// tellEach tells every write of one type.
+func tellEach(t ledger.Transaction, objectType string, one func(value []byte) (string, string)) (string, []string) {
+	var sentences, handles []string
+	for _, w := range t.Writes {
+		if w.ObjectType != objectType || w.Delete {
+			continue
+		}
+		sentence, handle := one(w.Value)
+		sentences = append(sentences, sentence)
+		if handle != "" {
+			handles = append(handles, handle)
+		}
+	}
+	if len(sentences) == 0 {
+		return "called " + t.Function + " again; nothing changed", nil
+	}
+	return strings.Join(sentences, "; "), handles
+}
+
+func tellOne[In any](argument []byte, one func(In) (string, string)) (string, []string) {
+	var in In
+	if json.Unmarshal(argument, &in) != nil {
+		return "sent an argument that can't be read", nil
+	}
+	sentence, handle := one(in)
+	if handle == "" {
+		return sentence, nil
+	}
+	return sentence, []string{handle}
+}
+
+func tellBatch[In any](argument []byte, all func(In) (parts, handles []string), verb string) (string, []string) {
+	var in In
+	if json.Unmarshal(argument, &in) != nil {
+		return "sent an argument that can't be read", nil
+	}
+	parts, handles := all(in)
+	return verb + strings.Join(parts, "; "), handles
+}
+
+// short is enough of an id for a person to tell it from others.
+func short(id string) string { return id[:min(8, len(id))] }

@@ -1,0 +1,164 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/renameio/v2"
+	"go.yaml.in/yaml/v3"
+
+	"yitong/chaincode/registry"
+)
+
+// Config is a gateway's one configuration file, YAML. Relative paths are taken
+// from the folder that the file lies in.
+type Config struct {
+	// Member is who this gateway belongs to.
+	Member Member `yaml:"member"`
+	// Channel and Chaincode name the ledger.
+	Channel   string `yaml:"channel"`
+	Chaincode string `yaml:"chaincode"`
+	// Listen is the address the gateway serves on, host:port.
+	Listen string `yaml:"listen"`
+	// State is the folder of the vault and the key store.
+	State string `yaml:"state"`
+	// Passphrase is a file whose first line opens the key store.
+	Passphrase string `yaml:"passphrase"`
+	// Identity signs the member's transactions (PEM, an enrolment certificate).
+	Identity Pair `yaml:"identity"`
+	// TLS is what the gateway shows on every connection (PEM, OU=gateway).
+	TLS Pair `yaml:"tls"`
+	// Trust is a folder with the TLS authority of every member, one PEM file
+	// each, named by its MSP id.
+	Trust string `yaml:"trust"`
+	// Peers of the ledger, the member's own first.
+	Peers []Peer `yaml:"peers"`
+	// Candidate is where this gateway publishes what it says of itself (its
+	// public keys among it), for the member that founds the registry.
+	Candidate string `yaml:"candidate"`
+	// Found lists the candidates of every founding member. Only the gateway
+	// that founds the registry has it.
+	Found []string `yaml:"found,omitempty"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `yaml:"log_level"`
+}
+
+// Member is the organisation a gateway serves.
+type Member struct {
+	MSP  string        `yaml:"msp"`
+	Name string        `yaml:"name"`
+	Kind registry.Kind `yaml:"kind"`
+	// Gateway is the address under which other members' gateways reach this one.
+	Gateway string `yaml:"gateway"`
+}
+
+// Pair is a certificate and its private key, PEM files.
+type Pair struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Peer is where a peer of the ledger is found.
+type Peer struct {
+	Address string `yaml:"address"`
+	// ServerName is the name in the peer's TLS certificate, where it isn't the
+	// address's host.
+	ServerName string `yaml:"server_name,omitempty"`
+	// CA is the TLS authority of the peer's member, a PEM file.
+	CA string `yaml:"ca"`
+}
+
+// ReadConfig reads and checks a configuration. Every problem is named at once.
+func ReadConfig(path string) (Config, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the gateway's configuration: %w", err)
+	}
+	var c Config
+	d := yaml.NewDecoder(bytes.NewReader(raw))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil {
+		return Config{}, fmt.Errorf("reading %s: %w", path, err)
+	}
+	c.resolve(filepath.Dir(path))
+	if err := c.check(); err != nil {
+		return Config{}, fmt.Errorf("%s can't be used:\n%w", path, err)
+	}
+	return c, nil
+}
+
+// WriteConfig writes a configuration, atomically and for its owner's eyes.
+func WriteConfig(path string, c Config) error {
+	raw, err := yaml.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encoding the gateway's configuration: %w", err)
+	}
+	return renameio.WriteFile(path, raw, 0o600)
+}
+
+func (c *Config) resolve(folder string) {
+	paths := []*string{&c.State, &c.Passphrase, &c.Identity.Cert, &c.Identity.Key, &c.TLS.Cert, &c.TLS.Key, &c.Trust, &c.Candidate}
+	for i := range c.Peers {
+		paths = append(paths, &c.Peers[i].CA)
+	}
+	for i := range c.Found {
+		paths = append(paths, &c.Found[i])
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(folder, *p)
+		}
+	}
+}
+
+func (c Config) check() error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf("  - "+format, args...)) }
+	for name, value := range map[string]string{"channel": c.Channel, "chaincode": c.Chaincode, "state": c.State, "candidate": c.Candidate, "member.name": c.Member.Name} {
+		if value == "" {
+			problem("%s is missing", name)
+		}
+	}
+	if err := registry.CheckMSP(c.Member.MSP); err != nil {
+		problem("member.msp is not an MSP id")
+	}
+	if !c.Member.Kind.Known() {
+		problem("member.kind is %q; it must be hospital, insurer or regulator", c.Member.Kind)
+	}
+	if err := registry.CheckGateway(c.Member.Gateway); err != nil {
+		problem("member.gateway is %q; it must be host:port", c.Member.Gateway)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		problem("listen is %q; it must be host:port", c.Listen)
+	}
+	if len(c.Peers) == 0 {
+		problem("peers is empty; name the member's own peer first")
+	}
+	files := map[string]string{
+		"passphrase": c.Passphrase, "identity.cert": c.Identity.Cert, "identity.key": c.Identity.Key,
+		"tls.cert": c.TLS.Cert, "tls.key": c.TLS.Key, "trust": c.Trust,
+	}
+	for i, p := range c.Peers {
+		files[fmt.Sprintf("peers[%d].ca", i)] = p.CA
+		if p.Address == "" {
+			problem("peers[%d].address is missing", i)
+		}
+	}
+	for name, path := range files {
+		if path == "" {
+			problem("%s is missing", name)
+		} else if _, err := os.Stat(path); err != nil {
+			problem("%s: %v", name, err)
+		}
+	}
+	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
+		problem("log_level is %q; it must be debug, info, warn or error", c.LogLevel)
+	}
+	slices.SortFunc(problems, func(a, b error) int { return bytes.Compare([]byte(a.Error()), []byte(b.Error())) })
+	return errors.Join(problems...)
+}

@@ -1,0 +1,205 @@
+// Package node is the gateway as a running process: it reads the configuration,
+// opens what the gateway keeps, joins the consortium and serves until it is told
+// to stop.
+//
+//	configuration ─▶ key store, vault, ledger ─▶ enrolled in the registry
+//	              ─▶ what a crash left half done is finished ─▶ serving
+package node
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/renameio/v2"
+
+	"yitong/chaincode/registry"
+	"yitong/gateway/api"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+	"yitong/gateway/share"
+	"yitong/gateway/vault"
+)
+
+// stopTime is how long a gateway that is told to stop waits for calls under way.
+const stopTime = 20 * time.Second
+
+// Run serves a gateway until ctx ends, and then lets what is under way finish.
+// version is what it tells callers of itself.
+func Run(ctx context.Context, config Config, version string, log *slog.Logger) (err error) {
+	store, err := openKeys(config)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, store.Close)
+	sealed, err := vault.OpenDir(filepath.Join(config.State, "vault"))
+	if err != nil {
+		return err
+	}
+	defer closing(&err, sealed.Close)
+	chain, err := dial(ctx, config, log)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, chain.Close)
+	trust, err := readTrust(config.Trust)
+	if err != nil {
+		return err
+	}
+	shown, err := newCertificate(config.TLS)
+	if err != nil {
+		return err
+	}
+	others := api.NewCounterparts(trust, shown.forClient)
+	defer closing(&err, others.Close)
+
+	gateway, err := share.New(share.Config{
+		Self: registry.Candidate{
+			MSP: config.Member.MSP, Name: config.Member.Name, Kind: config.Member.Kind, Gateway: config.Member.Gateway,
+		},
+		Ledger: chain, Keys: store, Vault: sealed, Exchange: others, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer closing(&err, func() error {
+		end, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		return gateway.Close(end)
+	})
+
+	// The port is taken before the ledger is asked for anything, so that a second
+	// gateway started by mistake changes nothing.
+	listener, err := net.Listen("tcp", config.Listen)
+	if err != nil {
+		return fmt.Errorf("the gateway can't listen: %w", err)
+	}
+	defer listener.Close()
+	if err := join(ctx, config, gateway, log); err != nil {
+		return err
+	}
+	if err := gateway.Resume(ctx); err != nil {
+		return fmt.Errorf("finishing what was half done: %w", err)
+	}
+	gateway.KeepTime()
+
+	server := api.NewServer(api.Config{
+		Gateway: gateway, Chain: chain, Chaincode: config.Chaincode,
+		Certificate: shown.forServer, Trust: trust, Version: version, Log: log,
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	log.Info("serving", "member", config.Member.MSP, "address", listener.Addr().String())
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	log.Info("stopping")
+	force := time.AfterFunc(stopTime, server.Stop)
+	defer force.Stop()
+	server.GracefulStop()
+	return nil
+}
+
+// closing closes something and joins its error to the one that is returned.
+func closing(err *error, close func() error) { *err = errors.Join(*err, close()) }
+
+// openKeys opens the key store, and makes it at the first start.
+func openKeys(config Config) (*keys.Store, error) {
+	passphrase, err := readPassphrase(config.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(passphrase)
+	if err := os.MkdirAll(config.State, 0o700); err != nil {
+		return nil, fmt.Errorf("making the state folder: %w", err)
+	}
+	path := filepath.Join(config.State, "keys.db")
+	store, err := keys.Open(path, passphrase)
+	if errors.Is(err, keys.ErrMissing) {
+		return keys.Create(path, passphrase)
+	}
+	return store, err
+}
+
+// readPassphrase takes the first line of a file. Windows line ends are cut too.
+func readPassphrase(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the passphrase: %w", err)
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(f).ReadBytes('\n')
+	if line = bytes.TrimRight(line, "\r\n"); len(line) == 0 {
+		return nil, fmt.Errorf("the first line of the passphrase file %s is empty: %w", path, err)
+	}
+	return line, nil
+}
+
+func dial(ctx context.Context, config Config, log *slog.Logger) (*ledger.Ledger, error) {
+	c := ledger.Config{
+		Channel: config.Channel, Chaincode: config.Chaincode, MSP: config.Member.MSP,
+		Cert: config.Identity.Cert, Key: config.Identity.Key, TLSCert: config.TLS.Cert, TLSKey: config.TLS.Key, Logger: log,
+	}
+	for _, p := range config.Peers {
+		c.Peers = append(c.Peers, ledger.Peer{Address: p.Address, TLSCA: p.CA, ServerName: p.ServerName})
+	}
+	return ledger.Dial(ctx, c)
+}
+
+// join makes this member known: it publishes the member's candidacy, founds the
+// registry if that is this gateway's task, waits until it is founded, and sees to
+// it that the registry shows the keys this gateway holds.
+func join(ctx context.Context, config Config, gateway *share.Gateway, log *slog.Logger) error {
+	candidacy, err := json.MarshalIndent(gateway.Candidate(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the candidacy: %w", err)
+	}
+	if err := renameio.WriteFile(config.Candidate, candidacy, 0o644); err != nil {
+		return fmt.Errorf("publishing the candidacy: %w", err)
+	}
+	pace := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.2, Multiplier: 1.5, MaxInterval: time.Second}
+	_, err = backoff.Retry(ctx, func() (struct{}, error) {
+		return struct{}{}, founded(ctx, config, gateway)
+	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
+		log.Debug("not a member of a founded consortium yet", "error", err)
+	}))
+	if err != nil {
+		return fmt.Errorf("joining the consortium: %w", err)
+	}
+	return gateway.Enrol(ctx)
+}
+
+// founded returns nil once the registry has this member.
+func founded(ctx context.Context, config Config, gateway *share.Gateway) error {
+	ok, err := gateway.Founded(ctx)
+	if ok || err != nil {
+		return err
+	}
+	if len(config.Found) == 0 {
+		return errors.New("the registry isn't founded yet")
+	}
+	var founders []registry.Candidate
+	for _, path := range config.Found {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("a founding member has not published its candidacy: %w", err)
+		}
+		var c registry.Candidate
+		if err := json.Unmarshal(raw, &c); err != nil {
+			return fmt.Errorf("reading the candidacy in %s: %w", path, err)
+		}
+		founders = append(founders, c)
+	}
+	return gateway.Found(ctx, founders)
+}

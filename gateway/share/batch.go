@@ -1,0 +1,99 @@
+package share
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A batcher lets many callers share one ledger transaction. It gathers what
+// arrives within wait of the first item, at most max items, and hands them to
+// flush together; several flushes may be under way at once, so a slow ledger
+// delays nobody who comes later.
+//
+// flush answers item by item: results[i] belongs to items[i]. It runs under
+// the batcher's own context, because one caller that gives up must not take
+// the others' transaction with it.
+type batcher[T, R any] struct {
+	max   int
+	wait  time.Duration
+	flush func(ctx context.Context, items []T) []outcome[R]
+
+	mu      sync.Mutex
+	waiting []entry[T, R]
+	timer   *time.Timer
+	ctx     context.Context
+	running sync.WaitGroup
+}
+
+type outcome[R any] struct {
+	value R
+	err   error
+}
+
+type entry[T, R any] struct {
+	item T
+	done chan outcome[R]
+}
+
+func newBatcher[T, R any](ctx context.Context, max int, wait time.Duration, flush func(context.Context, []T) []outcome[R]) *batcher[T, R] {
+	return &batcher[T, R]{max: max, wait: wait, flush: flush, ctx: ctx}
+}
+
+// do joins the batch that is being gathered and waits for its item's outcome.
+// A caller whose context ends first gets the context's error; its item is
+// still carried out.
+func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
+	e := entry[T, R]{item: item, done: make(chan outcome[R], 1)}
+	b.add(e)
+	select {
+	case o := <-e.done:
+		return o.value, o.err
+	case <-ctx.Done():
+		var none R
+		return none, context.Cause(ctx)
+	}
+}
+
+func (b *batcher[T, R]) add(e entry[T, R]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = append(b.waiting, e)
+	switch {
+	case len(b.waiting) >= b.max:
+		b.send()
+	case len(b.waiting) == 1:
+		b.timer = time.AfterFunc(b.wait, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.send()
+		})
+	}
+}
+
+// send flushes what is gathered. The caller holds b.mu.
+func (b *batcher[T, R]) send() {
+	if len(b.waiting) == 0 {
+		return
+	}
+	b.timer.Stop()
+	batch := b.waiting
+	b.waiting = nil
+	b.running.Go(func() {
+		items := make([]T, len(batch))
+		for i, e := range batch {
+			items[i] = e.item
+		}
+		for i, o := range b.flush(b.ctx, items) {
+			batch[i].done <- o
+		}
+	})
+}
+
+// close flushes what is still gathered and waits for every flush to end.
+func (b *batcher[T, R]) close() {
+	b.mu.Lock()
+	b.send()
+	b.mu.Unlock()
+	b.running.Wait()
+}

@@ -1,0 +1,101 @@
+package share
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"yitong/chaincode/record"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+)
+
+// The buckets of the key store. Every value is sealed there; an entry's name is
+// hidden too.
+const (
+	bucketSecrets  = "secrets"  // the member's own private keys
+	bucketRecords  = "records"  // record id -> catalogued
+	bucketPartKeys = "partkeys" // record id/part index -> 32-byte key
+	bucketPatients = "patients" // patient -> ids of its records
+	bucketHandles  = "handles"  // custodian: handle -> whose; requester: custodian/patient -> handle
+	bucketConsents = "consents" // consent id -> evidence
+	bucketRequests = "requests" // access id -> asked
+	bucketReleases = "releases" // permit id -> manifest chosen for it
+	bucketReceipts = "receipts" // permit id -> receipt on its way to the ledger
+)
+
+// Record is a record as its custodian knows it.
+type Record struct {
+	ID           string         `json:"id"`
+	Patient      Patient        `json:"patient"`
+	MediaType    string         `json:"mediaType"`
+	Status       record.Status  `json:"status"` // "" until the anchor is committed
+	Parts        []Part         `json:"parts"`
+	Submitted    record.Instant `json:"submitted"`
+	Supersedes   string         `json:"supersedes,omitempty"`
+	SupersededBy string         `json:"supersededBy,omitempty"`
+}
+
+// Part is a part with what only those who may open it know.
+type Part struct {
+	record.Part
+	ContentSize int64  `json:"contentSize"` // bytes before sealing
+	MediaType   string `json:"mediaType"`
+}
+
+// catalogued is a record's entry in the catalogue.
+type catalogued struct {
+	Record
+	Content record.Hash   `json:"content"` // SHA-256 of what was submitted, to know a retry by
+	Commit  ledger.Commit `json:"commit"`
+}
+
+// parts gives the record's parts as its anchor commits to them.
+func (r Record) parts() []record.Part {
+	parts := make([]record.Part, len(r.Parts))
+	for i, p := range r.Parts {
+		parts[i] = p.Part
+	}
+	return parts
+}
+
+// object is the name of a sealed part in the vault, and of its key in the store.
+func object(recordID string, index int) string { return fmt.Sprintf("%s/%d", recordID, index) }
+
+// reader is what both the store and a transaction on it can do.
+type reader interface {
+	Get(bucket, name string) ([]byte, error)
+}
+
+// load reads an entry of the store. ok is false where there is none.
+func load[T any](r reader, bucket, name string) (value T, ok bool, err error) {
+	raw, err := r.Get(bucket, name)
+	if errors.Is(err, keys.ErrNotFound) {
+		return value, false, nil
+	}
+	if err != nil {
+		return value, false, fmt.Errorf("reading %s from the key store: %w", bucket, err)
+	}
+	if err := json.Unmarshal(raw, &value); err != nil {
+		return value, false, fmt.Errorf("reading %s from the key store: %w", bucket, err)
+	}
+	return value, true, nil
+}
+
+// save writes an entry within a transaction on the store.
+func save(tx *keys.Tx, bucket, name string, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encoding an entry of %s: %w", bucket, err)
+	}
+	return tx.Put(bucket, name, raw)
+}
+
+// keep saves one entry in a transaction of its own.
+func (g *Gateway) keep(bucket, name string, value any) error {
+	err := g.Keys.Update(func(tx *keys.Tx) error { return save(tx, bucket, name, value) })
+	if err != nil {
+		return fmt.Errorf("writing %s to the key store: %w", bucket, err)
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package share
+
+import (
+	"context"
+	"fmt"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/consent"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+)
+
+// Directive is what a patient directs about one requester.
+type Directive struct {
+	ID        string // 32 hex digits; "" lets the gateway choose
+	Patient   Patient
+	Requester string // name or MSP id
+	Period    record.Period
+	Provision consent.Provision
+	Form      []byte // the signed form, kept sealed; the ledger has a salted digest of it
+}
+
+// maxForm is the largest signed form kept, in bytes.
+const maxForm = 8 << 20
+
+// evidence is the signed form that a version of a consent rests on.
+type evidence struct {
+	Patient   Patient `json:"patient"`
+	Requester string  `json:"requester"`
+	Form      []byte  `json:"form"`
+}
+
+// Relationship is a patient between this custodian and a requester.
+type Relationship struct {
+	Patient   Patient
+	Requester registry.Member
+	Handle    string
+}
+
+func (g *Gateway) relationship(ctx context.Context, p Patient, requester string) (Relationship, error) {
+	if g.Self.Kind != registry.Hospital {
+		return Relationship{}, refusal.New(refusal.KindNotAllowed, "a "+string(g.Self.Kind)+" keeps no consents", "the hospital that holds the record")
+	}
+	p, err := p.Normalise()
+	if err != nil {
+		return Relationship{}, err
+	}
+	m, err := g.members.named(ctx, requester)
+	if err != nil {
+		return Relationship{}, err
+	}
+	handle, err := g.HandleFor(ctx, m.MSP, p)
+	return Relationship{p, m, handle}, err
+}
+
+// Grant puts a patient's consent on the ledger.
+func (g *Gateway) Grant(ctx context.Context, d Directive) (consent.Consent, Relationship, ledger.Commit, error) {
+	if d.ID == "" {
+		d.ID = NewID()
+	}
+	r, proof, err := g.attest(ctx, d, 1)
+	if err != nil {
+		return consent.Consent{}, r, ledger.Commit{}, err
+	}
+	in := contract.Grant{ID: d.ID, Requester: r.Requester.MSP, Handle: r.Handle, Period: d.Period, Provision: d.Provision, Evidence: proof}
+	var out consent.Consent
+	commit, err := g.Ledger.Submit(ctx, contract.ConsentGrant, in, &out)
+	if err != nil {
+		return out, r, commit, fmt.Errorf("granting consent %s: %w", d.ID, err)
+	}
+	return out, r, commit, nil
+}
+
+// Amend puts a new version of a consent on the ledger. version is the one that it
+// replaces.
+func (g *Gateway) Amend(ctx context.Context, d Directive, version int) (consent.Consent, Relationship, ledger.Commit, error) {
+	r, proof, err := g.attest(ctx, d, version+1)
+	if err != nil {
+		return consent.Consent{}, r, ledger.Commit{}, err
+	}
+	in := contract.Amendment{
+		ID: d.ID, Version: version + 1, Requester: r.Requester.MSP, Handle: r.Handle,
+		Period: d.Period, Provision: d.Provision, Evidence: proof,
+	}
+	var out consent.Consent
+	commit, err := g.Ledger.Submit(ctx, contract.ConsentAmend, in, &out)
+	if err != nil {
+		return out, r, commit, fmt.Errorf("amending consent %s: %w", d.ID, err)
+	}
+	return out, r, commit, nil
+}
+
+// attest keeps the signed form and returns the digest that stands for it.
+func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relationship, string, error) {
+	if err := access.CheckID(d.ID); err != nil {
+		return Relationship{}, "", err
+	}
+	if len(d.Form) == 0 || len(d.Form) > maxForm {
+		return Relationship{}, "", refusal.New(refusal.Malformed, "the signed form is missing or larger than 8 MiB", "a scan or a signed document, at most 8 MiB")
+	}
+	r, err := g.relationship(ctx, d.Patient, d.Requester)
+	if err != nil {
+		return r, "", err
+	}
+	name := fmt.Sprintf("%s/%d", d.ID, version)
+	err = g.Keys.Update(func(tx *keys.Tx) error {
+		return save(tx, bucketConsents, name, evidence{r.Patient, r.Requester.MSP, d.Form})
+	})
+	return r, g.salted("evidence", name, d.Form), err
+}
+
+// Withdraw takes a consent back. From the next block on nothing is permitted, and
+// nothing released, on its strength.
+func (g *Gateway) Withdraw(ctx context.Context, p Patient, requester, id, reason string) (consent.Consent, Relationship, ledger.Commit, error) {
+	r, err := g.relationship(ctx, p, requester)
+	if err != nil {
+		return consent.Consent{}, r, ledger.Commit{}, err
+	}
+	in := contract.Withdrawal{ID: id, Requester: r.Requester.MSP, Handle: r.Handle, Reason: reason}
+	var out consent.Consent
+	commit, err := g.Ledger.Submit(ctx, contract.ConsentWithdraw, in, &out)
+	if err != nil {
+		return out, r, commit, fmt.Errorf("withdrawing consent %s: %w", id, err)
+	}
+	return out, r, commit, nil
+}
+
+// Consents lists the consents of a patient about a requester as they stand.
+func (g *Gateway) Consents(ctx context.Context, p Patient, requester string) ([]consent.Consent, Relationship, error) {
+	r, err := g.relationship(ctx, p, requester)
+	if err != nil {
+		return nil, r, err
+	}
+	in := contract.Relationship{Custodian: g.Self.MSP, Requester: r.Requester.MSP, Handle: r.Handle}
+	var out contract.ConsentSet
+	if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out); err != nil {
+		return nil, r, fmt.Errorf("reading the consents: %w", err)
+	}
+	return out.Consents, r, nil
+}
+
+// ConsentHistory lists every version of a consent, oldest first.
+func (g *Gateway) ConsentHistory(ctx context.Context, p Patient, requester, id string) ([]contract.ConsentVersion, Relationship, error) {
+	r, err := g.relationship(ctx, p, requester)
+	if err != nil {
+		return nil, r, err
+	}
+	in := contract.HistoryQuery{Custodian: g.Self.MSP, Requester: r.Requester.MSP, Handle: r.Handle, ID: id, Size: contract.MaxPage}
+	var versions []contract.ConsentVersion
+	for {
+		var out contract.ConsentPage
+		if err := g.Ledger.Evaluate(ctx, contract.ConsentHistory, in, &out); err != nil {
+			return nil, r, fmt.Errorf("reading the history of consent %s: %w", id, err)
+		}
+		versions = append(versions, out.Versions...)
+		if out.Bookmark == "" {
+			return versions, r, nil
+		}
+		in.Bookmark = out.Bookmark
+	}
+}

@@ -1,0 +1,144 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"yitong/chaincode/contract"
+	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
+	"yitong/gateway/ledger"
+)
+
+// Member is a member with the ids of its registered keys.
+type Member = contract.MemberEntry
+
+// Members lists the consortium, suspended members too.
+func (g *Gateway) Members(ctx context.Context) ([]Member, error) {
+	g.members.forget()
+	list, err := g.members.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members := make([]Member, len(list))
+	for i, m := range list {
+		if members[i], err = g.members.withKeys(ctx, m.MSP); err != nil {
+			return nil, err
+		}
+	}
+	return members, nil
+}
+
+// Suspend moves that a member be suspended, Reinstate that it be reinstated. A
+// motion takes effect when a majority of the active members has moved it.
+func (g *Gateway) Suspend(ctx context.Context, member, reason string) (contract.Moved, ledger.Commit, error) {
+	return g.move(ctx, member, func(msp string) registry.Motion {
+		return registry.Motion{Suspend: &registry.Suspension{MSP: msp, Reason: reason}}
+	})
+}
+
+// Reinstate moves that a suspended member get its rights back.
+func (g *Gateway) Reinstate(ctx context.Context, member string) (contract.Moved, ledger.Commit, error) {
+	return g.move(ctx, member, func(msp string) registry.Motion {
+		return registry.Motion{Reinstate: &registry.Reinstatement{MSP: msp}}
+	})
+}
+
+func (g *Gateway) move(ctx context.Context, member string, motion func(msp string) registry.Motion) (contract.Moved, ledger.Commit, error) {
+	m, err := g.members.named(ctx, member)
+	if err != nil {
+		return contract.Moved{}, ledger.Commit{}, err
+	}
+	var out contract.Moved
+	commit, err := g.Ledger.Submit(ctx, contract.RegistryMove, motion(m.MSP), &out)
+	if err != nil {
+		return out, commit, fmt.Errorf("moving: %w", err)
+	}
+	g.members.forget()
+	return out, commit, nil
+}
+
+// Found founds the registry with these members, if it isn't founded yet.
+func (g *Gateway) Found(ctx context.Context, founders []registry.Candidate) error {
+	var out contract.MemberList
+	_, err := g.Ledger.Submit(ctx, contract.RegistryFound, contract.Founding{Members: founders}, &out)
+	if err != nil {
+		return fmt.Errorf("founding the registry: %w", err)
+	}
+	return nil
+}
+
+// Founded tells whether the registry has this member. Before the founding it has
+// nobody.
+func (g *Gateway) Founded(ctx context.Context) (bool, error) {
+	g.members.forget()
+	_, err := g.members.all(ctx)
+	var refused *refusal.Refusal
+	if errors.As(err, &refused) && refused.Code == refusal.MemberUnknown {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Enrol makes the registry show this member's present keys and address. A registry
+// that shows another name or kind than the configuration is an error: this gateway
+// would serve another consortium than its owner thinks.
+func (g *Gateway) Enrol(ctx context.Context) error {
+	g.members.forget()
+	listed, err := g.members.withKeys(ctx, g.Self.MSP)
+	if err != nil {
+		return err
+	}
+	if m := listed.Member; m.Name != g.Self.Name || m.Kind != g.Self.Kind {
+		return fmt.Errorf("the registry has %s as %s %q, the configuration as %s %q", m.MSP, m.Kind, m.Name, g.Self.Kind, g.Self.Name)
+	}
+	c := g.Candidate()
+	same := func(a, b registry.Key) bool { return a.ID == b.ID && slices.Equal(a.Public, b.Public) }
+	if listed.Member.Gateway == c.Gateway && same(listed.Keys.HPKE, c.Keys.HPKE) && same(listed.Keys.Signing, c.Keys.Signing) {
+		return nil
+	}
+	var out contract.MemberEntry
+	if _, err := g.Ledger.Submit(ctx, contract.RegistryUpdate, registry.Update{Gateway: &c.Gateway, Keys: &c.Keys}, &out); err != nil {
+		return fmt.Errorf("registering this gateway's keys and address: %w", err)
+	}
+	g.members.forget()
+	return nil
+}
+
+// Standing is how this gateway is.
+type Standing struct {
+	Member  Member
+	Height  uint64 // blocks on the own peer
+	Clock   registry.Clock
+	Pending int // receipts and anchors that aren't on the ledger yet
+}
+
+// Standing reads how this gateway is.
+func (g *Gateway) Standing(ctx context.Context) (Standing, error) {
+	var s Standing
+	var err error
+	if s.Member, err = g.members.withKeys(ctx, g.Self.MSP); err != nil {
+		return s, err
+	}
+	if s.Height, err = g.Ledger.Height(ctx); err != nil {
+		return s, fmt.Errorf("reading the height of the ledger: %w", err)
+	}
+	s.Clock = g.clock.get()
+	receipts, err := g.Keys.List(bucketReceipts)
+	if err != nil {
+		return s, err
+	}
+	records, err := g.catalogue()
+	if err != nil {
+		return s, err
+	}
+	s.Pending = len(receipts)
+	for _, r := range records {
+		if r.Status == "" {
+			s.Pending++
+		}
+	}
+	return s, nil
+}

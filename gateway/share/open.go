@@ -1,0 +1,236 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+	"yitong/gateway/seal"
+)
+
+// Sink takes an opened part: it returns where the part's content goes. What was
+// written there counts once the next part begins or Open returns nil.
+type Sink func(recordID string, part record.Part) (io.Writer, error)
+
+// Opened sums up what Open opened.
+type Opened struct {
+	Parts    int
+	Bytes    int64 // of content
+	Manifest string
+	Receipt  ledger.Commit
+}
+
+// Open has the keys of a permit released, verifies what comes against the ledger
+// as this member's own peer has it, and opens the parts into sink. The receipt is
+// on the ledger when it returns. Whatever doesn't verify is an error that names
+// the part, and a receipt that says so.
+func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Opened, error) {
+	if err := access.CheckID(id); err != nil {
+		return Opened{}, err
+	}
+	holder, err := g.members.named(ctx, custodian)
+	if err != nil {
+		return Opened{}, err
+	}
+	name := lookup{custodian: holder.MSP, requester: g.Self.MSP, id: id}
+	entry, err := g.access(ctx, name)
+	if err != nil {
+		return Opened{}, err
+	}
+	if !entry.Access.Permitted() {
+		return Opened{}, refusal.New(refusal.NotPermitted, "the decision on this request is deny", "a new request, once a consent permits it")
+	}
+
+	delivery, err := g.Exchange.Release(ctx, holder, id)
+	if err != nil {
+		return Opened{}, fmt.Errorf("asking %s for the keys: %w", holder.Name, err)
+	}
+	defer delivery.Close()
+
+	manifest := delivery.Manifest()
+	if err := g.verify(ctx, manifest, name, *entry.Access); err != nil {
+		return Opened{}, g.reject(ctx, name, err)
+	}
+	opened := Opened{Manifest: manifest.Digest().String()}
+	for _, r := range manifest.Records {
+		for _, s := range r.Parts {
+			n, err := g.openPart(manifest, r.Anchor, s, delivery, sink)
+			if err != nil {
+				return Opened{}, g.reject(ctx, name, err)
+			}
+			opened.Parts++
+			opened.Bytes += n
+		}
+	}
+	opened.Receipt, err = g.receiving.do(ctx, receiptOrder{Permit: id, Custodian: holder.MSP, Manifest: opened.Manifest, Outcome: access.Opened})
+	if err != nil {
+		return opened, fmt.Errorf("everything was opened; the receipt is not on the ledger yet: %w", err)
+	}
+	return opened, nil
+}
+
+// verify holds a manifest against the registry, the release and the anchors.
+func (g *Gateway) verify(ctx context.Context, m *seal.Manifest, name lookup, permit access.Access) error {
+	released, err := g.accessOnce(ctx, name, func(e contract.AccessEntry) bool { return e.Release != nil })
+	if err != nil {
+		return err
+	}
+	if released.Release == nil {
+		return refusal.New(access.NotReleased, "the custodian sent a manifest, but the ledger has no release", "a release that is committed first")
+	}
+	digest, err := record.ParseHash(released.Release.Manifest)
+	if err != nil {
+		return fmt.Errorf("the release on the ledger: %w", err)
+	}
+	custodian, err := g.members.withKeys(ctx, name.custodian)
+	if err != nil {
+		return err
+	}
+	signing, err := seal.ParseVerifyingKey(custodian.Keys.Signing.Public)
+	if err != nil {
+		return fmt.Errorf("the registered key of %s: %w", name.custodian, err)
+	}
+	return m.Verify(seal.Evidence{
+		Permit: permit.ID, Custodian: permit.Custodian, Requester: permit.Requester, Expires: permit.Expires,
+		Manifest: digest, Signing: signing,
+		Anchor: func(id string) (record.Anchor, bool, error) { return g.anchorOf(ctx, name.custodian, id) },
+	})
+}
+
+// anchorOf reads an anchor from the own peer.
+func (g *Gateway) anchorOf(ctx context.Context, custodian, id string) (record.Anchor, bool, error) {
+	var a record.Anchor
+	err := g.Ledger.Evaluate(ctx, contract.RecordRecord, contract.RecordQuery{Custodian: custodian, ID: id}, &a, ledger.OwnPeerOnly())
+	var refused *refusal.Refusal
+	if errors.As(err, &refused) && refused.Code == refusal.NotFound {
+		return a, false, nil
+	}
+	return a, err == nil, err
+}
+
+// openPart opens the next part of a delivery and returns the bytes of its content.
+func (g *Gateway) openPart(m *seal.Manifest, recordID string, s seal.Shared, d Delivery, sink Sink) (int64, error) {
+	key, err := seal.Unwrap(g.hpke, m.Context(recordID, s.Part.Index), *s.Wrapped)
+	if err != nil {
+		return 0, fmt.Errorf("part %d of record %s: %w", s.Part.Index, recordID, err)
+	}
+	sealed, err := d.Part()
+	if err != nil {
+		return 0, fmt.Errorf("receiving part %d of record %s: %w", s.Part.Index, recordID, err)
+	}
+	to, err := sink(recordID, s.Part)
+	if err != nil {
+		return 0, err
+	}
+	counted := &countingWriter{w: to}
+	err = seal.Open(counted, sealed, key, seal.AD{Record: recordID, Part: s.Part.Index, Class: s.Part.Class}, seal.SealedOf(s.Part))
+	return counted.n, err
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// reject puts a receipt on the ledger that says that what was released didn't
+// verify, and returns why. Trouble on the way (a broken connection, a full disk) is
+// no proof of anything, and is left to a retry.
+func (g *Gateway) reject(ctx context.Context, name lookup, cause error) error {
+	var mismatch *seal.Mismatch
+	var part *seal.PartError
+	if !errors.As(cause, &mismatch) && !(errors.As(cause, &part) && tampered(part)) && !errors.Is(cause, seal.ErrUnwrap) {
+		return cause
+	}
+	entry, err := g.access(ctx, name)
+	if err != nil || entry.Release == nil {
+		return errors.Join(cause, err)
+	}
+	_, err = g.receiving.do(ctx, receiptOrder{Permit: name.id, Custodian: name.custodian, Manifest: entry.Release.Manifest, Outcome: access.Failed})
+	return errors.Join(cause, err)
+}
+
+func tampered(err error) bool {
+	return errors.Is(err, seal.ErrKey) || errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrAnchor)
+}
+
+// receiptOrder is a receipt on its way to the ledger.
+type receiptOrder struct {
+	Permit    string         `json:"permit"`
+	Custodian string         `json:"custodian"`
+	Manifest  string         `json:"manifest"`
+	Outcome   access.Opening `json:"outcome"`
+}
+
+// receiveAll keeps receipts and commits them in one transaction. One that doesn't
+// get there, because the ledger can't be written, is sent by Resume.
+func (g *Gateway) receiveAll(ctx context.Context, orders []receiptOrder) []outcome[ledger.Commit] {
+	err := g.Keys.Update(func(tx *keys.Tx) error {
+		for _, o := range orders {
+			if err := save(tx, bucketReceipts, o.Permit, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		results := make([]outcome[ledger.Commit], len(orders))
+		for i := range results {
+			results[i].err = fmt.Errorf("keeping the receipt: %w", err)
+		}
+		return results
+	}
+	return g.sendReceipts(ctx, orders)
+}
+
+func (g *Gateway) sendReceipts(ctx context.Context, orders []receiptOrder) []outcome[ledger.Commit] {
+	results := make([]outcome[ledger.Commit], len(orders))
+	var in contract.Receiving
+	for _, o := range orders {
+		in.Receipts = append(in.Receipts, contract.ReceiptOrder{Permit: o.Permit, Custodian: o.Custodian, Manifest: o.Manifest, Outcome: o.Outcome})
+	}
+	var out contract.Received
+	commit, err := g.Ledger.Submit(ctx, contract.AccessReceive, in, &out)
+	var refused *refusal.Refusal
+	switch {
+	case errors.As(err, &refused): // all of them, and for good
+	case err == nil && len(out.Results) != len(orders):
+		err = fmt.Errorf("the ledger answered %d receipts of %d", len(out.Results), len(orders))
+		fallthrough
+	case err != nil:
+		for i := range results {
+			results[i].err = err
+		}
+		return results
+	}
+	for i := range orders {
+		results[i] = outcome[ledger.Commit]{commit, err}
+		if err == nil && out.Results[i].Refusal != nil {
+			results[i] = outcome[ledger.Commit]{err: out.Results[i].Refusal}
+		}
+	}
+	err = g.Keys.Update(func(tx *keys.Tx) error {
+		for _, o := range orders {
+			if err := tx.Delete(bucketReceipts, o.Permit); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		g.Log.Warn("receipts are on the ledger and will be sent once more", "error", err)
+	}
+	return results
+}

@@ -1,0 +1,254 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+	"yitong/gateway/seal"
+	"yitong/gateway/vault"
+)
+
+// Parcel is what a custodian sends for a permit: the signed manifest with the
+// wrapped keys, and the sealed parts in the manifest's order.
+type Parcel struct {
+	Manifest *seal.Manifest
+	Commit   ledger.Commit // of the release; zero where it was committed before
+	vault    vault.Vault
+}
+
+// Sealed opens the sealed bytes of one part of the parcel.
+func (p *Parcel) Sealed(ctx context.Context, recordID string, part record.Part) (io.ReadCloser, error) {
+	return p.vault.Open(ctx, vault.NameOf(recordID, part.Index), vault.SumOf(part))
+}
+
+// releaseOrder is one permit on its way into a release transaction.
+type releaseOrder struct {
+	permit   access.Access
+	manifest *seal.Manifest
+}
+
+type releaseCommit struct {
+	release access.Release
+	commit  ledger.Commit
+}
+
+// Release lets a permit's keys go to the member that asks, as the custodian. The
+// order is the whole point of it:
+//
+//  1. the permit is read from this member's own peer, and holds by its own clock
+//  2. the parts it covers are chosen, and the choice is kept
+//  3. the release that names the choice is committed
+//  4. only then are the keys wrapped, and the manifest signed
+//
+// The same permit again gives the same parts, as long as the permit still holds.
+// The own peer is given time to catch up with the block that holds the permit.
+func (g *Gateway) Release(ctx context.Context, requester, permit string) (*Parcel, error) {
+	if err := access.CheckID(permit); err != nil {
+		return nil, err
+	}
+	if err := g.clock.fresh(g.now()); err != nil {
+		return nil, err
+	}
+	defer g.permits.lock(permit)()
+
+	name := lookup{custodian: g.Self.MSP, requester: requester, id: permit}
+	entry, err := g.accessOnce(ctx, name, func(e contract.AccessEntry) bool { return e.Access != nil })
+	if err != nil {
+		return nil, err
+	}
+	if err := g.releasable(entry, requester); err != nil {
+		return nil, err
+	}
+	manifest, err := g.choose(*entry.Access)
+	if err != nil {
+		return nil, err
+	}
+	commit, err := g.commitRelease(ctx, entry, manifest)
+	if err != nil {
+		return nil, fmt.Errorf("releasing under permit %s: %w", permit, err)
+	}
+	if err := g.wrap(ctx, manifest); err != nil {
+		return nil, fmt.Errorf("wrapping the keys for permit %s: %w", permit, err)
+	}
+	return &Parcel{Manifest: manifest, Commit: commit, vault: g.Vault}, nil
+}
+
+// releasable refuses what the ledger would refuse as well, sooner, and what only
+// this member's own clock can tell.
+func (g *Gateway) releasable(e contract.AccessEntry, requester string) error {
+	switch {
+	case e.Access == nil:
+		return refusal.New(refusal.NotFound, "the ledger has no such permit of "+requester, "a permit that "+requester+" was given here")
+	case e.Access.Requester != requester:
+		return refusal.New(refusal.NotRequester, "the permit is another member's", "a permit of the calling member")
+	case !e.Access.Permitted():
+		return refusal.New(refusal.NotPermitted, "the decision on this request is deny", "a new request, once a consent permits it")
+	case g.now() >= e.Access.Expires:
+		return refusal.New(refusal.Expired, "the permit expired at "+e.Access.Expires.String()+" by this custodian's clock", "a new request")
+	}
+	return nil
+}
+
+// choose picks the parts that a permit covers. The first choice is kept, so that
+// every later release under the permit names the same.
+func (g *Gateway) choose(permit access.Access) (*seal.Manifest, error) {
+	kept, ok, err := load[seal.Manifest](g.Keys, bucketReleases, permit.ID)
+	if err != nil || ok {
+		return &kept, err
+	}
+	of, ok, err := load[whose](g.Keys, bucketHandles, permit.Handle)
+	if err != nil {
+		return nil, err
+	}
+	m := seal.NewManifest(permit.ID, permit.Custodian, permit.Requester, permit.Expires)
+	if ok && of.Requester == permit.Requester {
+		if err := g.cover(m, permit, of.Patient); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// cover adds to the manifest the covered parts of every record of the patient that
+// is in force.
+func (g *Gateway) cover(m *seal.Manifest, permit access.Access, p Patient) error {
+	ids, _, err := load[[]string](g.Keys, bucketPatients, p.key())
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		r, ok, err := load[catalogued](g.Keys, bucketRecords, id)
+		if err != nil {
+			return err
+		}
+		if !ok || r.Status != record.Anchored {
+			continue
+		}
+		var covered []int
+		for _, part := range r.Parts {
+			if permit.Decision.Scope.Covers(part.Class, part.Labels, part.Period) {
+				covered = append(covered, part.Index)
+			}
+		}
+		if len(covered) > 0 {
+			m.Add(id, r.parts(), covered)
+		}
+	}
+	return nil
+}
+
+// commitRelease has the release on the ledger when it returns nil.
+func (g *Gateway) commitRelease(ctx context.Context, e contract.AccessEntry, m *seal.Manifest) (ledger.Commit, error) {
+	digest := m.Digest().String()
+	if e.Release == nil {
+		done, err := g.releasing.do(ctx, releaseOrder{*e.Access, m})
+		if err == nil && done.release.Manifest != digest {
+			err = errors.New("the ledger's release names another manifest")
+		}
+		return done.commit, err
+	}
+	if e.Release.Manifest != digest {
+		return ledger.Commit{}, refusal.New(refusal.Exists, "the permit was used before this gateway's key store was restored", "a new request")
+	}
+	return ledger.Commit{}, g.stillHolds(ctx, *e.Access, digest)
+}
+
+// stillHolds asks, for a permit that was released before, whether it would be
+// released now: the consents may have changed since. The rule is the chaincode's
+// own, over state read from this member's own peer.
+func (g *Gateway) stillHolds(ctx context.Context, permit access.Access, digest string) error {
+	requester, err := g.members.byMSP(ctx, permit.Requester)
+	if err != nil {
+		return err
+	}
+	self, err := g.members.byMSP(ctx, g.Self.MSP)
+	if err != nil {
+		return err
+	}
+	var out contract.ConsentSet
+	in := contract.Relationship{Custodian: permit.Custodian, Requester: permit.Requester, Handle: permit.Handle}
+	if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
+		return fmt.Errorf("reading the consents: %w", err)
+	}
+	_, err = permit.Release(digest, nil, self, requester, out.Consents, g.now())
+	return err
+}
+
+// releaseAll keeps the choices of many permits and commits their releases in one
+// transaction. The ledger answers each permit by itself.
+func (g *Gateway) releaseAll(ctx context.Context, orders []releaseOrder) []outcome[releaseCommit] {
+	results := make([]outcome[releaseCommit], len(orders))
+	all := func(err error) []outcome[releaseCommit] {
+		for i := range results {
+			results[i].err = err
+		}
+		return results
+	}
+	var in contract.Releasing
+	err := g.Keys.Update(func(tx *keys.Tx) error {
+		for _, o := range orders {
+			if err := save(tx, bucketReleases, o.permit.ID, o.manifest); err != nil {
+				return err
+			}
+			in.Releases = append(in.Releases, contract.ReleaseOrder{
+				Permit: o.permit.ID, Requester: o.permit.Requester, Handle: o.permit.Handle, Manifest: o.manifest.Digest().String(),
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return all(fmt.Errorf("keeping what is released: %w", err))
+	}
+	var out contract.Released
+	commit, err := g.Ledger.Submit(ctx, contract.AccessRelease, in, &out)
+	if err != nil {
+		return all(err)
+	}
+	if len(out.Results) != len(orders) {
+		return all(fmt.Errorf("the ledger answered %d releases of %d", len(out.Results), len(orders)))
+	}
+	for i, r := range out.Results {
+		switch {
+		case r.Refusal != nil:
+			results[i].err = r.Refusal
+		case r.Release == nil:
+			results[i].err = errors.New("the ledger answered a release with nothing")
+		default:
+			results[i].value = releaseCommit{*r.Release, commit}
+		}
+	}
+	return results
+}
+
+// wrap wraps the keys of a committed release to the requester's registered HPKE
+// key and signs the manifest.
+func (g *Gateway) wrap(ctx context.Context, m *seal.Manifest) error {
+	to, err := g.members.withKeys(ctx, m.Requester)
+	if err != nil {
+		return err
+	}
+	public, err := seal.ParsePublicKey(to.Keys.HPKE.Public)
+	if err != nil {
+		return fmt.Errorf("the registered key of %s: %w", m.Requester, err)
+	}
+	err = m.Wrap(public, func(recordID string, part int) (seal.Key, error) {
+		raw, err := g.Keys.Get(bucketPartKeys, object(recordID, part))
+		if err != nil {
+			return seal.Key{}, err
+		}
+		return seal.Key(raw), nil
+	})
+	if err != nil {
+		return err
+	}
+	m.Sign(g.signing)
+	return nil
+}

@@ -1,0 +1,99 @@
+package share
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/consent"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
+	"yitong/gateway/ledger"
+)
+
+// Claim is what this member asks of a custodian.
+type Claim struct {
+	ID        string // 32 hex digits; "" lets the gateway choose
+	Custodian string // name or MSP id
+	Patient   Patient
+	Purpose   consent.Purpose
+	Action    consent.Action
+	Classes   record.Classes
+	Period    record.Period // of the data asked for
+	Reference string        // of the claim; the ledger has a salted digest of it
+	TTL       time.Duration // of the permit; 0 means the default
+}
+
+// Request puts a claim on the ledger and returns the decision taken there. The
+// decision is recorded whether it permits or denies; a deny is no error.
+func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.Commit, error) {
+	if c.ID == "" {
+		c.ID = NewID()
+	}
+	patient, err := c.Patient.Normalise()
+	if err != nil {
+		return access.Access{}, ledger.Commit{}, err
+	}
+	custodian, err := g.members.named(ctx, c.Custodian)
+	if err != nil {
+		return access.Access{}, ledger.Commit{}, err
+	}
+	in := access.Request{
+		ID: c.ID, Custodian: custodian.MSP, Purpose: c.Purpose, Action: c.Action,
+		Classes: c.Classes, Period: c.Period, TTL: int64(c.TTL / time.Second),
+	}
+	if c.Reference != "" {
+		in.Claim = g.salted("claim", c.ID, []byte(c.Reference))
+	}
+	if in.Handle, err = g.handleAt(ctx, custodian, patient); err != nil {
+		return access.Access{}, ledger.Commit{}, err
+	}
+	var out access.Access
+	commit, err := g.Ledger.Submit(ctx, contract.AccessRequest, in, &out)
+	if err != nil {
+		return out, commit, fmt.Errorf("requesting access at %s: %w", custodian.Name, err)
+	}
+	return out, commit, nil
+}
+
+// Access shows one access with its release and receipt. The side that is "" is
+// this member's own.
+func (g *Gateway) Access(ctx context.Context, custodian, requester, id string) (contract.AccessEntry, error) {
+	if err := access.CheckID(id); err != nil {
+		return contract.AccessEntry{}, err
+	}
+	l := lookup{custodian: g.Self.MSP, requester: g.Self.MSP, id: id}
+	for side, name := range map[*string]string{&l.custodian: custodian, &l.requester: requester} {
+		if name == "" {
+			continue
+		}
+		m, err := g.members.named(ctx, name)
+		if err != nil {
+			return contract.AccessEntry{}, err
+		}
+		*side = m.MSP
+	}
+	return g.access(ctx, l)
+}
+
+// Accesses pages through accesses between the members named; "" means any, as far
+// as this member may see.
+func (g *Gateway) Accesses(ctx context.Context, custodian, requester, bookmark string, size int) (contract.AccessPage, error) {
+	in := contract.ListQuery{Bookmark: bookmark, Size: size}
+	for side, name := range map[*string]string{&in.Custodian: custodian, &in.Requester: requester} {
+		if name == "" {
+			continue
+		}
+		m, err := g.members.named(ctx, name)
+		if err != nil {
+			return contract.AccessPage{}, err
+		}
+		*side = m.MSP
+	}
+	var out contract.AccessPage
+	if err := g.Ledger.Evaluate(ctx, contract.AccessAccesses, in, &out); err != nil {
+		return out, fmt.Errorf("listing accesses: %w", err)
+	}
+	return out, nil
+}

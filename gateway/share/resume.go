@@ -1,0 +1,104 @@
+package share
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"yitong/chaincode/record"
+	"yitong/gateway/vault"
+)
+
+// Resume finishes what a stop or a crash left half done: receipts that aren't on
+// the ledger yet, records that are sealed and not anchored, sealed parts in the
+// vault that no record knows. It is to be called once, before the first use case.
+// Trouble with one thing doesn't keep it from the others; what fails is reported
+// and tried at the next start, or at the caller's retry.
+func (g *Gateway) Resume(ctx context.Context) error {
+	if err := g.sweep(ctx); err != nil {
+		return fmt.Errorf("removing orphans from the vault: %w", err)
+	}
+	g.resumeReceipts(ctx)
+	g.resumeAnchors(ctx)
+	return ctx.Err()
+}
+
+// sweep deletes the sealed parts whose record never got into the catalogue.
+func (g *Gateway) sweep(ctx context.Context) error {
+	known := map[vault.Name]bool{}
+	records, err := g.catalogue()
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		for _, p := range r.Parts {
+			known[vault.NameOf(r.ID, p.Index)] = true
+		}
+	}
+	for e, err := range g.Vault.List(ctx) {
+		if err != nil {
+			return err
+		}
+		if known[e.Name] {
+			continue
+		}
+		if err := g.Vault.Delete(ctx, e.Name); err != nil {
+			return err
+		}
+		g.Log.Info("removed a sealed part that no record knows", "object", e.Name.String(), "bytes", e.Size)
+	}
+	return nil
+}
+
+// catalogue lists every record of this member.
+func (g *Gateway) catalogue() ([]catalogued, error) {
+	all, err := g.Keys.List(bucketRecords)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	records := make([]catalogued, 0, len(all))
+	for _, raw := range all {
+		var c catalogued
+		if err := json.Unmarshal(raw, &c); err != nil {
+			return nil, fmt.Errorf("reading the catalogue: %w", err)
+		}
+		records = append(records, c)
+	}
+	return records, nil
+}
+
+func (g *Gateway) resumeReceipts(ctx context.Context) {
+	all, err := g.Keys.List(bucketReceipts)
+	if err != nil {
+		g.Log.Error("receipts that wait can't be read", "error", err)
+		return
+	}
+	for _, raw := range all {
+		var o receiptOrder
+		if err := json.Unmarshal(raw, &o); err != nil {
+			g.Log.Error("a receipt that waits can't be read", "error", err)
+			continue
+		}
+		if err := g.sendReceipts(ctx, []receiptOrder{o})[0].err; err != nil {
+			g.Log.Warn("a receipt is not on the ledger yet", "permit", o.Permit, "error", err)
+		}
+	}
+}
+
+func (g *Gateway) resumeAnchors(ctx context.Context) {
+	records, err := g.catalogue()
+	if err != nil {
+		g.Log.Error("records that wait for their anchor can't be read", "error", err)
+		return
+	}
+	for _, c := range records {
+		if c.Status != record.Status("") {
+			continue
+		}
+		unlock := g.records.lock(c.ID)
+		if _, err := g.anchor(ctx, c); err != nil {
+			g.Log.Warn("a record is not anchored yet", "record", c.ID, "error", err)
+		}
+		unlock()
+	}
+}

@@ -1,0 +1,102 @@
+package share
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"yitong/chaincode/registry"
+	"yitong/gateway/keys"
+	"yitong/gateway/seal"
+)
+
+// handleKey derives the handles of a custodian's patients: 32 secret bytes.
+type handleKey [32]byte
+
+// handle is the patient's pseudonym between this custodian and a requester:
+// HMAC-SHA256 over requester and identifier. Who lacks the key can neither find a
+// patient's handle nor tell that two handles are of one patient.
+func (k handleKey) handle(requester string, p Patient) string {
+	m := hmac.New(sha256.New, k[:])
+	for _, field := range []string{"yitong handle v1", requester, p.System, p.Value} {
+		fmt.Fprintf(m, "%d:%s,", len(field), field)
+	}
+	return hex.EncodeToString(m.Sum(nil))
+}
+
+// The secrets of a member, by their name in the key store.
+const (
+	secretHPKE    = "hpke"
+	secretSigning = "signing"
+	secretHandle  = "handle"
+	secretSalt    = "salt"
+)
+
+// loadSecrets reads the member's own keys, and makes those that aren't there yet.
+func (g *Gateway) loadSecrets() error {
+	return g.Keys.Update(func(tx *keys.Tx) error {
+		hpke, err := secret(tx, secretHPKE)
+		if err != nil {
+			return err
+		}
+		if g.hpke, err = seal.ParsePrivateKey(hpke); err != nil {
+			return err
+		}
+		signing, err := secret(tx, secretSigning)
+		if err != nil {
+			return err
+		}
+		if g.signing, err = seal.ParseSigningKey(signing); err != nil {
+			return err
+		}
+		handle, err := secret(tx, secretHandle)
+		if err != nil {
+			return err
+		}
+		g.handles = handleKey(handle)
+		g.salts, err = secret(tx, secretSalt)
+		return err
+	})
+}
+
+// secret reads 32 secret bytes, or makes them.
+func secret(tx *keys.Tx, name string) ([]byte, error) {
+	raw, err := tx.Get(bucketSecrets, name)
+	if err == nil {
+		return raw, nil
+	}
+	if !errors.Is(err, keys.ErrNotFound) {
+		return nil, err
+	}
+	raw = make([]byte, 32)
+	rand.Read(raw)
+	return raw, tx.Put(bucketSecrets, name, raw)
+}
+
+// Candidate is what this member says of itself to the consortium, with the public
+// keys that this gateway holds the private ones of.
+func (g *Gateway) Candidate() registry.Candidate {
+	c := g.Self
+	hpke, signing := g.hpke.Public(), g.signing.Public()
+	c.Keys = registry.Keys{
+		HPKE:    registry.Key{ID: hpke.ID(), Public: hpke.Bytes()},
+		Signing: registry.Key{ID: signing.ID(), Public: signing.Bytes()},
+	}
+	return c
+}
+
+// salted is the digest under which something of low entropy may stand on the
+// ledger: SHA-256 over a salt and the content. The salt follows from the entry's id
+// and a secret of the member, so a retry gives the same digest, and showing one salt
+// to a regulator opens one digest.
+func (g *Gateway) salted(what, id string, content []byte) string {
+	m := hmac.New(sha256.New, g.salts)
+	fmt.Fprintf(m, "yitong salt v1\x00%s\x00%s", what, id)
+	h := sha256.New()
+	h.Write(m.Sum(nil))
+	h.Write(content)
+	return hex.EncodeToString(h.Sum(nil))
+}

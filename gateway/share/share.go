@@ -1,0 +1,156 @@
+// Package share is what a member's gateway does: the use cases of sharing a
+// medical record under consent, in the order in which they happen.
+//
+//	hospital   Submit     split, seal, keep, anchor
+//	           Grant      a patient's consent onto the ledger; Amend, Withdraw
+//	insurer    Request    ask; the ledger decides and records the decision
+//	           Open       have the keys released, verify, open, receipt
+//	hospital   Release    check the permit, commit the release, then wrap and send
+//
+// Nothing here decides whether access is allowed: chaincode does, by the rules in
+// chaincode/consent and chaincode/access. What this package guards is the order.
+// A key is wrapped only after the release that names it is committed; a part is
+// handed to the caller only after it is verified against the anchor on the
+// member's own peer.
+//
+// Every use case that writes is named by an id that the caller may choose. What
+// it needs to finish is kept in the key store before the ledger is asked, so that
+// after a crash at any point, or a lost answer, the same call again completes it
+// once; Resume finishes by itself what needs no caller.
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
+	"yitong/chaincode/registry"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+	"yitong/gateway/seal"
+	"yitong/gateway/vault"
+)
+
+// ErrUnavailable says that another member's gateway couldn't be reached. Nothing
+// is lost: the same call again goes on from there.
+var ErrUnavailable = errors.New("the other member's gateway can't be reached")
+
+// Ledger is the part of *ledger.Ledger that the use cases need.
+type Ledger interface {
+	Submit(ctx context.Context, function string, in, out any) (ledger.Commit, error)
+	Evaluate(ctx context.Context, function string, in, out any, opts ...ledger.Option) error
+	Height(ctx context.Context) (uint64, error)
+}
+
+// Exchange reaches the other members' gateways.
+type Exchange interface {
+	// Handle asks a custodian for a patient's handle.
+	Handle(ctx context.Context, custodian registry.Member, p Patient) (string, error)
+	// Release asks a custodian to let a permit's keys go.
+	Release(ctx context.Context, custodian registry.Member, permit string) (Delivery, error)
+}
+
+// Delivery is what a custodian sends for a permit.
+type Delivery interface {
+	// Manifest names the parts that follow.
+	Manifest() *seal.Manifest
+	// Part reads the sealed bytes of the next part, in the manifest's order.
+	Part() (io.Reader, error)
+	Close() error
+}
+
+// Config is what a Gateway is made of.
+type Config struct {
+	Self     registry.Candidate // MSP, name, kind and address; keys are filled in
+	Ledger   Ledger
+	Keys     *keys.Store
+	Vault    vault.Vault
+	Exchange Exchange
+	Now      func() time.Time // default time.Now
+	Log      *slog.Logger     // default slog.Default()
+	// Gather is how long a release or receipt waits for others to share its
+	// transaction. Default 20 ms.
+	Gather time.Duration
+}
+
+// Gateway carries out one member's use cases. It is safe for concurrent use.
+type Gateway struct {
+	Config
+	hpke    seal.PrivateKey
+	signing seal.SigningKey
+	handles handleKey
+	salts   []byte
+	members *directory
+	clock   closings
+	records locks // by record id
+	permits locks // by permit id
+
+	anchoring *batcher[Record, ledger.Commit]
+	releasing *batcher[releaseOrder, releaseCommit]
+	receiving *batcher[receiptOrder, ledger.Commit]
+	looking   *batcher[lookup, contract.AccessEntry]
+
+	ctx  context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// batchSize is how many releases, receipts, anchors or look-ups go into one
+// transaction or query: chaincode takes no more.
+const batchSize = 64
+
+// New makes a gateway over an opened key store and vault. At the first start it
+// makes the member's keys. Close ends it.
+func New(c Config) (*Gateway, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Gather == 0 {
+		c.Gather = 20 * time.Millisecond
+	}
+	g := &Gateway{Config: c, members: newDirectory(c.Ledger, c.Now)}
+	if err := g.loadSecrets(); err != nil {
+		return nil, fmt.Errorf("loading the member's keys: %w", err)
+	}
+	g.ctx, g.stop = context.WithCancel(context.Background())
+	g.anchoring = newBatcher(g.ctx, batchSize, c.Gather, g.anchorAll)
+	g.releasing = newBatcher(g.ctx, batchSize, c.Gather, g.releaseAll)
+	g.receiving = newBatcher(g.ctx, batchSize, c.Gather, g.receiveAll)
+	g.looking = newBatcher(g.ctx, batchSize, c.Gather/10, g.lookUpAll)
+	return g, nil
+}
+
+// Close waits for what is under way to reach the ledger, for as long as ctx
+// allows, and ends the background work.
+func (g *Gateway) Close(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.anchoring.close()
+		g.releasing.close()
+		g.receiving.close()
+		g.looking.close()
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("work under way was cut off; it goes on at the next start: %w", ctx.Err())
+	}
+	g.stop()
+	g.work.Wait()
+	<-done
+	return err
+}
+
+// now is this gateway's own clock, to the second.
+func (g *Gateway) now() record.Instant { return record.At(g.Now()) }

@@ -1,0 +1,304 @@
+package share
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"mime"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+	"yitong/gateway/seal"
+	"yitong/gateway/vault"
+)
+
+// FHIR is the media type of what is split into parts (FHIR R4, section 3.1.1.1.7).
+const FHIR = "application/fhir+json"
+
+// MaxBundle is the largest FHIR Bundle accepted, in bytes: it is read whole to be
+// split. Files of other types stream and have no such bound.
+const MaxBundle = 64 << 20
+
+// Submission says what is submitted.
+type Submission struct {
+	ID         string // 32 hex digits; "" lets the gateway choose
+	Patient    Patient
+	MediaType  string
+	Class      record.Class  // of a file that isn't FHIR
+	Labels     record.Labels // likewise
+	Period     record.Period // likewise
+	Supersedes string
+}
+
+// Submit seals a record part by part, keeps it, and anchors it on the ledger. The
+// same id with the same content again answers with the record as it is; with
+// other content it is refused (exists).
+func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (Record, ledger.Commit, error) {
+	s, err := s.check()
+	if err != nil {
+		return Record{}, ledger.Commit{}, err
+	}
+	defer g.records.lock(s.ID)()
+
+	known, ok, err := load[catalogued](g.Keys, bucketRecords, s.ID)
+	if err != nil {
+		return Record{}, ledger.Commit{}, err
+	}
+	if ok {
+		if err := known.same(s, content); err != nil {
+			return Record{}, ledger.Commit{}, err
+		}
+	} else if known, err = g.sealRecord(ctx, s, content); err != nil {
+		return Record{}, ledger.Commit{}, fmt.Errorf("sealing the record: %w", err)
+	}
+	if known.Status == "" {
+		if known, err = g.anchor(ctx, known); err != nil {
+			return Record{}, ledger.Commit{}, fmt.Errorf("anchoring record %s: %w", s.ID, err)
+		}
+	}
+	return known.Record, known.Commit, nil
+}
+
+func (s Submission) check() (Submission, error) {
+	var err error
+	if s.Patient, err = s.Patient.Normalise(); err != nil {
+		return s, err
+	}
+	if s.ID == "" {
+		s.ID = NewID()
+	}
+	if err := access.CheckID(s.ID); err != nil {
+		return s, err
+	}
+	if s.Supersedes != "" {
+		if err := access.CheckID(s.Supersedes); err != nil {
+			return s, err
+		}
+	}
+	if s.MediaType, _, err = mime.ParseMediaType(s.MediaType); err != nil {
+		return s, refusal.New(refusal.Malformed, "the media type can't be read", FHIR+", or the type of the file, for example application/pdf")
+	}
+	if s.MediaType != FHIR && s.Class == 0 {
+		return s, refusal.New(refusal.Malformed, "a file that isn't "+FHIR+" needs its data class", "one of the data classes, for example document")
+	}
+	return s, nil
+}
+
+// NewID makes an id: 16 random bytes as 32 hex digits.
+func NewID() string {
+	var raw [16]byte
+	rand.Read(raw[:])
+	return hex.EncodeToString(raw[:])
+}
+
+// same refuses a retry that brings other content than was submitted under this id.
+func (c catalogued) same(s Submission, content io.Reader) error {
+	digest := sha256.New()
+	if _, err := io.Copy(digest, content); err != nil {
+		return fmt.Errorf("reading the content: %w", err)
+	}
+	if record.Hash(digest.Sum(nil)) != c.Content || s.Patient != c.Patient || s.MediaType != c.MediaType || s.Supersedes != c.Supersedes {
+		return refusal.New(refusal.Exists, "another record was submitted under this id", "the same content again, or a new id")
+	}
+	return nil
+}
+
+// sealRecord cuts the content into parts, seals each under a key of its own into
+// the vault, and enters the record in the catalogue, not yet anchored.
+func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reader) (catalogued, error) {
+	digest := sha256.New()
+	drafts, err := s.cut(content, digest)
+	if err != nil {
+		return catalogued{}, err
+	}
+	c := catalogued{Record: Record{
+		ID: s.ID, Patient: s.Patient, MediaType: s.MediaType, Submitted: g.now(), Supersedes: s.Supersedes,
+	}}
+	partKeys := make([]seal.Key, len(drafts))
+	for i, d := range drafts {
+		partKeys[i] = seal.NewKey()
+		p, err := g.sealPart(ctx, s.ID, i, d, partKeys[i])
+		if err != nil {
+			return catalogued{}, err
+		}
+		c.Parts = append(c.Parts, p)
+	}
+	c.Content = record.Hash(digest.Sum(nil))
+	return c, g.Keys.Update(func(tx *keys.Tx) error {
+		for i, k := range partKeys {
+			if err := tx.Put(bucketPartKeys, object(s.ID, i), k[:]); err != nil {
+				return err
+			}
+		}
+		ids, _, err := load[[]string](tx, bucketPatients, s.Patient.key())
+		if err != nil {
+			return err
+		}
+		if err := save(tx, bucketPatients, s.Patient.key(), append(ids, s.ID)); err != nil {
+			return err
+		}
+		return save(tx, bucketRecords, s.ID, c)
+	})
+}
+
+// draft is a part before it is sealed.
+type draft struct {
+	class     record.Class
+	labels    record.Labels
+	period    record.Period
+	mediaType string
+	content   io.Reader
+}
+
+// cut makes the parts of a submission and hashes all its content on the way.
+func (s Submission) cut(content io.Reader, digest hash.Hash) ([]draft, error) {
+	if s.MediaType != FHIR {
+		return []draft{{s.Class, s.Labels, s.Period, s.MediaType, io.TeeReader(content, digest)}}, nil
+	}
+	bundle, err := io.ReadAll(io.LimitReader(content, MaxBundle+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the Bundle: %w", err)
+	}
+	if len(bundle) > MaxBundle {
+		return nil, refusal.New(refusal.TooLarge, "the Bundle is larger than 64 MiB", "several Bundles, or a file of another media type")
+	}
+	digest.Write(bundle)
+	split, err := seal.Split(bundle)
+	if err != nil {
+		return nil, refusal.New(refusal.Malformed, "the Bundle can't be split: "+err.Error(), "a FHIR R4 Bundle in JSON")
+	}
+	drafts := make([]draft, len(split))
+	for i, d := range split {
+		drafts[i] = draft{d.Class, d.Labels, d.Period, FHIR, bytes.NewReader(d.Content)}
+	}
+	return drafts, nil
+}
+
+func (g *Gateway) sealPart(ctx context.Context, recordID string, index int, d draft, key seal.Key) (Part, error) {
+	p := Part{MediaType: d.mediaType}
+	p.Index, p.Class, p.Labels, p.Period = index, d.class, d.labels, d.period
+	rand.Read(p.Salt[:])
+	counted := &counter{r: d.content}
+	name := vault.NameOf(recordID, index)
+	// The catalogue doesn't know the record, so a part of it in the vault is what a
+	// crash left behind, under a key that is gone.
+	if err := g.Vault.Delete(ctx, name); err != nil {
+		return p, err
+	}
+	err := g.Vault.Put(ctx, name, func(w io.Writer) error {
+		sealed, err := seal.Seal(w, counted, key, seal.AD{Record: recordID, Part: index, Class: d.class})
+		p.SealedSize, p.SealedDigest, p.KeyCommitment = sealed.Size, sealed.Digest, sealed.Commitment
+		return err
+	})
+	p.ContentSize = counted.n
+	return p, err
+}
+
+// counter counts the bytes read through it.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// anchor commits the record's anchor, together with others, and notes it.
+func (g *Gateway) anchor(ctx context.Context, c catalogued) (catalogued, error) {
+	commit, err := g.anchoring.do(ctx, c.Record)
+	if err != nil {
+		return c, err
+	}
+	c.Status, c.Commit = record.Anchored, commit
+	return c, g.Keys.Update(func(tx *keys.Tx) error {
+		if c.Supersedes != "" {
+			err := amendRecord(tx, c.Supersedes, func(old *catalogued) {
+				old.Status, old.SupersededBy = record.Superseded, c.ID
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return save(tx, bucketRecords, c.ID, c)
+	})
+}
+
+// amendRecord changes a record's entry, if the catalogue has it.
+func amendRecord(tx *keys.Tx, id string, change func(*catalogued)) error {
+	c, ok, err := load[catalogued](tx, bucketRecords, id)
+	if err != nil || !ok {
+		return err
+	}
+	change(&c)
+	return save(tx, bucketRecords, id, c)
+}
+
+// anchorAll anchors records in one transaction. The ledger takes all or none; if it
+// refuses, each goes by itself, so that one bad record doesn't hold up the others.
+func (g *Gateway) anchorAll(ctx context.Context, records []Record) []outcome[ledger.Commit] {
+	commit, err := g.submitAnchors(ctx, records)
+	results := make([]outcome[ledger.Commit], len(records))
+	var refused *refusal.Refusal
+	for i, r := range records {
+		if len(records) > 1 && errors.As(err, &refused) {
+			alone, err := g.submitAnchors(ctx, []Record{r})
+			results[i] = outcome[ledger.Commit]{alone, err}
+			continue
+		}
+		results[i] = outcome[ledger.Commit]{commit, err}
+	}
+	return results
+}
+
+func (g *Gateway) submitAnchors(ctx context.Context, records []Record) (ledger.Commit, error) {
+	var in contract.Anchoring
+	for _, r := range records {
+		d := contract.AnchorDraft{ID: r.ID, Root: record.Root(record.Leaves(r.parts())), Parts: len(r.Parts), Supersedes: r.Supersedes}
+		for _, p := range r.Parts {
+			d.Bytes += p.SealedSize
+		}
+		in.Records = append(in.Records, d)
+	}
+	var out contract.AnchorList
+	return g.Ledger.Submit(ctx, contract.RecordAnchor, in, &out)
+}
+
+// Retract marks a record as no longer to be released, on the ledger first.
+func (g *Gateway) Retract(ctx context.Context, id string, reason record.Reason) (ledger.Commit, error) {
+	if _, err := g.ownRecord(id); err != nil {
+		return ledger.Commit{}, err
+	}
+	var out record.Anchor
+	commit, err := g.Ledger.Submit(ctx, contract.RecordRetract, contract.Retraction{ID: id, Reason: reason}, &out)
+	if err != nil {
+		return ledger.Commit{}, fmt.Errorf("retracting record %s: %w", id, err)
+	}
+	return commit, g.Keys.Update(func(tx *keys.Tx) error {
+		return amendRecord(tx, id, func(c *catalogued) { c.Status = record.Retracted })
+	})
+}
+
+// ownRecord finds a record in the catalogue, or refuses (not-found).
+func (g *Gateway) ownRecord(id string) (catalogued, error) {
+	if err := access.CheckID(id); err != nil {
+		return catalogued{}, err
+	}
+	c, ok, err := load[catalogued](g.Keys, bucketRecords, id)
+	if err == nil && !ok {
+		err = refusal.New(refusal.NotFound, "this hospital holds no record "+id, "an id from the list of records")
+	}
+	return c, err
+}
