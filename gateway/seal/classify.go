@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"encoding/json"
 	"errors"
 
 	"yitong/chaincode/record"
@@ -16,8 +15,9 @@ type entry struct {
 }
 
 func classify(raw []byte) (entry, error) {
-	var e map[string]any
-	if err := json.Unmarshal(raw, &e); err != nil {
+	v, _ := tree(raw)
+	e, ok := v.(map[string]any)
+	if !ok {
 		return entry{}, errors.New("an entry is a JSON object")
 	}
 	resource, ok := e["resource"].(map[string]any)

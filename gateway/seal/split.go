@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -165,36 +164,26 @@ type bundle struct {
 
 type member struct{ name, raw []byte }
 
-// readBundle reads the outermost object. The decoder refuses duplicate names,
-// invalid UTF-8 and broken JSON at every depth.
+// readBundle reads the outermost object. Duplicate names, invalid UTF-8 and
+// broken JSON are refused at every depth.
 func readBundle(doc []byte) (b bundle, err error) {
+	if !jsontext.Value(doc).IsValid() {
+		return b, broken(doc)
+	}
+	// From here on the decoder itself has nothing to refuse.
 	d := jsontext.NewDecoder(bytes.NewReader(doc))
 	if d.PeekKind() != '{' {
-		_, err := d.ReadValue()
-		return b, refused(err, "", "a Bundle is a JSON object")
+		return b, &BundleError{"", "a Bundle is a JSON object"}
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return b, refused(err, "", "")
-	}
+	d.ReadToken()
 	named := false
 	for d.PeekKind() != '}' {
-		name, err := d.ReadValue()
+		name, raw, err := readMember(d, &b)
 		if err != nil {
-			return b, refused(err, "", "")
+			return b, err
 		}
-		name = bytes.Clone(name)
-		if string(name) == `"entry"` {
-			if b.entries, err = readEntries(d); err != nil {
-				return b, err
-			}
-			continue
-		}
-		raw, err := d.ReadValue()
-		if err != nil {
-			return b, refused(err, "", "")
-		}
-		raw = bytes.Clone(raw)
 		switch string(name) {
+		case `"entry"`:
 		case `"resourceType"`:
 			if string(raw) != `"Bundle"` {
 				return b, &BundleError{"/resourceType", "it is not a Bundle"}
@@ -204,35 +193,40 @@ func readBundle(doc []byte) (b bundle, err error) {
 			b.kind = raw
 		default:
 			b.others = append(b.others, member{name, raw})
+			v, err := tree(raw)
+			if err != nil {
+				return b, &BundleError{"", "it is not JSON"}
+			}
+			b.labels = b.labels.Union(labelsIn(v, string(name) == `"meta"`))
 		}
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return b, refused(err, "", "")
-	}
-	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-		return b, refused(err, "", "there is something after its end")
 	}
 	if !named {
 		return b, &BundleError{"/resourceType", "it is missing"}
 	}
-	for _, m := range b.others {
-		var v any
-		if err := json.Unmarshal(m.raw, &v); err != nil {
-			return b, &BundleError{"", "malformed"}
-		}
-		b.labels = b.labels.Union(labelsIn(v, string(m.name) == `"meta"`))
-	}
 	return b, nil
+}
+
+// readMember reads a name and its value, or b's entries where the name is that.
+func readMember(d *jsontext.Decoder, b *bundle) (name, raw []byte, err error) {
+	v, err := d.ReadValue()
+	if err != nil {
+		return nil, nil, &BundleError{"", "it is not JSON"}
+	}
+	if name = bytes.Clone(v); string(name) == `"entry"` {
+		b.entries, err = readEntries(d)
+		return name, nil, err
+	}
+	if v, err = d.ReadValue(); err != nil {
+		return nil, nil, &BundleError{"", "it is not JSON"}
+	}
+	return name, bytes.Clone(v), nil
 }
 
 func readEntries(d *jsontext.Decoder) ([][]byte, error) {
 	if d.PeekKind() != '[' {
-		_, err := d.ReadValue()
-		return nil, refused(err, "/entry", "it is not an array")
+		return nil, &BundleError{"/entry", "it is not an array"}
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return nil, refused(err, "", "")
-	}
+	d.ReadToken()
 	var entries [][]byte
 	for d.PeekKind() != ']' {
 		if len(entries) == MaxEntries {
@@ -240,12 +234,12 @@ func readEntries(d *jsontext.Decoder) ([][]byte, error) {
 		}
 		raw, err := d.ReadValue()
 		if err != nil {
-			return nil, refused(err, "", "")
+			return nil, &BundleError{"/entry", "it is not JSON"}
 		}
 		entries = append(entries, bytes.Clone(raw))
 	}
-	_, err := d.ReadToken()
-	return entries, refusedOrNil(err)
+	d.ReadToken()
+	return entries, nil
 }
 
 // envelope is the part that holds what isn't an entry, if there is any.
@@ -266,24 +260,30 @@ func (b bundle) envelope() []Draft {
 	return []Draft{{Class: record.Other, Labels: b.labels, Content: doc.Bytes()}}
 }
 
-// refused names the element a decoder stopped at. what counts where the decoder
-// itself had nothing against the input.
-func refused(err error, element, what string) error {
-	var s *jsontext.SyntacticError
-	switch {
-	case errors.As(err, &s):
-		return &BundleError{string(s.JSONPointer), fmt.Sprintf("%v, at byte %d", s.Err, s.ByteOffset)}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return &BundleError{element, "it ends too early"}
-	case err != nil:
-		return &BundleError{element, "it is not JSON"}
-	}
-	return &BundleError{element, what}
+// tree reads JSON as maps, arrays and texts; numbers stay as they are written,
+// because FHIR's decimals don't all fit a float.
+func tree(raw []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
 }
 
-func refusedOrNil(err error) error {
-	if err == nil {
-		return nil
+// broken says where a document stops being JSON. It reads token by token, which
+// keeps the names on the way; one value at a time, which is faster, loses them.
+func broken(doc []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(doc))
+	for ended := false; ; {
+		_, err := d.ReadToken()
+		var s *jsontext.SyntacticError
+		switch {
+		case errors.As(err, &s):
+			return &BundleError{string(s.JSONPointer), fmt.Sprintf("%v, at byte %d", s.Err, s.ByteOffset)}
+		case err != nil:
+			return &BundleError{"", "it ends too early"}
+		case ended:
+			return &BundleError{"", "there is something after its end"}
+		}
+		ended = d.StackDepth() == 0
 	}
-	return refused(err, "", "")
 }
