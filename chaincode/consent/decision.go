@@ -23,7 +23,7 @@ const (
 // Rule names the provision that made a decision or, where consents are silent, came nearest to it.
 type Rule struct {
 	Consent string `json:"consent,omitempty"` // id; empty when there is none
-	Version int    `json:"version,omitempty"`
+	Version int    `json:"version,omitzero"`
 	Path    Path   `json:"path,omitzero"` // of the provision in the consent
 	Reason  Reason `json:"reason"`
 }

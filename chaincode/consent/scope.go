@@ -18,9 +18,9 @@ type Scope struct {
 // Residual is what remains of one provision. Those that follow with a greater depth are its
 // exceptions.
 type Residual struct {
-	Depth      uint8          `json:"depth,omitempty"` // 0: the root of a consent
+	Depth      uint8          `json:"depth,omitzero"` // 0: the root of a consent
 	Type       Outcome        `json:"type"`
-	Withdrawn  bool           `json:"withdrawn,omitempty"` // on a root: what the consent permits counts no more
+	Withdrawn  bool           `json:"withdrawn,omitzero"` // on a root: what the consent permits counts no more
 	Classes    record.Classes `json:"classes"`
 	Labels     record.Labels  `json:"labels,omitzero"`
 	DataPeriod record.Period  `json:"dataPeriod,omitzero"`
