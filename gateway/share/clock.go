@@ -58,7 +58,7 @@ func (g *Gateway) KeepTime() {
 		ticker := time.NewTicker(pace)
 		defer ticker.Stop()
 		for {
-			if err := g.tick(g.ctx); err != nil && g.ctx.Err() == nil {
+			if err := g.Tick(g.ctx); err != nil && g.ctx.Err() == nil {
 				g.Log.Warn("the ledger's minutes could not be closed", "error", err)
 			}
 			select {
@@ -70,9 +70,9 @@ func (g *Gateway) KeepTime() {
 	})
 }
 
-// tick reads how far minutes are closed and closes what is ripe, if it is up to
+// Tick reads how far minutes are closed and closes what is ripe, if it is up to
 // this member.
-func (g *Gateway) tick(ctx context.Context) error {
+func (g *Gateway) Tick(ctx context.Context) error {
 	var clock registry.Clock
 	if err := g.Ledger.Evaluate(ctx, contract.RegistryClock, contract.Nothing{}, &clock, ledger.OwnPeerOnly()); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (g *Gateway) tick(ctx context.Context) error {
 	}
 	g.clock.set(clock)
 	if clock.Latest < g.ripe(g.now()) {
-		return g.tick(ctx) // after a long standstill there are more than one transaction takes
+		return g.Tick(ctx) // after a long standstill there are more than one transaction takes
 	}
 	return nil
 }

@@ -150,15 +150,31 @@ func (g *Gateway) commitRelease(ctx context.Context, e contract.AccessEntry, m *
 	digest := m.Digest().String()
 	if e.Release == nil {
 		done, err := g.releasing.do(ctx, releaseOrder{*e.Access, m})
-		if err == nil && done.release.Manifest != digest {
-			err = errors.New("the ledger's release names another manifest")
+		switch {
+		case err != nil:
+			return done.commit, err
+		case done.release.Manifest != digest:
+			return done.commit, errors.New("the ledger's release names another manifest")
+		case !done.commit.Own:
+			// Another member's peer says that it is committed: no reason to let keys go.
+			return done.commit, g.releaseSeen(ctx, *e.Access, digest)
 		}
-		return done.commit, err
+		return done.commit, nil
 	}
 	if e.Release.Manifest != digest {
 		return ledger.Commit{}, refusal.New(refusal.Exists, "the permit was used before this gateway's key store was restored", "a new request")
 	}
 	return ledger.Commit{}, g.stillHolds(ctx, *e.Access, digest)
+}
+
+// releaseSeen waits until the own peer has the release.
+func (g *Gateway) releaseSeen(ctx context.Context, permit access.Access, digest string) error {
+	name := lookup{custodian: permit.Custodian, requester: permit.Requester, id: permit.ID}
+	e, err := g.accessOnce(ctx, name, func(e contract.AccessEntry) bool { return e.Release != nil })
+	if err == nil && (e.Release == nil || e.Release.Manifest != digest) {
+		err = fmt.Errorf("%w: this member's own peer doesn't have the release yet", ledger.ErrUnavailable)
+	}
+	return err
 }
 
 // stillHolds asks, for a permit that was released before, whether it would be

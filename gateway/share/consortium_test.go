@@ -1,0 +1,234 @@
+package share_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"yitong/chaincode/contract"
+	"yitong/chaincode/ledgertest"
+	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+	"yitong/gateway/seal"
+	"yitong/gateway/share"
+	"yitong/gateway/vault"
+)
+
+const (
+	hospitalA = "HospitalAMSP"
+	hospitalB = "HospitalBMSP"
+	insurer   = "InsurerMSP"
+	regulator = "RegulatorMSP"
+)
+
+var kinds = map[string]registry.Kind{
+	hospitalA: registry.Hospital, hospitalB: registry.Hospital, insurer: registry.Insurer, regulator: registry.Regulator,
+}
+
+var chen = share.Patient{System: "https://hospital-a.example/mrn", Value: "MRN-0042"}
+
+// consortium is four members' gateways over one in-process ledger that simulates,
+// validates and commits as Fabric does.
+type consortium struct {
+	t        *testing.T
+	ledger   *ledgertest.Ledger
+	mu       sync.Mutex
+	gateways map[string]*share.Gateway
+	chains   map[string]*chain
+	deliver  func(share.Delivery) share.Delivery // a hand on the wire between gateways
+}
+
+func newConsortium(t *testing.T) *consortium {
+	t.Helper()
+	c := &consortium{
+		t: t, ledger: ledgertest.New(t, hospitalA, hospitalB, insurer, regulator),
+		gateways: map[string]*share.Gateway{}, chains: map[string]*chain{},
+		deliver: func(d share.Delivery) share.Delivery { return d },
+	}
+	cc, err := contract.New(func() record.Instant { return record.At(c.ledger.Now()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ledger.Install(cc)
+	var founders []registry.Candidate
+	for _, msp := range []string{hospitalA, hospitalB, insurer, regulator} {
+		c.start(msp, t.TempDir())
+		founders = append(founders, c.gateways[msp].Candidate())
+	}
+	if err := c.gateways[regulator].Found(t.Context(), founders); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// start starts a member's gateway on what a folder holds.
+func (c *consortium) start(msp, dir string) *share.Gateway {
+	c.t.Helper()
+	path := filepath.Join(dir, "keys.db")
+	store, err := keys.Open(path, []byte("correct horse"))
+	if err != nil {
+		store, err = keys.Create(path, []byte("correct horse"))
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	sealed, err := vault.OpenDir(filepath.Join(dir, "vault"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	link := &chain{c: c, msp: msp}
+	g, err := share.New(share.Config{
+		Self:   registry.Candidate{MSP: msp, Name: msp[:len(msp)-3], Kind: kinds[msp], Gateway: "127.0.0.1:1"},
+		Ledger: link, Keys: store, Vault: sealed, Exchange: wire{c, msp},
+		Now: func() time.Time { return c.ledger.Now() }, Log: slog.New(slog.DiscardHandler), Gather: time.Millisecond,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.gateways[msp], c.chains[msp] = g, link
+	c.t.Cleanup(func() {
+		if err := g.Close(context.Background()); err != nil {
+			c.t.Error(err)
+		}
+		store.Close()
+		sealed.Close()
+	})
+	return g
+}
+
+// chain is the ledger as one member's gateway sees it. fail, where set, may break a
+// call before it happens or, after it happened, lose the answer.
+type chain struct {
+	c    *consortium
+	msp  string
+	fail func(function string, done bool) error
+}
+
+func (l *chain) broken(function string, done bool) error {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	if l.fail == nil {
+		return nil
+	}
+	return l.fail(function, done)
+}
+
+func (l *chain) Submit(ctx context.Context, function string, in, out any) (ledger.Commit, error) {
+	if err := l.broken(function, false); err != nil {
+		return ledger.Commit{}, err
+	}
+	arg, err := json.Marshal(in)
+	if err != nil {
+		return ledger.Commit{}, err
+	}
+	tx, err := l.c.ledger.Invoke(ctx, l.c.ledger.Client(l.msp), function, string(arg))
+	if err != nil {
+		return ledger.Commit{}, refused(err)
+	}
+	if err := l.broken(function, true); err != nil {
+		return ledger.Commit{}, err
+	}
+	return ledger.Commit{TxID: tx.ID, Block: tx.Block, Own: true}, json.Unmarshal(tx.Response, out)
+}
+
+func (l *chain) Evaluate(ctx context.Context, function string, in, out any, _ ...ledger.Option) error {
+	arg, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	answer, err := l.c.ledger.Evaluate(ctx, l.c.ledger.Client(l.msp), l.msp, function, string(arg))
+	if err != nil {
+		return refused(err)
+	}
+	return json.Unmarshal(answer, out)
+}
+
+func (l *chain) Height(context.Context) (uint64, error) { return l.c.ledger.Height(), nil }
+
+// refused finds the refusal in an endorser's answer, as gateway/ledger does.
+func refused(err error) error {
+	if r, ok := refusal.Parse(err.Error()); ok {
+		return &ledger.Refused{Refusal: r}
+	}
+	return err
+}
+
+// wire joins the gateways of one process, as gateway/api joins those of many.
+type wire struct {
+	c    *consortium
+	from string
+}
+
+func (w wire) Handle(ctx context.Context, custodian registry.Member, p share.Patient) (string, error) {
+	return w.c.gateways[custodian.MSP].HandleFor(ctx, w.from, p)
+}
+
+func (w wire) Release(ctx context.Context, custodian registry.Member, permit string) (share.Delivery, error) {
+	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, permit)
+	if err != nil {
+		return nil, err
+	}
+	d := &delivery{manifest: parcel.Manifest}
+	for _, r := range parcel.Manifest.Records {
+		for _, p := range r.Parts {
+			sealed, err := parcel.Sealed(ctx, r.Anchor, p.Part)
+			if err != nil {
+				return nil, err
+			}
+			raw, err := io.ReadAll(sealed)
+			sealed.Close()
+			if err != nil {
+				return nil, err
+			}
+			d.parts = append(d.parts, raw)
+		}
+	}
+	return w.c.deliver(d), nil
+}
+
+type delivery struct {
+	manifest *seal.Manifest
+	parts    [][]byte
+}
+
+func (d *delivery) Manifest() *seal.Manifest { return d.manifest }
+func (d *delivery) Close() error             { return nil }
+
+func (d *delivery) Part() (io.Reader, error) {
+	if len(d.parts) == 0 {
+		return nil, io.EOF
+	}
+	part := d.parts[0]
+	d.parts = d.parts[1:]
+	return bytes.NewReader(part), nil
+}
+
+// opened collects what a requester opens.
+type opened map[record.Class]*bytes.Buffer
+
+func (o opened) sink(_ string, p record.Part) (io.Writer, error) {
+	b := &bytes.Buffer{}
+	o[p.Class] = b
+	return b, nil
+}
+
+// bundle is a small FHIR R4 Bundle with a laboratory result, a condition, and one
+// condition under psychiatric sensitivity.
+func bundle(value int) []byte {
+	return fmt.Appendf(nil, `{"resourceType":"Bundle","type":"collection","entry":[
+{"resource":{"resourceType":"Patient","id":"p1","identifier":[{"system":"https://hospital-a.example/mrn","value":"MRN-0042"}]}},
+{"resource":{"resourceType":"Observation","id":"o1","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"4548-4"}]},"effectiveDateTime":"2024-03-01T08:00:00Z","valueQuantity":{"value":%d,"unit":"%%"}}},
+{"resource":{"resourceType":"Condition","id":"c1","code":{"coding":[{"system":"http://snomed.info/sct","code":"44054006"}]},"subject":{"reference":"Patient/p1"},"recordedDate":"2024-03-01"}},
+{"resource":{"resourceType":"Condition","id":"c2","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSY"}]},"code":{"coding":[{"system":"http://snomed.info/sct","code":"35489007"}]},"subject":{"reference":"Patient/p1"},"recordedDate":"2024-03-02"}}
+]}`, value)
+}
