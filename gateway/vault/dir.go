@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/gofrs/flock"
 )
@@ -138,28 +137,44 @@ func (d *Dir) create(name Name) (*os.File, string, error) {
 	}
 }
 
-// Open implements Vault.
+// Open implements Vault. os.Root keeps links from leading out; one that stays
+// within is no part either.
 func (d *Dir) Open(_ context.Context, name Name, want Sum) (Blob, error) {
-	f, err := d.root.OpenFile(place(name), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	entry, err := d.root.Lstat(place(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open part %s: %w", name, ErrNotFound)
+	case err != nil:
+		return nil, fmt.Errorf("open part %s: %w", name, err)
+	case !entry.Mode().IsRegular():
+		return nil, fmt.Errorf("open part %s: not a regular file: %w", name, ErrCorrupt)
+	}
+	f, err := d.root.Open(place(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open part %s: %w", name, ErrNotFound) // deleted meanwhile
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open part %s: %w", name, err)
 	}
+	if err := same(f, entry, want.Size); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open part %s: %w", name, err)
+	}
+	return newBlob(f, name, want), nil
+}
+
+// same checks that what was opened is what was looked at, and has its size.
+func same(f *os.File, entry fs.FileInfo, size int64) error {
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		f.Close()
-		return nil, fmt.Errorf("open part %s: %w", name, err)
-	case !info.Mode().IsRegular():
-		f.Close()
-		return nil, fmt.Errorf("open part %s: not a regular file: %w", name, ErrCorrupt)
-	case info.Size() != want.Size:
-		f.Close()
-		return nil, fmt.Errorf("open part %s: %d bytes, not %d: %w", name, info.Size(), want.Size, ErrCorrupt)
+		return err
+	case !os.SameFile(info, entry):
+		return fmt.Errorf("it was exchanged: %w", ErrCorrupt)
+	case info.Size() != size:
+		return fmt.Errorf("%d bytes, not %d: %w", info.Size(), size, ErrCorrupt)
 	}
-	return newBlob(f, name, want), nil
+	return nil
 }
 
 // Delete implements Vault.
