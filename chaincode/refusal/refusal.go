@@ -67,19 +67,40 @@ func (r *Refusal) Is(target error) bool {
 	return errors.As(target, &t) && t.Code == r.Code
 }
 
-// Parse finds a refusal's JSON document inside a longer error text.
-// It reports false when there is none.
+// start is how every refusal's document begins, so that Parse looks nowhere else.
+const start = `{"code":"`
+
+// Parse finds the first refusal's JSON document inside a longer error text. It reports false when
+// there is none: a refusal has a code in kebab-case and a message, and no other members.
 func Parse(s string) (*Refusal, bool) {
-	for at := strings.Index(s, "{"); at >= 0; {
+	for {
+		at := strings.Index(s, start)
+		if at < 0 {
+			return nil, false
+		}
+		s = s[at:]
 		var r Refusal
-		if err := json.NewDecoder(strings.NewReader(s[at:])).Decode(&r); err == nil && r.Code != "" {
+		d := json.NewDecoder(strings.NewReader(s))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&r); err == nil && r.Code.valid() && r.Message != "" {
 			return &r, true
 		}
-		next := strings.Index(s[at+1:], "{")
-		if next < 0 {
-			break
-		}
-		at += 1 + next
+		s = s[len(start):]
 	}
-	return nil, false
+}
+
+// valid reports kebab-case: lower-case letters and digits, joined by single dashes.
+func (c Code) valid() bool {
+	dash := true // at the start, and after a dash, a letter must follow
+	for i := range len(c) {
+		switch b := c[i]; {
+		case b == '-' && !dash:
+			dash = true
+		case 'a' <= b && b <= 'z' || '0' <= b && b <= '9':
+			dash = false
+		default:
+			return false
+		}
+	}
+	return !dash
 }
