@@ -1,0 +1,217 @@
+package fabric_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hyperledger/fabric-gateway/pkg/client"
+
+	"yitong/network/fabric"
+	"yitong/network/fabric/supervisor"
+	"yitong/network/topology"
+)
+
+// binaries are Fabric's; tests that need them don't run with -short.
+func binaries(t *testing.T) fabric.Binaries {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs Fabric's peer and orderer")
+	}
+	b, err := fabric.Install(t.Context(), func(s fabric.Step) { t.Logf("%s %v", s.Text, s.Took) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// scene is an open network and the events it told.
+type scene struct {
+	*fabric.Network
+	t      *testing.T
+	mu     sync.Mutex
+	events []supervisor.Event
+}
+
+func open(t *testing.T, dir string, top *topology.Topology, chaincodes ...fabric.Chaincode) *scene {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{t: t}
+	began := time.Now()
+	s.Network, err = fabric.Open(dir, top, fabric.Options{
+		Binaries: binaries(t), Executable: self, Chaincodes: chaincodes,
+		Report:  func(step fabric.Step) { t.Logf("%7.3fs %s (%v)", time.Since(began).Seconds(), step.Text, step.Took) },
+		OnEvent: s.note,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			s.showLogs()
+		}
+	})
+	return s
+}
+
+func (s *scene) note(e supervisor.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, e)
+}
+
+func (s *scene) saw(process string, kind supervisor.EventKind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e.Process == process && e.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scene) showLogs() {
+	files, _ := filepath.Glob(filepath.Join(s.Dir(), "logs", "*.log"))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+		s.t.Logf("%s\n%s", f, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	}
+}
+
+func (s *scene) start(ctx context.Context) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := s.Start(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// as connects to a member's peer with its gateway's identity.
+func (s *scene) as(member string) *fabric.Connection {
+	s.t.Helper()
+	m, err := s.Member(member)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c, err := m.Connect(m.Gateway())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func notesChaincode() fabric.Chaincode {
+	return fabric.Chaincode{
+		Name: "notes", Version: "1",
+		Command: func(*fabric.Member) fabric.Command {
+			self, _ := os.Executable()
+			return fabric.Command{Path: self, Args: []string{"serve-notes"}}
+		},
+	}
+}
+
+func free(t *testing.T, top *topology.Topology) *topology.Topology {
+	t.Helper()
+	if err := top.FreePorts(); err != nil {
+		t.Fatal(err)
+	}
+	return top
+}
+
+// put writes a note and, when told to insist, tries again with the same content
+// until it is committed: putting is idempotent, so that is safe.
+func put(ctx context.Context, c *fabric.Connection, key, value string) error {
+	_, err := c.GetNetwork("yitong").GetContract("notes").SubmitWithContext(ctx, "put", client.WithArguments(key, value))
+	return err
+}
+
+func insist(t *testing.T, c *fabric.Connection, key, value string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	for {
+		err := put(ctx, c, key, value)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("putting %s: %v", key, err)
+		}
+	}
+}
+
+func get(t *testing.T, c *fabric.Connection, key string) string {
+	t.Helper()
+	v, err := c.GetNetwork("yitong").GetContract("notes").EvaluateTransaction("get", key)
+	if err != nil {
+		t.Fatalf("getting %s: %v", key, err)
+	}
+	return string(v)
+}
+
+func TestABFTNetworkCommitsSurvivesCrashesAndResumes(t *testing.T) {
+	dir, top := t.TempDir(), free(t, topology.Default())
+	began := time.Now()
+	s := open(t, dir, top, notesChaincode())
+	s.start(t.Context())
+	hospital := s.as("hospital-a")
+	insist(t, hospital, "first", "1")
+	t.Logf("from nothing to the first committed transaction: %v", time.Since(began))
+
+	for _, process := range []string{"peer-hospital-b", "orderer-regulator"} {
+		if err := s.Supervisor().Kill(process); err != nil {
+			t.Fatal(err)
+		}
+		insist(t, hospital, "while "+process+" is down", "2")
+		if err := s.Supervisor().Await(t.Context(), process); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []supervisor.EventKind{supervisor.Died, supervisor.Restarted} {
+			if !s.saw(process, kind) {
+				t.Errorf("no event tells that %s %s", process, kind)
+			}
+		}
+	}
+	for _, h := range s.Health(t.Context()) {
+		if h.Err != nil {
+			t.Errorf("%s doesn't answer: %v", h.Name, h.Err)
+		}
+	}
+	stopping := time.Now()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("stopped in %v", time.Since(stopping))
+
+	began = time.Now()
+	s = open(t, dir, top, notesChaincode())
+	if !s.Resumed() {
+		t.Error("the second Open created the network anew")
+	}
+	s.start(t.Context())
+	insurer := s.as("insurer")
+	insist(t, insurer, "after", "3")
+	t.Logf("from resuming to the first committed transaction: %v", time.Since(began))
+	for key, want := range map[string]string{"first": "1", "while peer-hospital-b is down": "2", "while orderer-regulator is down": "2", "after": "3"} {
+		if got := get(t, insurer, key); got != want {
+			t.Errorf("note %q is %q, want %q", key, got, want)
+		}
+	}
+}
