@@ -1,0 +1,95 @@
+package client
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	yitongv1 "yitong/gateway/api/yitong/v1"
+)
+
+// Client is a connection to one member's gateway. Its services are those of the
+// API; Close it when done. It is safe for concurrent use.
+type Client struct {
+	Profile  Profile
+	Records  yitongv1.RecordsClient
+	Consents yitongv1.ConsentsClient
+	Accesses yitongv1.AccessesClient
+	Members  yitongv1.MembersClient
+	Audit    yitongv1.AuditClient
+	Node     yitongv1.NodeClient
+
+	conn *grpc.ClientConn
+}
+
+// retries repeats a call whose outcome is unknown. That is safe because every
+// call that writes names itself by an id chosen here (see NewID).
+const retries = `{"methodConfig":[{"name":[{}],"retryPolicy":{
+	"maxAttempts":4,"initialBackoff":"0.2s","maxBackoff":"2s","backoffMultiplier":2,
+	"retryableStatusCodes":["UNAVAILABLE"]}}]}`
+
+// Dial prepares a connection; the first call makes it.
+func Dial(p Profile) (*Client, error) {
+	conf, err := tlsConfig(p)
+	if err != nil {
+		return nil, fmt.Errorf("using the profile of %s: %w", p.Member, err)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+p.Gateway,
+		grpc.WithTransportCredentials(credentials.NewTLS(conf)),
+		grpc.WithDefaultServiceConfig(retries))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the connection to the gateway of %s: %w", p.Member, err)
+	}
+	return &Client{
+		Profile:  p,
+		Records:  yitongv1.NewRecordsClient(conn),
+		Consents: yitongv1.NewConsentsClient(conn),
+		Accesses: yitongv1.NewAccessesClient(conn),
+		Members:  yitongv1.NewMembersClient(conn),
+		Audit:    yitongv1.NewAuditClient(conn),
+		Node:     yitongv1.NewNodeClient(conn),
+		conn:     conn,
+	}, nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+func tlsConfig(p Profile) (*tls.Config, error) {
+	authority, err := os.ReadFile(p.CA)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority) {
+		return nil, fmt.Errorf("%s holds no certificate", p.CA)
+	}
+	own, err := tls.LoadX509KeyPair(p.Cert, p.Key)
+	if err != nil {
+		return nil, err
+	}
+	name := p.ServerName
+	if name == "" {
+		if name, _, err = net.SplitHostPort(p.Gateway); err != nil {
+			return nil, fmt.Errorf("the gateway's address %q is not host:port", p.Gateway)
+		}
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{own}, ServerName: name,
+	}, nil
+}
+
+// NewID draws the id of a record, consent or access: 16 random bytes as 32
+// hexadecimal characters. Whoever repeats a call repeats it under the same id.
+func NewID() string {
+	var id [16]byte
+	rand.Read(id[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(id[:])
+}

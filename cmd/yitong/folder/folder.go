@@ -1,0 +1,184 @@
+// Package folder puts opened parts into files: all or none, each readable by its
+// owner alone, none ever overwritten.
+//
+// Parts are medical data in the clear. They are written under temporary names
+// that nobody else can read, and get their names only when the access as a whole
+// is verified (Keep); whatever happens before leaves nothing behind (Discard).
+package folder
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"yitong/cmd/yitong/client"
+	yitongv1 "yitong/gateway/api/yitong/v1"
+)
+
+// File is one opened part.
+type File struct {
+	Part *yitongv1.Part
+	Path string
+	Size int64 // bytes
+}
+
+// Folder receives the parts of one access.
+type Folder struct {
+	dir   string
+	parts []*pending
+}
+
+type pending struct {
+	File
+	tmp    *os.File
+	digest []byte
+}
+
+// New uses a directory, which it makes if need be.
+func New(dir string) (*Folder, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return &Folder{dir: dir}, nil
+}
+
+// Beside gives the parts' writers; progress sees every byte too.
+func (f *Folder) Beside(progress io.Writer) client.Part {
+	return func(p *yitongv1.Part) (io.Writer, error) {
+		name, err := fileName(p)
+		if err != nil {
+			return nil, err
+		}
+		tmp, err := os.CreateTemp(f.dir, ".opening-*") // mode 0600
+		if err != nil {
+			return nil, err
+		}
+		part := &pending{File: File{Part: p, Path: filepath.Join(f.dir, name)}, tmp: tmp}
+		f.parts = append(f.parts, part)
+		return io.MultiWriter(part, progress), nil
+	}
+}
+
+func (p *pending) Write(b []byte) (int, error) {
+	n, err := p.tmp.Write(b)
+	p.Size += int64(n)
+	return n, err
+}
+
+// Keep gives every file its name. A file of that name with the same content is
+// taken for the one opened before; with other content the error is fs.ErrExist
+// and no file is kept.
+func (f *Folder) Keep() error {
+	for _, p := range f.parts { // find a clash before the first file appears
+		if err := p.finish(); err != nil {
+			return fmt.Errorf("writing %s: %w", p.Path, err)
+		}
+		if err := p.clash(); err != nil {
+			return err
+		}
+	}
+	for _, p := range f.parts {
+		err := os.Link(p.tmp.Name(), p.Path) // unlike a rename it never replaces
+		if errors.Is(err, fs.ErrExist) {
+			err = p.clash()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	f.Discard()
+	return syncDir(f.dir)
+}
+
+func (p *pending) finish() error {
+	if err := p.tmp.Sync(); err != nil {
+		return err
+	}
+	if _, err := p.tmp.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, p.tmp); err != nil {
+		return err
+	}
+	p.digest = h.Sum(nil)
+	return p.tmp.Close()
+}
+
+// clash reports a file of other content under the name.
+func (p *pending) clash() error {
+	there, err := os.Open(p.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, there); err != nil {
+		return err
+	}
+	if !bytes.Equal(h.Sum(nil), p.digest) {
+		return fmt.Errorf("%s is there already and differs: %w", p.Path, fs.ErrExist)
+	}
+	return nil
+}
+
+// Discard removes what has not been kept. It may be called more than once.
+func (f *Folder) Discard() {
+	for _, p := range f.parts {
+		p.tmp.Close()           // closed already after Keep
+		os.Remove(p.tmp.Name()) // best effort: the name is unreadable to others anyhow
+	}
+}
+
+// Files lists the parts in the order in which they came.
+func (f *Folder) Files() []File {
+	files := make([]File, len(f.parts))
+	for i, p := range f.parts {
+		files[i] = p.File
+	}
+	return files
+}
+
+// endings of what medicine sends; what isn't here is .bin, never guessed.
+var endings = map[string]string{
+	"application/fhir+json": ".fhir.json", "application/json": ".json", "application/pdf": ".pdf", "application/dicom": ".dcm",
+	"text/plain": ".txt", "application/xml": ".xml", "text/xml": ".xml", "image/jpeg": ".jpg", "image/png": ".png",
+}
+
+// fileName is made of the record's id, the part's number, class and labels. All
+// come from another member's gateway, so they are checked, not trusted.
+func fileName(p *yitongv1.Part) (string, error) {
+	name := fmt.Sprintf("%s-%02d-%s", p.GetRecordId(), p.GetIndex(), p.GetDataClass())
+	for _, label := range p.GetLabels() {
+		name += "-" + label
+	}
+	for _, r := range name {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' {
+			return "", errors.New("the gateway named a part by something that is no file name")
+		}
+	}
+	media, _, _ := strings.Cut(p.GetMediaType(), ";")
+	ending, ok := endings[media]
+	if !ok {
+		ending = ".bin"
+	}
+	return name + ending, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,71 @@
+package screen
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// patience is how much content passes, in bytes, before a bar appears: what is
+// done at once needs none.
+const patience = 8 << 20
+
+// Progress counts the bytes that pass and, on a terminal, shows how far they
+// are. It is an io.Writer to be put beside the real one.
+type Progress struct {
+	s     *Screen
+	what  string
+	total int64 // 0: not known
+	done  int64
+	drawn time.Time
+	width int
+}
+
+// Progress begins a bar; total is in bytes, 0 when nobody knows.
+func (s *Screen) Progress(what string, total int64) *Progress {
+	return &Progress{s: s, what: what, total: total}
+}
+
+// Write counts p.
+func (p *Progress) Write(b []byte) (int, error) {
+	p.done += int64(len(b))
+	if p.s.terminalErr && !p.s.JSON && p.done > patience && time.Since(p.drawn) > 100*time.Millisecond {
+		p.drawn = time.Now()
+		p.draw()
+	}
+	return len(b), nil
+}
+
+// Reader is r with what is read from it counted.
+func (p *Progress) Reader(r io.Reader) io.Reader { return io.TeeReader(r, p) }
+
+// Close takes the bar away.
+func (p *Progress) Close() {
+	if p.width > 0 {
+		fmt.Fprintf(p.s.Err, "\r%s\r", strings.Repeat(" ", p.width))
+	}
+}
+
+func (p *Progress) draw() {
+	const cells = 30
+	line := fmt.Sprintf("%s %s", p.what, Bytes(p.done))
+	if p.total > 0 {
+		full := int(min(p.done, p.total) * cells / p.total)
+		line = fmt.Sprintf("%s [%s%s] %s of %s", p.what, strings.Repeat("=", full), strings.Repeat(" ", cells-full), Bytes(p.done), Bytes(p.total))
+	}
+	p.width = max(p.width, len(line))
+	fmt.Fprintf(p.s.Err, "\r%-*s", p.width, line)
+}
+
+// Bytes writes a size for a person, in powers of 1024.
+func Bytes(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, unit := float64(n)/(1<<10), 0
+	for v >= 1024 && unit < 4 {
+		v, unit = v/1024, unit+1
+	}
+	return fmt.Sprintf("%.1f %ciB", v, "KMGTP"[unit])
+}

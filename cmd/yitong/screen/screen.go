@@ -1,0 +1,149 @@
+// Package screen is how the command speaks: documents and tables on standard
+// output, and everything that is said along the way on standard error.
+//
+// There are two audiences. A person gets tables and sentences, with colour only
+// where it reaches a terminal and NO_COLOR (no-color.org) is unset. A program
+// asked with --json and gets one JSON document per line, which is the message
+// of the gateway's API in protobuf's JSON form, every field present.
+package screen
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// Screen is where one invocation of the command writes.
+type Screen struct {
+	Out, Err io.Writer
+	JSON     bool // documents for programs instead of tables for people
+
+	colourOut, colourErr bool
+	terminalErr          bool
+}
+
+// New looks at what the two outputs are; noColour is NO_COLOR being set.
+func New(out, err io.Writer, noColour bool) *Screen {
+	s := &Screen{Out: out, Err: err, terminalErr: terminal(err)}
+	s.colourOut = terminal(out) && !noColour
+	s.colourErr = s.terminalErr && !noColour
+	return s
+}
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+var documents = protojson.MarshalOptions{EmitDefaultValues: true}
+
+// Document writes a message of the API as one line of JSON.
+func (s *Screen) Document(m proto.Message) error {
+	doc, err := documents.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, doc); err != nil { // protojson varies its spaces on purpose
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	line.WriteByte('\n')
+	_, err = s.Out.Write(line.Bytes())
+	return err
+}
+
+// Object writes any value as one line of JSON.
+func (s *Screen) Object(v any) error { return json.NewEncoder(s.Out).Encode(v) }
+
+// Table writes rows under a header, columns aligned.
+func (s *Screen) Table(header []string, rows [][]string) error {
+	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	line := func(cells []string, paint func(string) string) {
+		for i, cell := range cells {
+			if i > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, paint(clean(cell)))
+		}
+		fmt.Fprint(w, "\n")
+	}
+	line(header, s.heading)
+	for _, row := range rows {
+		line(row, s.paint)
+	}
+	return w.Flush()
+}
+
+// Say writes one line for the person who waits, on standard error.
+func (s *Screen) Say(format string, args ...any) {
+	fmt.Fprintf(s.Err, format+"\n", args...)
+}
+
+// Colours of words that decide. Every cell of a coloured table is wrapped in the
+// same number of invisible bytes, or the columns would not align.
+const (
+	plain, bold, green, red, yellow = "\x1b[39m", "\x1b[01m", "\x1b[32m", "\x1b[31m", "\x1b[33m"
+	reset                           = "\x1b[0m"
+)
+
+var colours = map[string]string{
+	"permit": green, "deny": red, "active": green, "anchored": green, "opened": green, "VALID": green, "verified": green,
+	"suspended": red, "withdrawn": yellow, "retracted": yellow, "superseded": yellow, "failed": red,
+}
+
+func (s *Screen) heading(cell string) string {
+	if !s.colourOut {
+		return cell
+	}
+	return bold + cell + reset
+}
+
+func (s *Screen) paint(cell string) string {
+	if !s.colourOut {
+		return cell
+	}
+	colour, ok := colours[cell]
+	if !ok {
+		colour = plain
+	}
+	return colour + cell + reset
+}
+
+// clean keeps what came from elsewhere from moving the cursor or a column.
+func clean(cell string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, cell)
+}
+
+// Strong, Faint and Mark dress words of a sentence on standard output.
+func (s *Screen) Strong(text string) string { return s.dress("\x1b[1m", text) }
+
+// Faint is for what may be skipped.
+func (s *Screen) Faint(text string) string { return s.dress("\x1b[2m", text) }
+
+// Mark is a tick or a cross.
+func (s *Screen) Mark(ok bool) string {
+	if ok {
+		return s.dress(green, "✓")
+	}
+	return s.dress(red, "✗")
+}
+
+func (s *Screen) dress(code, text string) string {
+	if !s.colourOut {
+		return text
+	}
+	return code + text + reset
+}
