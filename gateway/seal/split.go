@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -192,6 +193,9 @@ func readBundle(doc []byte) (b bundle, err error) {
 		case `"type"`:
 			b.kind = raw
 		default:
+			if err := spelled(name); err != nil {
+				return b, err
+			}
 			b.others = append(b.others, member{name, raw})
 			v, err := tree(raw)
 			if err != nil {
@@ -206,13 +210,24 @@ func readBundle(doc []byte) (b bundle, err error) {
 	return b, nil
 }
 
+// spelled refuses what only a careless reader takes for one of the three names
+// above: two readers would see two bundles.
+func spelled(name []byte) error {
+	for _, known := range []string{`"entry"`, `"resourceType"`, `"type"`} {
+		if bytes.EqualFold(name, []byte(known)) {
+			return &BundleError{"/" + strings.Trim(string(name), `"`), "FHIR writes " + known}
+		}
+	}
+	return nil
+}
+
 // readMember reads a name and its value, or b's entries where the name is that.
 func readMember(d *jsontext.Decoder, b *bundle) (name, raw []byte, err error) {
 	v, err := d.ReadValue()
 	if err != nil {
 		return nil, nil, &BundleError{"", "it is not JSON"}
 	}
-	if name = bytes.Clone(v); string(name) == `"entry"` {
+	if name = plain(v); string(name) == `"entry"` {
 		b.entries, err = readEntries(d)
 		return name, nil, err
 	}
@@ -220,6 +235,16 @@ func readMember(d *jsontext.Decoder, b *bundle) (name, raw []byte, err error) {
 		return nil, nil, &BundleError{"", "it is not JSON"}
 	}
 	return name, bytes.Clone(v), nil
+}
+
+// plain is a name without the escapes that JSON allows and doesn't need:
+// "\u0065ntry" is entry.
+func plain(name jsontext.Value) []byte {
+	v := name.Clone()
+	if v.Canonicalize() != nil {
+		return name.Clone()
+	}
+	return v
 }
 
 func readEntries(d *jsontext.Decoder) ([][]byte, error) {

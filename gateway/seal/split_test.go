@@ -202,6 +202,9 @@ func TestSplitRefusesAndNamesTheElement(t *testing.T) {
 		{"no resource type", `{"entry":[{"resource":{"resourceType":"Patient"}}]}`, "/resourceType", "missing"},
 		{"no entries", `{"resourceType":"Bundle"}`, "/entry", "nothing"},
 		{"entries that are no array", `{"resourceType":"Bundle","entry":{}}`, "/entry", "array"},
+		{"entries in another case", `{"resourceType":"Bundle","Entry":[{}]}`, "/Entry", "FHIR writes"},
+		{"entries in two cases", `{"resourceType":"Bundle","entry":[{}],"ENTRY":[{}]}`, "/ENTRY", "FHIR writes"},
+		{"entries twice, once escaped", `{"resourceType":"Bundle","entry":[{}],"\u0065ntry":[{}]}`, "/entry", "duplicate"},
 		{"an entry that is no object", `{"resourceType":"Bundle","entry":[1]}`, "/entry/0", "object"},
 		{"a resource without type", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient"}},{"resource":{}}]}`, "/entry/1", "resourceType"},
 		{"a name twice at the top", `{"resourceType":"Bundle","entry":[],"entry":[]}`, "/entry", "duplicate"},
@@ -238,14 +241,18 @@ func TestBracketsInTextsAreNotDepth(t *testing.T) {
 
 // rawEntries reads a Bundle's entries by encoding/json: another parser than ours.
 func rawEntries(t testing.TB, doc []byte) []string {
-	var b struct {
-		Entry []json.RawMessage `json:"entry"`
-	}
+	var b map[string]json.RawMessage // a struct would take "Entry" for "entry"
 	if err := json.Unmarshal(doc, &b); err != nil {
 		t.Fatal(err)
 	}
+	var entries []json.RawMessage
+	if raw, ok := b["entry"]; ok {
+		if err := json.Unmarshal(raw, &entries); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var raws []string
-	for _, e := range b.Entry {
+	for _, e := range entries {
 		raws = append(raws, string(e))
 	}
 	return raws
@@ -272,6 +279,14 @@ func holdsEverything(t testing.TB, doc []byte, drafts []seal.Draft) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("%d entries went in, %d came out, or their bytes changed", len(want), len(got))
+	}
+}
+
+func TestAnEscapedNameIsTheSameName(t *testing.T) {
+	doc := []byte(`{"resource\u0054ype":"Bundle","\u0065ntry":[{"resource":{"resourceType":"Patient"}}]}`)
+	drafts, err := seal.Split(doc)
+	if err != nil || len(drafts) != 1 || drafts[0].Class != record.Demographics {
+		t.Error(drafts, err)
 	}
 }
 
