@@ -10,7 +10,9 @@
 //
 // The file is a bbolt database: transactions are atomic and durable when they
 // return, a crash at any point leaves the last committed state. Each value is
-// authenticated for its bucket and name, so values can't be swapped.
+// authenticated for its bucket and name, so values can't be swapped; a sealed
+// tally of all entries shows at Open when one is missing or an older one was put
+// back.
 //
 // # Threats it answers
 //
@@ -46,6 +48,7 @@ var (
 	ErrCorrupt        = errors.New("the key store is damaged")
 	ErrExists         = errors.New("there is a key store already")
 	ErrMissing        = errors.New("there is no key store yet")
+	ErrClosed         = errors.New("the key store is closed")
 	ErrReadOnly       = errors.New("this transaction only reads")
 	ErrPassphraseSize = fmt.Errorf("a passphrase has %d to %d bytes", minPassphrase, maxPassphrase)
 )
@@ -127,8 +130,7 @@ func (s *Store) create(passphrase []byte) error {
 	if _, err := os.Lstat(s.path); err == nil {
 		return ErrExists
 	}
-	m := newMaster()
-	return s.replace(passphrase, m, func(*bolt.Tx) error { return nil })
+	return s.replace(passphrase, newMaster())
 }
 
 func (s *Store) open(passphrase []byte) error {
@@ -158,9 +160,7 @@ func load(db *bolt.DB, passphrase []byte) (m *master, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, db.View(func(tx *bolt.Tx) error {
-		return m.each(tx, func(string, Entry) error { return nil })
-	})
+	return m, db.View(m.verify)
 }
 
 // damage turns bbolt's panic over a damaged file into ErrCorrupt.
@@ -193,8 +193,7 @@ func (s *Store) ChangePassphrase(old, new []byte) error {
 		return fmt.Errorf("change passphrase: %w", err)
 	}
 	m.forget()
-	copied := func(tx *bolt.Tx) error { return s.copy(tx, s.master) }
-	if err := s.replace(new, s.master, copied); err != nil {
+	if err := s.replace(new, s.master); err != nil {
 		return fmt.Errorf("change passphrase: %w", err)
 	}
 	return nil
@@ -211,17 +210,16 @@ func (s *Store) Rekey(passphrase []byte) error {
 		return fmt.Errorf("rekey: %w", err)
 	}
 	old.forget()
-	m := newMaster()
-	if err := s.replace(passphrase, m, func(tx *bolt.Tx) error { return s.copy(tx, m) }); err != nil {
+	if err := s.replace(passphrase, newMaster()); err != nil {
 		return fmt.Errorf("rekey: %w", err)
 	}
 	return nil
 }
 
-// replace writes a store under m beside the present one, filled by fill, and
-// puts it in its place.
-func (s *Store) replace(passphrase []byte, m *master, fill func(*bolt.Tx) error) error {
-	db, err := s.write(passphrase, m, fill)
+// replace writes the entries beside the present file, sealed under m, and puts
+// the new file in its place.
+func (s *Store) replace(passphrase []byte, m *master) error {
+	db, err := s.write(passphrase, m)
 	if err != nil {
 		return err
 	}
@@ -235,7 +233,7 @@ func (s *Store) replace(passphrase []byte, m *master, fill func(*bolt.Tx) error)
 	return syncDir(filepath.Dir(s.path))
 }
 
-func (s *Store) write(passphrase []byte, m *master, fill func(*bolt.Tx) error) (*bolt.DB, error) {
+func (s *Store) write(passphrase []byte, m *master) (*bolt.DB, error) {
 	path := s.path + unfinished
 	db, err := openFile(path)
 	if err != nil {
@@ -245,7 +243,7 @@ func (s *Store) write(passphrase []byte, m *master, fill func(*bolt.Tx) error) (
 		if err := m.seal(tx, passphrase); err != nil {
 			return err
 		}
-		return fill(tx)
+		return s.copy(tx, m)
 	})
 	if err == nil {
 		err = os.Rename(path, s.path)

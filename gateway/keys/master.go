@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -116,7 +115,7 @@ func (m *master) seal(tx *bolt.Tx, passphrase []byte) error {
 // unseal reads the master key.
 func unseal(db *bolt.DB, passphrase []byte) (*master, error) {
 	if db == nil {
-		return nil, errors.New("the key store is closed")
+		return nil, ErrClosed
 	}
 	var h header
 	err := db.View(func(tx *bolt.Tx) error {

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"iter"
 
@@ -12,29 +11,36 @@ import (
 // Tx is one transaction: what it reads is one state, what it writes is written
 // as a whole or not at all. Valid until the function it was given to returns.
 type Tx struct {
-	tx *bolt.Tx
-	m  *master
+	tx    *bolt.Tx
+	m     *master
+	tally tally // of the entries, kept by Put and Delete
 }
 
 // Update runs f in a transaction that reads and writes. When f returns an error
 // nothing is written; when Update returns nil everything is durable. Don't call
 // the Store's own methods from f: they would wait for it.
 func (s *Store) Update(f func(*Tx) error) error {
-	return s.run(f, (*bolt.DB).Update)
+	return s.run((*bolt.DB).Update, func(t *Tx) (err error) {
+		if t.tally, err = loadTally(t.m, t.tx); err != nil {
+			return err
+		}
+		if err := f(t); err != nil {
+			return err
+		}
+		return t.tally.store(t.m, t.tx)
+	})
 }
 
 // View runs f in a transaction that only reads.
-func (s *Store) View(f func(*Tx) error) error {
-	return s.run(f, (*bolt.DB).View)
-}
+func (s *Store) View(f func(*Tx) error) error { return s.run((*bolt.DB).View, f) }
 
-func (s *Store) run(f func(*Tx) error, mode func(*bolt.DB, func(*bolt.Tx) error) error) error {
+func (s *Store) run(mode func(*bolt.DB, func(*bolt.Tx) error) error, f func(*Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.db == nil {
-		return errors.New("the key store is closed")
+		return ErrClosed
 	}
-	return mode(s.db, func(tx *bolt.Tx) error { return f(&Tx{tx, s.master}) })
+	return mode(s.db, func(tx *bolt.Tx) error { return f(&Tx{tx: tx, m: s.master}) })
 }
 
 // Get reads one entry; ErrNotFound when there is none.
@@ -104,9 +110,13 @@ func (t *Tx) Put(bucket, name string, value []byte) error {
 		return fmt.Errorf("write to key store: %w", err)
 	}
 	key := t.m.entry(place, name)
-	if err := b.Put(key, t.m.close(place, key, bucket, Entry{name, value})); err != nil {
+	t.remove(place, key, b.Get(key))
+	sealed := t.m.close(place, key, bucket, Entry{name, value})
+	if err := b.Put(key, sealed); err != nil {
 		return fmt.Errorf("write to key store: %w", err)
 	}
+	t.tally.toggle(t.m, place, key, sealed)
+	t.tally.count++
 	return nil
 }
 
@@ -120,10 +130,20 @@ func (t *Tx) Delete(bucket, name string) error {
 	if b == nil {
 		return nil
 	}
-	if err := b.Delete(t.m.entry(place, name)); err != nil {
+	key := t.m.entry(place, name)
+	t.remove(place, key, b.Get(key))
+	if err := b.Delete(key); err != nil {
 		return fmt.Errorf("delete from key store: %w", err)
 	}
 	return nil
+}
+
+// remove takes an entry out of the tally, if there is one.
+func (t *Tx) remove(place, key, sealed []byte) {
+	if sealed != nil {
+		t.tally.toggle(t.m, place, key, sealed)
+		t.tally.count--
+	}
 }
 
 // List yields all entries of a bucket, in no order that means anything. The
@@ -145,17 +165,25 @@ func (t *Tx) List(bucket string) iter.Seq2[Entry, error] {
 	}
 }
 
-// copy writes every entry of the present file into another, sealed under m.
+// copy writes every entry of the present file, if there is one, into another,
+// sealed under m.
 func (s *Store) copy(to *bolt.Tx, m *master) error {
-	return s.db.View(func(from *bolt.Tx) error {
-		return s.master.each(from, func(bucket string, e Entry) error {
-			return (&Tx{to, m}).Put(bucket, e.Name, e.Value)
+	t := &Tx{tx: to, m: m}
+	if s.db != nil {
+		err := s.db.View(func(from *bolt.Tx) error {
+			return s.master.each(from, func(_, _, _ []byte, bucket string, e Entry) error {
+				return t.Put(bucket, e.Name, e.Value)
+			})
 		})
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return t.tally.store(m, to)
 }
 
 // each opens every entry of a file.
-func (m *master) each(tx *bolt.Tx, f func(bucket string, e Entry) error) error {
+func (m *master) each(tx *bolt.Tx, f func(place, key, sealed []byte, bucket string, e Entry) error) error {
 	return tx.ForEach(func(place []byte, b *bolt.Bucket) error {
 		if bytes.Equal(place, headerBucket) {
 			return nil
@@ -165,7 +193,7 @@ func (m *master) each(tx *bolt.Tx, f func(bucket string, e Entry) error) error {
 			if err != nil {
 				return err
 			}
-			return f(bucket, e)
+			return f(place, key, sealed, bucket, e)
 		})
 	})
 }
