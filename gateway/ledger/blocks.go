@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
@@ -47,7 +48,7 @@ var errDenied = errors.New("the peer won't serve its blocks")
 
 func (r *reader) run(ctx context.Context, yield func(Block, error) bool) {
 	own, wait := r.ledger.peers[0], pauses()
-	for {
+	for level := slog.LevelInfo; ; level = slog.LevelDebug { // one line an outage
 		before := r.next
 		err := r.stream(ctx, own, yield)
 		var broken *BrokenChain
@@ -63,8 +64,9 @@ func (r *reader) run(ctx context.Context, yield func(Block, error) bool) {
 		}
 		if r.next > before {
 			wait.Reset()
+			level = slog.LevelInfo
 		}
-		r.ledger.log.Info("block stream broke, taking it up again", "peer", own.address, "block", r.next, "err", err)
+		r.ledger.log.Log(ctx, level, "block stream broke, taking it up again", "peer", own.address, "block", r.next, "err", err)
 		if err := pause(ctx, wait.NextBackOff()); err != nil {
 			yield(Block{}, err)
 			return

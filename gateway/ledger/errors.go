@@ -16,14 +16,15 @@ var ErrUnavailable = errors.New("ledger unavailable")
 // ErrNotFound says that the peer's ledger holds no such transaction (yet).
 var ErrNotFound = errors.New("no such transaction on the ledger")
 
-// Refused is chaincode's no. Nothing was written.
+// Refused is chaincode's no, or the peer's own to a proposal whose time is off its
+// clock (refusal.StaleClock, as chaincode would say). Nothing was written.
 type Refused struct {
 	Refusal *refusal.Refusal
 	TxID    string // of the proposal; empty for an evaluation
 }
 
 func (e *Refused) Error() string {
-	return fmt.Sprintf("refused by chaincode: %s: %s", e.Refusal.Code, e.Refusal.Message)
+	return fmt.Sprintf("refused by the ledger: %s: %s", e.Refusal.Code, e.Refusal.Message)
 }
 
 // Unwrap makes the *refusal.Refusal reachable by errors.As.

@@ -17,6 +17,8 @@ import (
 const (
 	saidByChaincode = "chaincode response "       // begins the detail if the chaincode itself answered so
 	notEnough       = "failed to collect enough " // the first endorser agreed, others didn't
+	wrongTime       = "incorrect timestamp"       // the peer's own window around its clock, before any chaincode
+	notAllowed      = "access denied"             // the peer's access control
 	maxDetail       = 400                         // bytes of one endorser's message kept for the error
 )
 
@@ -41,8 +43,8 @@ func endorseError(err error, txID string, named bool) error {
 		return no
 	case partly:
 		return &disagreement{fmt.Errorf("%w: %s", ErrUnavailable, explain(s))}
-	case failedInChaincode(s):
-		return fmt.Errorf("chaincode failed: %s", explain(s))
+	case turnedDown(s):
+		return fmt.Errorf("turned down: %s", explain(s))
 	case elsewhere(s.Code()):
 		return fmt.Errorf("%w: %s", ErrUnavailable, explain(s))
 	}
@@ -55,8 +57,8 @@ func evaluateError(err error) error {
 	if no := refused(s, ""); no != nil {
 		return no
 	}
-	if failedInChaincode(s) {
-		return fmt.Errorf("chaincode failed: %s", explain(s))
+	if turnedDown(s) {
+		return fmt.Errorf("turned down: %s", explain(s))
 	}
 	if elsewhere(s.Code()) {
 		return fmt.Errorf("%w: %s", ErrUnavailable, explain(s))
@@ -80,6 +82,9 @@ func refused(s *status.Status, txID string) error {
 		if r, ok := refusal.Parse(d.GetMessage()); ok {
 			return &Refused{Refusal: r, TxID: txID}
 		}
+		if strings.Contains(d.GetMessage(), wrongTime) {
+			return &Refused{Refusal: refusal.New(refusal.StaleClock, "the proposal's time is too far from the clock of the peer of "+d.GetMspId(), "a proposal made by a machine whose clock is right"), TxID: txID}
+		}
 	}
 	if r, ok := refusal.Parse(s.Message()); ok {
 		return &Refused{Refusal: r, TxID: txID}
@@ -87,9 +92,11 @@ func refused(s *status.Status, txID string) error {
 	return nil
 }
 
-func failedInChaincode(s *status.Status) bool {
+// turnedDown says whether an endorser answered, and another would answer alike:
+// chaincode without a refusal of ours, or a peer that knows the member and won't.
+func turnedDown(s *status.Status) bool {
 	for _, d := range details(s) {
-		if strings.HasPrefix(d.GetMessage(), saidByChaincode) {
+		if strings.HasPrefix(d.GetMessage(), saidByChaincode) || strings.Contains(d.GetMessage(), notAllowed) {
 			return true
 		}
 	}

@@ -75,6 +75,12 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 		{name: "chaincode breaks without a refusal", proposals: 1, check: not(ledger.ErrUnavailable), fault: func(c *consortium) {
 			c.peers[0].onEndorse = fails(99, failure(codes.Aborted, "failed to endorse transaction", "AMSP", "chaincode response 500, function not found"))
 		}},
+		{name: "the peer's clock is too far off", proposals: 1, check: is(refusal.New(refusal.StaleClock, "", "")), fault: func(c *consortium) {
+			c.peers[0].onEndorse = fails(99, failure(codes.Aborted, "failed to endorse transaction, see attached details for more info", "AMSP", "request unauthorized due to incorrect timestamp 2026-11-21T07:08:19Z, peer time 2026-11-21T08:08:23Z"))
+		}},
+		{name: "the channel doesn't let the member write", proposals: 1, check: not(ledger.ErrUnavailable), fault: func(c *consortium) {
+			c.peers[0].onEndorse = fails(99, failure(codes.Aborted, "failed to endorse transaction, see attached details for more info", "AMSP", "error validating proposal: access denied: channel [yitong] creator org [AMSP]"))
+		}},
 		{name: "an endorser lags and refuses twice", ok: true, ordered: 1, proposals: 3, fault: func(c *consortium) {
 			c.peers[0].onEndorse = fails(2, someRefuse)
 		}},
