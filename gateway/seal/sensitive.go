@@ -12,16 +12,16 @@ import (
 // source (meta.security) doesn't depend on it.
 
 var (
-	hiv    = record.LabelsOf(record.HIV, record.STD)
+	hiv    = record.LabelsOf(record.HIV)
 	std    = record.LabelsOf(record.STD)
 	sex    = record.LabelsOf(record.SEX)
-	psy    = record.LabelsOf(record.PSY, record.MH, record.BH)
-	eth    = record.LabelsOf(record.ETH, record.SUD, record.BH)
-	etoh   = eth.With(record.ETHUD)
-	opioid = eth.With(record.OPIOIDUD)
-	sdv    = record.LabelsOf(record.SDV, record.VIO)
+	psy    = record.LabelsOf(record.PSY)
+	sud    = record.LabelsOf(record.SUD)
+	etoh   = record.LabelsOf(record.ETHUD)
+	opioid = record.LabelsOf(record.OPIOIDUD)
+	sdv    = record.LabelsOf(record.SDV)
 	gene   = record.LabelsOf(record.GDIS)
-	sickle = gene.With(record.SICKLE)
+	sickle = record.LabelsOf(record.SICKLE)
 	cogn   = record.LabelsOf(record.COGN)
 	dvd    = record.LabelsOf(record.DVD)
 )
@@ -36,7 +36,7 @@ var sensitive = map[string]map[string]record.Labels{
 		"35489007": psy, "370143000": psy, "36923009": psy, "13746004": psy, "58214004": psy,
 		"47505003": psy, "197480006": psy, "171207006": psy, "191736004": psy, "69322001": psy,
 		"7200002": etoh, "66590003": etoh, "15167005": etoh,
-		"5602001": opioid, "75544000": opioid, "6525002": eth, "26416006": eth, "191816009": eth, "66214007": eth,
+		"5602001": opioid, "75544000": opioid, "6525002": sud, "26416006": sud, "191816009": sud, "66214007": sud,
 		"706893006": sdv, "397940009": sdv,
 		"443529005": gene, "417357006": sickle, "127040003": sickle,
 		"26929004": cogn, "52448006": cogn,
@@ -47,7 +47,7 @@ var sensitive = map[string]map[string]record.Labels{
 		"20507-0": std, "43304-5": std, "43305-2": std, "21613-5": std,
 		"82810-3": sex, "76690-7": sex, "76691-5": sex,
 		"44249-1": psy, "44261-6": psy, "55757-9": psy, "55758-7": psy, "69737-5": psy, "70274-6": psy,
-		"72109-2": etoh, "75624-7": etoh, "75626-2": etoh, "82667-7": eth, "82666-9": eth,
+		"72109-2": etoh, "75624-7": etoh, "75626-2": etoh, "82667-7": sud, "82666-9": sud,
 	},
 }
 
@@ -59,7 +59,7 @@ var sensitiveICD = icdTable(map[string]record.Labels{
 	"F2 F3 F4 F5 F60 F61 F62 F63 F68 F69 F99 R4585 X6 X7 X80 T1491": psy,
 	"F10 K70 Y90 Y91 Z714 Z7141":                                    etoh,
 	"F11":                                                           opioid,
-	"F12 F13 F14 F15 F16 F18 F19 Z715 Z722":                         eth,
+	"F12 F13 F14 F15 F16 F18 F19 Z715 Z722":                         sud,
 	"T74 T76 Y05 Y06 Y07 X85 Z044 Z614":                             sdv,
 	"D57":                                                           sickle,
 	"Q9 G10 E84 Z148 Z15 Z315":                                      gene,

@@ -52,7 +52,7 @@ func (e *BundleError) Error() string {
 //
 // What a Bundle holds beside its entries (identifier, timestamp, signature) goes
 // into a part of its own, class other. Labels on the Bundle count for every
-// part. Drafts come in a fixed order. Errors are *BundleError.
+// part; a label brings the broader ones with it (psychiatry is mental health). Drafts come in a fixed order. Errors are *BundleError.
 func Split(bundle []byte) ([]Draft, error) {
 	if err := bound(bundle); err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func Split(bundle []byte) ([]Draft, error) {
 		if err != nil {
 			return nil, &BundleError{fmt.Sprintf("/entry/%d", i), err.Error()}
 		}
-		k := groupKey{e.class, e.labels.Union(b.labels), e.dated}
+		k := groupKey{e.class, widened(e.labels.Union(b.labels)), e.dated}
 		g := groups[k]
 		if g == nil {
 			g = &group{groupKey: k}
@@ -282,7 +282,7 @@ func (b bundle) envelope() []Draft {
 		fmt.Fprintf(&doc, ",%s:%s", m.name, m.raw)
 	}
 	doc.WriteString(`}`)
-	return []Draft{{Class: record.Other, Labels: b.labels, Content: doc.Bytes()}}
+	return []Draft{{Class: record.Other, Labels: widened(b.labels), Content: doc.Bytes()}}
 }
 
 // tree reads JSON as maps, arrays and texts; numbers stay as they are written,

@@ -88,19 +88,20 @@ func TestAnEntryGoesWhereItsCodesSay(t *testing.T) {
 		{"a genetics report", `"resourceType":"DiagnosticReport","category":[{"coding":[` + coding(v2, "GE") + `]}]`, record.Genomics, 0},
 		{"a report without category", `"resourceType":"DiagnosticReport"`, record.Other, 0},
 
-		{"a sensitivity label", `"resourceType":"Condition","meta":{"security":[` + coding(act, "PSY") + `]}`, record.Condition, l(record.PSY)},
+		{"a sensitivity label", `"resourceType":"Condition","meta":{"security":[` + coding(act, "PSY") + `]}`, record.Condition, l(record.PSY, record.MH, record.BH)},
 		{"a confidentiality label", `"resourceType":"Condition","meta":{"security":[` + coding(conf, "R") + `]}`, record.Condition, l(record.R)},
 		{"normal confidentiality is no label", `"resourceType":"Condition","meta":{"security":[` + coding(conf, "N") + `]}`, record.Condition, 0},
-		{"two labels", `"resourceType":"Condition","meta":{"security":[` + coding(conf, "V") + `,` + coding(act, "HIV") + `]}`, record.Condition, l(record.V, record.HIV)},
+		{"two labels", `"resourceType":"Condition","meta":{"security":[` + coding(conf, "V") + `,` + coding(act, "HIV") + `]}`, record.Condition, l(record.V, record.R, record.HIV)},
 		{"a sensitivity nobody here knows is restricted", `"resourceType":"Condition","meta":{"security":[` + coding(act, "NEWONE") + `]}`, record.Condition, l(record.R)},
 		{"the same code as an encounter's class is no label", `"resourceType":"Encounter","class":` + coding(act, "AMB"), record.Encounter, 0},
 		{"a label on a contained resource", `"resourceType":"CarePlan","contained":[{"meta":{"security":[` + coding(act, "SDV") + `]}}]`, record.CarePlan, l(record.SDV)},
-		{"a document's security label", `"resourceType":"DocumentReference","securityLabel":[{"coding":[` + coding(conf, "V") + `]}]`, record.Document, l(record.V)},
+		{"a document's security label", `"resourceType":"DocumentReference","securityLabel":[{"coding":[` + coding(conf, "V") + `]}]`, record.Document, l(record.V, record.R)},
 		{"a composition's confidentiality", `"resourceType":"Composition","confidentiality":"R"`, record.Document, l(record.R)},
-		{"a sensitive SNOMED code", `"resourceType":"Condition","code":{"coding":[` + coding(sct, "86406008") + `]}`, record.Condition, l(record.HIV, record.STD)},
+		{"a sensitive SNOMED code", `"resourceType":"Condition","code":{"coding":[` + coding(sct, "86406008") + `]}`, record.Condition, l(record.HIV)},
+		{"alcohol: a substance use disorder, and behavioural health", `"resourceType":"Condition","code":{"coding":[` + coding(icd, "F10.20") + `]}`, record.Condition, l(record.ETHUD, record.SUD, record.ETH, record.BH)},
 		{"the same digits in another system", `"resourceType":"Condition","code":{"coding":[` + coding("http://example.org", "86406008") + `]}`, record.Condition, 0},
 		{"a sensitive ICD-10 code below its category", `"resourceType":"Condition","code":{"coding":[` + coding(icd, "F32.1") + `]}`, record.Condition, l(record.PSY, record.MH, record.BH)},
-		{"an ICD-10 code in lower case", `"resourceType":"Condition","code":{"coding":[` + coding(icd, "b20") + `]}`, record.Condition, l(record.HIV, record.STD)},
+		{"an ICD-10 code in lower case", `"resourceType":"Condition","code":{"coding":[` + coding(icd, "b20") + `]}`, record.Condition, l(record.HIV)},
 		{"an ICD-10 code that only begins alike", `"resourceType":"Condition","code":{"coding":[` + coding(icd, "J20.9") + `]}`, record.Condition, 0},
 		{"a sensitive code as reason of an encounter", `"resourceType":"Encounter","reasonCode":[{"coding":[` + coding(sct, "58214004") + `]}]`, record.Encounter, l(record.PSY, record.MH, record.BH)},
 	}
@@ -183,7 +184,7 @@ func TestWhatIsBesideTheEntriesIsKept(t *testing.T) {
 		t.Fatal(len(drafts), err)
 	}
 	for _, d := range drafts {
-		if d.Labels != record.LabelsOf(record.V) {
+		if d.Labels != record.LabelsOf(record.V, record.R) {
 			t.Errorf("%s: the Bundle's label is lost", d.Class)
 		}
 	}
