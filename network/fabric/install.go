@@ -27,6 +27,8 @@ const (
 	module        = "github.com/hyperledger/fabric"
 	moduleVersion = "v1.4.0-rc1.0.20250510200036-435a7f1a780a"
 	commit        = "435a7f1"
+	// fabricPackages is how many packages a build without any cache compiles.
+	fabricPackages = 1000
 
 	// BinariesVariable names the environment variable with a directory that
 	// holds ready-built peer and orderer programs.
@@ -299,10 +301,14 @@ func (in installer) compile(cmd *exec.Cmd) error {
 				}
 				continue
 			}
-			packages++
+			doing := "downloading Fabric's dependencies: " + strings.TrimPrefix(line, "go: downloading ")
+			if !strings.HasPrefix(line, "go: ") {
+				packages++
+				doing = fmt.Sprintf("compiling Fabric: %d packages so far, of about %d", packages, fabricPackages)
+			}
 			if time.Since(told) > 3*time.Second {
 				told = time.Now()
-				in.report.say(fmt.Sprintf("compiling Fabric: %d packages so far, now %s", packages, strings.TrimPrefix(line, "go: ")))
+				in.report.say(doing)
 			}
 		}
 		_, _ = io.Copy(io.Discard, r)
