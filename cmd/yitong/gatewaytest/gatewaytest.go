@@ -1,0 +1,158 @@
+// Package gatewaytest is a whole consortium within a test: four members' real
+// gateways (gateway/share behind gateway/api, mutual TLS on loopback) over a
+// ledger in the same process that simulates, validates and commits as Fabric
+// does (chaincode/ledgertest), running the real chaincode.
+//
+// What it leaves out is Fabric: peers, ordering and gateway/ledger, which is
+// played by chain. That makes the command's tests quick, and its answers the
+// gateways' own.
+package gatewaytest
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"yitong/chaincode/contract"
+	"yitong/chaincode/ledgertest"
+	"yitong/chaincode/record"
+	"yitong/chaincode/registry"
+	"yitong/cmd/yitong/client"
+	"yitong/gateway/api"
+	"yitong/gateway/keys"
+	"yitong/gateway/share"
+	"yitong/gateway/vault"
+	"yitong/network/fabric/authority"
+)
+
+// Version is what the gateways say they are.
+const Version = "test"
+
+var members = []registry.Candidate{
+	{MSP: "HospitalA", Name: "hospital-a", Kind: registry.Hospital},
+	{MSP: "HospitalB", Name: "hospital-b", Kind: registry.Hospital},
+	{MSP: "Insurer", Name: "insurer", Kind: registry.Insurer},
+	{MSP: "Regulator", Name: "regulator", Kind: registry.Regulator},
+}
+
+// Consortium is one that runs until the test ends.
+type Consortium struct {
+	chain   *shared
+	servers map[string]*grpc.Server // by member name
+}
+
+// Start founds a consortium and writes its members' profiles into dir, as `yitong
+// up` does.
+func Start(t testing.TB, dir string) *Consortium {
+	t.Helper()
+	l := ledgertest.New(t, "HospitalA", "HospitalB", "Insurer", "Regulator")
+	cc, err := contract.New(func() record.Instant { return record.At(l.Now()) })
+	must(t, err)
+	l.Install(cc)
+	c := &Consortium{chain: newShared(l), servers: map[string]*grpc.Server{}}
+
+	trust := api.Trust{}
+	certificates := map[string]*tls.Certificate{}
+	for _, m := range members {
+		trust[m.MSP], certificates[m.MSP] = certify(t, filepath.Join(dir, "members", m.Name), m.Name)
+	}
+	var founders []registry.Candidate
+	var founder *share.Gateway
+	var gateways []*share.Gateway
+	for _, m := range members {
+		g := c.start(t, dir, m, trust, certificates[m.MSP])
+		gateways = append(gateways, g)
+		founders = append(founders, g.Candidate())
+		if m.Kind == registry.Regulator {
+			founder = g
+		}
+	}
+	must(t, founder.Found(t.Context(), founders))
+	for _, g := range gateways {
+		must(t, g.Tick(t.Context())) // the clock stands still from here on
+	}
+	return c
+}
+
+// start runs a member's gateway and writes the member's profile.
+func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust api.Trust, own *tls.Certificate) *share.Gateway {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	m.Gateway = listener.Addr().String()
+	folder := filepath.Join(dir, "members", m.Name)
+	store, err := keys.Create(filepath.Join(folder, "keys.db"), []byte("a passphrase for tests"))
+	must(t, err)
+	sealed, err := vault.OpenDir(filepath.Join(folder, "vault"))
+	must(t, err)
+	log := slog.New(slog.DiscardHandler)
+	others := api.NewCounterparts(trust, func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil })
+	link := &chain{shared: c.chain, msp: m.MSP}
+	g, err := share.New(share.Config{Self: m, Ledger: link, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1})
+	must(t, err)
+	server := api.NewServer(api.Config{
+		Gateway: g, Chain: link, Chaincode: chaincode, Trust: trust, Version: Version, Log: log,
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own, nil },
+	})
+	c.servers[m.Name] = server
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		<-served
+		if err := errors.Join(g.Close(context.Background()), others.Close(), store.Close(), sealed.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, client.WriteProfile(dir, client.Profile{
+		Member: m.Name, MSP: m.MSP, Kind: string(m.Kind), Gateway: m.Gateway,
+		CA: filepath.Join(folder, "ca.pem"), Cert: filepath.Join(folder, "client.pem"), Key: filepath.Join(folder, "client-key.pem"),
+	}))
+	return g
+}
+
+// certify makes a member's TLS authority, its gateway's certificate and, in
+// folder, what its software needs to call it.
+func certify(t testing.TB, folder, name string) (*x509.Certificate, *tls.Certificate) {
+	t.Helper()
+	ca, err := authority.New(name, name+" TLS authority")
+	must(t, err)
+	root, err := authority.ParseCert(ca.Pair().Cert)
+	must(t, err)
+	own, err := ca.TLS("gateway."+name, authority.Gateway, "127.0.0.1")
+	must(t, err)
+	pair, err := tls.X509KeyPair(own.Cert, own.Key)
+	must(t, err)
+	software, err := ca.TLS("client."+name, authority.Client)
+	must(t, err)
+	must(t, os.MkdirAll(folder, 0o700))
+	for file, content := range map[string][]byte{"ca.pem": ca.Pair().Cert, "client.pem": software.Cert, "client-key.pem": software.Key} {
+		must(t, os.WriteFile(filepath.Join(folder, file), content, 0o600))
+	}
+	return root, &pair
+}
+
+// Stop takes a member's gateway off the network.
+func (c *Consortium) Stop(member string) { c.servers[member].Stop() }
+
+// LoseAnswer lets the next transaction commit and loses the answer to it.
+func (c *Consortium) LoseAnswer() {
+	c.chain.mu.Lock()
+	defer c.chain.mu.Unlock()
+	c.chain.lose = true
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
