@@ -19,6 +19,8 @@ const leafDomain = "yitong/part/v1"
 //	index               8  unsigned, from 0
 //	class length        2
 //	class               n  the class's code, ASCII
+//	media type length   2
+//	media type          n  as the part's MediaType
 //	label count         2  number of labels
 //	  label length      2  for each label, sorted by code
 //	  label             n  the label's code, ASCII
@@ -35,6 +37,7 @@ func (p Part) Encode() []byte {
 	b = append(b, p.Salt[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(p.Index))
 	b = appendText(b, p.Class.String())
+	b = appendText(b, p.MediaType)
 	codes := p.Labels.Codes()
 	b = binary.BigEndian.AppendUint16(b, uint16(len(codes)))
 	for _, code := range codes {

@@ -47,13 +47,14 @@ func TestLeavesAreThoseOfTheVectors(t *testing.T) {
 
 func TestEveryFieldOfAPartIsInItsLeaf(t *testing.T) {
 	base := record.Part{
-		Index: 1, Class: record.Laboratory, Labels: record.LabelsOf(record.HIV), Period: record.Period{Start: 10, End: 20},
+		Index: 1, Class: record.Laboratory, MediaType: "application/fhir+json", Labels: record.LabelsOf(record.HIV), Period: record.Period{Start: 10, End: 20},
 		SealedSize: 100, SealedDigest: record.Hash{1}, KeyCommitment: record.Hash{2}, Salt: record.Salt{3},
 	}
 	seen := map[record.Hash]string{base.Leaf(): "the part itself"}
 	for name, change := range map[string]func(*record.Part){
 		"index":          func(p *record.Part) { p.Index = 2 },
 		"class":          func(p *record.Part) { p.Class = record.Imaging },
+		"media type":     func(p *record.Part) { p.MediaType = "application/pdf" },
 		"another label":  func(p *record.Part) { p.Labels = record.LabelsOf(record.STD) },
 		"one label more": func(p *record.Part) { p.Labels = p.Labels.With(record.STD) },
 		"no label":       func(p *record.Part) { p.Labels = 0 },
@@ -79,7 +80,7 @@ func TestPartSurvivesItsJSON(t *testing.T) {
 	for _, want := range []record.Part{
 		{Class: record.Other, SealedSize: 1},
 		{
-			Index: 1, Class: record.Laboratory, Labels: record.LabelsOf(record.HIV, record.R), Period: record.Period{Start: 10, End: 20},
+			Index: 1, Class: record.Laboratory, MediaType: "application/fhir+json", Labels: record.LabelsOf(record.HIV, record.R), Period: record.Period{Start: 10, End: 20},
 			SealedSize: 100, SealedDigest: record.Hash{1}, KeyCommitment: record.Hash{2}, Salt: record.Salt{3},
 		},
 	} {

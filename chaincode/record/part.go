@@ -4,6 +4,7 @@ package record
 type Part struct {
 	Index         int    `json:"index"` // place in the record, from 0
 	Class         Class  `json:"class"`
+	MediaType     string `json:"mediaType"` // of the content, IANA, at most 127 bytes
 	Labels        Labels `json:"labels,omitzero"`
 	Period        Period `json:"period,omitzero"` // of the data; zero when unknown
 	SealedSize    int64  `json:"sealedSize"`      // bytes

@@ -39,8 +39,7 @@ type Record struct {
 // Part is a part with what only those who may open it know.
 type Part struct {
 	record.Part
-	ContentSize int64  `json:"contentSize"` // bytes before sealing
-	MediaType   string `json:"mediaType"`
+	ContentSize int64 `json:"contentSize"` // bytes before sealing
 }
 
 // catalogued is a record's entry in the catalogue.

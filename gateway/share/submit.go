@@ -88,6 +88,9 @@ func (s Submission) check() (Submission, error) {
 	if s.MediaType, _, err = mime.ParseMediaType(s.MediaType); err != nil {
 		return s, refusal.New(refusal.Malformed, "the media type can't be read", FHIR+", or the type of the file, for example application/pdf")
 	}
+	if len(s.MediaType) > 127 {
+		return s, refusal.New(refusal.Malformed, "the media type is too long", "at most 127 bytes")
+	}
 	if s.MediaType != FHIR && s.Class == 0 {
 		return s, refusal.New(refusal.Malformed, "a file that isn't "+FHIR+" needs its data class", "one of the data classes, for example document")
 	}
@@ -107,7 +110,13 @@ func (c catalogued) same(s Submission, content io.Reader) error {
 	if _, err := io.Copy(digest, content); err != nil {
 		return fmt.Errorf("reading the content: %w", err)
 	}
-	if record.Hash(digest.Sum(nil)) != c.Content || s.Patient != c.Patient || s.MediaType != c.MediaType || s.Supersedes != c.Supersedes {
+	same := record.Hash(digest.Sum(nil)) == c.Content &&
+		s.Patient == c.Patient && s.MediaType == c.MediaType && s.Supersedes == c.Supersedes
+	if s.MediaType != FHIR {
+		p := c.Parts[0]
+		same = same && s.Class == p.Class && s.Labels == p.Labels && s.Period == p.Period
+	}
+	if !same {
 		return refusal.New(refusal.Exists, "another record was submitted under this id", "the same content again, or a new id")
 	}
 	return nil
@@ -185,8 +194,8 @@ func (s Submission) cut(content io.Reader, digest hash.Hash) ([]draft, error) {
 }
 
 func (g *Gateway) sealPart(ctx context.Context, recordID string, index int, d draft, key seal.Key) (Part, error) {
-	p := Part{MediaType: d.mediaType}
-	p.Index, p.Class, p.Labels, p.Period = index, d.class, d.labels, d.period
+	var p Part
+	p.Index, p.Class, p.MediaType, p.Labels, p.Period = index, d.class, d.mediaType, d.labels, d.period
 	rand.Read(p.Salt[:])
 	counted := &counter{r: d.content}
 	name := vault.NameOf(recordID, index)
