@@ -2,6 +2,7 @@ package fabric_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 
 	"yitong/network/fabric"
 	"yitong/network/fabric/supervisor"
@@ -212,6 +214,78 @@ func TestABFTNetworkCommitsSurvivesCrashesAndResumes(t *testing.T) {
 	for key, want := range map[string]string{"first": "1", "while peer-hospital-b is down": "2", "while orderer-regulator is down": "2", "after": "3"} {
 		if got := get(t, insurer, key); got != want {
 			t.Errorf("note %q is %q, want %q", key, got, want)
+		}
+	}
+}
+
+func TestARaftNetworkCommitsAndSurvivesTheCrashOfItsOrderer(t *testing.T) {
+	top := topology.Default()
+	top.Consensus, top.Orderers = topology.Raft, top.Orderers[:1]
+	s := open(t, t.TempDir(), free(t, top), notesChaincode())
+	s.start(t.Context())
+	insurer := s.as("insurer")
+	insist(t, insurer, "first", "1")
+	if err := s.Supervisor().Kill("orderer-hospital-a"); err != nil {
+		t.Fatal(err)
+	}
+	insist(t, insurer, "second", "2")
+	if got := get(t, insurer, "second"); got != "2" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// One member serves a chaincode that lies. Alone it can't write; where any one
+// member may endorse, it can: so it is the policy that stops it.
+func TestALoneLiarIsStoppedByThePolicyAndByNothingElse(t *testing.T) {
+	tampered := notesChaincode()
+	tampered.Command = func(m *fabric.Member) fabric.Command {
+		c := notesChaincode().Command(m)
+		if m.Name == "insurer" {
+			c.Env = []string{"NOTES_SUFFIX=, and a million"}
+		}
+		return c
+	}
+	loose := tampered
+	loose.Name, loose.Policy = "loose", topology.Any
+	s := open(t, t.TempDir(), free(t, topology.Default()), tampered, loose)
+	s.start(t.Context())
+	insurer := s.as("insurer")
+	lie := func(chaincode string) (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		b, err := insurer.GetNetwork("yitong").GetContract(chaincode).SubmitWithContext(ctx, "put",
+			client.WithArguments("claim", "1"), client.WithEndorsingOrganizations("Insurer"))
+		return string(b), err
+	}
+	var invalid *client.CommitError
+	if _, err := lie("notes"); !errors.As(err, &invalid) || invalid.Code != peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE {
+		t.Errorf("under the majority's policy: %v", err)
+	}
+	if got, err := lie("loose"); err != nil || got != "1, and a million" {
+		t.Errorf("under a loose policy: %q %v", got, err)
+	}
+
+	// The same chaincode under the majority's policy again: the next sequence.
+	loose.Policy = ""
+	if err := s.Deploy(t.Context(), loose); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lie("loose"); !errors.As(err, &invalid) {
+		t.Errorf("after the policy was tightened: %v", err)
+	}
+	// A new version, by servers that don't lie.
+	honest := notesChaincode()
+	honest.Name, honest.Version = "loose", "2"
+	if err := s.Deploy(t.Context(), honest); err != nil {
+		t.Fatal(err)
+	}
+	b, err := insurer.GetNetwork("yitong").GetContract("loose").SubmitTransaction("put", "claim", "1")
+	if err != nil || string(b) != "1" {
+		t.Errorf("after the upgrade: %q %v", b, err)
+	}
+	for _, p := range s.Supervisor().Status() {
+		if strings.HasPrefix(p.Name, "chaincode-loose_1-") {
+			t.Errorf("%s of the old version still runs", p.Name)
 		}
 	}
 }
