@@ -11,7 +11,7 @@ import "yitong/chaincode/record"
 func Evaluate(consents []Consent, r Request, at record.Instant) Decision {
 	var (
 		nodes  [32]node
-		groups [16]uint16
+		groups [32]int32
 	)
 	e := evaluation{consents: consents, request: &r, at: at}
 	kept, order := nodes[:0], groups[:0]
@@ -35,8 +35,8 @@ type evaluation struct {
 	consents []Consent
 	request  *Request
 	at       record.Instant
-	nodes    []node   // the provisions that match, each consent's in pre-order
-	order    []uint16 // where in nodes a consent's root is, by consent id
+	nodes    []node  // the provisions that match, each consent's in pre-order
+	order    []int32 // where in nodes a consent's root is, by consent id
 	until    record.Instant
 
 	permit record.Classes // classes of which some consent may permit a part
@@ -46,7 +46,7 @@ type evaluation struct {
 // node is a provision that matches in all but what each part decides: class, labels, data period.
 type node struct {
 	Residual
-	consent uint16
+	consent int32
 	path    Path
 
 	// What it and its exceptions come to, per class.
@@ -57,8 +57,8 @@ type node struct {
 
 // insert adds a root's place in nodes to the order, so that the order of consents as given never
 // matters. Only consents that have a say are compared, and they are few.
-func (e *evaluation) insert(order []uint16, nodes []node, from int) []uint16 {
-	order = append(order, uint16(from))
+func (e *evaluation) insert(order []int32, nodes []node, from int) []int32 {
+	order = append(order, int32(from))
 	for k := len(order) - 1; k > 0; k-- {
 		a, b := &e.consents[nodes[order[k]].consent], &e.consents[nodes[order[k-1]].consent]
 		if !before(a, b) {
@@ -107,7 +107,7 @@ func (e *evaluation) keep(nodes []node, p *Provision, period record.Period, cons
 	if miss != "" {
 		return nodes
 	}
-	n := node{consent: uint16(consent), path: path, Residual: Residual{
+	n := node{consent: int32(consent), path: path, Residual: Residual{
 		Depth: uint8(depth), Type: p.Type, Classes: classes, Labels: p.Labels, DataPeriod: p.DataPeriod,
 	}}
 	tooDeep := depth == MaxDepth-1 && len(p.Provisions) > 0 // no valid consent
