@@ -135,24 +135,24 @@ func (s *chaincodeServer) prepare() error {
 	if err := writePair(filepath.Join(s.dir, "client"), "tls-", client); err != nil {
 		return err
 	}
-	read := func(name string) string {
-		b, err := os.ReadFile(filepath.Join(s.dir, name))
-		if err != nil {
-			return "" // an empty field makes the peer refuse the connection
-		}
-		return string(b)
-	}
-	connection, err := json.Marshal(map[string]any{
+	connection := map[string]any{
 		"address": s.address, "dial_timeout": "5s", "tls_required": true, "client_auth_required": true,
-		"root_cert":   read("server/tls-cert.pem"),
-		"client_cert": read("client/tls-cert.pem"),
-		"client_key":  read("client/tls-key.pem"),
-	})
+	}
+	for key, file := range map[string]string{
+		"root_cert": "server/tls-cert.pem", "client_cert": "client/tls-cert.pem", "client_key": "client/tls-key.pem",
+	} {
+		b, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(file)))
+		if err != nil {
+			return fmt.Errorf("reading back %s: %w", file, err)
+		}
+		connection[key] = string(b)
+	}
+	content, err := json.Marshal(connection)
 	if err != nil {
 		return err
 	}
 	aside := filepath.Join(s.dir, "connection.json.new")
-	if err := writeFile(aside, connection, 0o600); err != nil {
+	if err := writeFile(aside, content, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(aside, filepath.Join(s.dir, "connection.json"))

@@ -1,6 +1,7 @@
 package fabric_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"go.uber.org/goleak"
 
 	"yitong/network/fabric"
 )
@@ -25,7 +27,40 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	if len(os.Args) > 1 && os.Args[1] == "run-network" {
+		fmt.Println(runNetwork(os.Args[2]))
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// runNetwork resumes the network in dir, commits a note, says so and waits to be
+// killed.
+func runNetwork(dir string) error {
+	binaries, err := fabric.Install(context.Background(), nil)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	n, err := fabric.Open(dir, nil, fabric.Options{Binaries: binaries, Executable: self, Chaincodes: []fabric.Chaincode{notesChaincode()}})
+	if err != nil {
+		return err
+	}
+	if err := n.Start(context.Background()); err != nil {
+		return err
+	}
+	c, err := n.Members()[0].Connect(n.Members()[0].Gateway())
+	if err != nil {
+		return err
+	}
+	if err := put(context.Background(), c, "before the kill", "kept"); err != nil {
+		return err
+	}
+	fmt.Println("committed")
+	select {}
 }
 
 func serveNotes() error {

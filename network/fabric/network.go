@@ -54,6 +54,9 @@ func Open(dir string, t *topology.Topology, o Options) (*Network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening network: %w", err)
 	}
+	if o.Executable == "" || o.Binaries == (Binaries{}) {
+		return nil, errors.New("opening network: the options need Binaries (of Install) and an Executable")
+	}
 	if t != nil {
 		if err := t.Validate(); err != nil {
 			return nil, fmt.Errorf("topology: %w", err)

@@ -1,10 +1,14 @@
 package fabric_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -220,18 +224,128 @@ func TestABFTNetworkCommitsSurvivesCrashesAndResumes(t *testing.T) {
 
 func TestARaftNetworkCommitsAndSurvivesTheCrashOfItsOrderer(t *testing.T) {
 	top := topology.Default()
-	top.Consensus, top.Orderers = topology.Raft, top.Orderers[:1]
+	top.Consensus, top.Orderers = topology.Raft, top.Orderers[:3]
 	s := open(t, t.TempDir(), free(t, top), notesChaincode())
 	s.start(t.Context())
 	insurer := s.as("insurer")
 	insist(t, insurer, "first", "1")
-	if err := s.Supervisor().Kill("orderer-hospital-a"); err != nil {
+	if err := s.Supervisor().Hold("orderer-hospital-a"); err != nil {
 		t.Fatal(err)
 	}
 	insist(t, insurer, "second", "2")
 	if got := get(t, insurer, "second"); got != "2" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// A process that is killed can't stop its network. Nothing may be left running,
+// and nothing acknowledged may be lost.
+func TestANetworkWhoseOwnerIsKilledResumesWithAllThatWasCommitted(t *testing.T) {
+	binaries(t)
+	dir := filepath.Join(t.TempDir(), "net")
+	if err := created(t, dir, free(t, topology.Default())).Close(); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := exec.Command(self, "run-network", dir)
+	owner.Stderr = os.Stderr
+	said, err := owner.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(said).ReadString('\n')
+	if err != nil || line != "committed\n" {
+		t.Errorf("the owner said %q, %v", line, err)
+	}
+	_, err = unstarted(t, dir, nil)
+	if inUse := new(fabric.InUse); !errors.As(err, &inUse) || inUse.PID != strconv.Itoa(owner.Process.Pid) {
+		t.Errorf("while the owner lives: %v", err)
+	}
+	if err := owner.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = owner.Wait()
+
+	s := open(t, dir, nil, notesChaincode())
+	s.start(t.Context())
+	if got := get(t, s.as("regulator"), "before the kill"); got != "kept" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Every door is tried with no certificate and with one that isn't for it.
+func TestDoorsOpenOnlyToTheCertificatesTheyAreFor(t *testing.T) {
+	top := topology.Default()
+	top.Consensus, top.Orderers = topology.Raft, top.Orderers[:1]
+	s := open(t, t.TempDir(), free(t, top), notesChaincode())
+	s.start(t.Context())
+	hospital, _ := s.Member("hospital-a")
+	insurer, _ := s.Member("insurer")
+	orderer := top.Orderers[0]
+	serverCA := filepath.Join(hospital.Dir(), "chaincode", "notes_1", "server", "tls-cert.pem")
+	for _, door := range []struct {
+		name, address, authority string
+		in, out                  []fabric.Identity
+	}{
+		{"peer", hospital.PeerAddress(), hospital.TLSCA(), []fabric.Identity{hospital.Gateway(), insurer.Client()}, nil},
+		{"ordering node", orderer.Address(), hospital.TLSCA(), []fabric.Identity{hospital.Gateway(), insurer.Gateway()}, nil},
+		{"ordering node's admin port", orderer.AdminAddress(), hospital.TLSCA(), []fabric.Identity{hospital.Admin()}, []fabric.Identity{hospital.Gateway(), insurer.Admin()}},
+		{"chaincode server", hospital.ChaincodeAddress(), serverCA,
+			[]fabric.Identity{{TLSCert: filepath.Join(hospital.Dir(), "chaincode", "notes_1", "client", "tls-cert.pem"), TLSKey: filepath.Join(hospital.Dir(), "chaincode", "notes_1", "client", "tls-key.pem")}},
+			[]fabric.Identity{hospital.Gateway(), insurer.Gateway(), hospital.Admin()}},
+	} {
+		for _, id := range door.in {
+			if err := enter(t, door.address, door.authority, &id); err != nil {
+				t.Errorf("%s: shut to %s: %v", door.name, id.TLSCert, err)
+			}
+		}
+		for _, id := range door.out {
+			if err := enter(t, door.address, door.authority, &id); err == nil {
+				t.Errorf("%s: open to %s", door.name, id.TLSCert)
+			}
+		}
+		if err := enter(t, door.address, door.authority, nil); err == nil {
+			t.Errorf("%s: open to anyone", door.name)
+		}
+	}
+}
+
+// enter opens a TLS connection and says whether the server keeps it: with TLS
+// 1.3 the server's refusal comes after the client's handshake is done.
+func enter(t *testing.T, address, authority string, id *fabric.Identity) error {
+	t.Helper()
+	anyone := fabric.Identity{TLSCert: filepath.Join(filepath.Dir(authority), "..", "client", "tls-cert.pem"), TLSKey: filepath.Join(filepath.Dir(authority), "..", "client", "tls-key.pem")}
+	if id != nil {
+		anyone = *id
+	}
+	config, err := anyone.TLSConfig(authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id == nil {
+		config.GetClientCertificate = nil
+	}
+	config.NextProtos = []string{"h2", "http/1.1"}
+	c, err := tls.Dial("tcp", address, config)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	// A server that keeps the connection sends its settings (HTTP/2), or waits
+	// for a request (HTTP/1.1) until the deadline.
+	if err := c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // One member serves a chaincode that lies. Alone it can't write; where any one

@@ -23,11 +23,18 @@ const (
 	StageGateway
 )
 
+// startLimit is far beyond any start on a machine that can run a network.
+const startLimit = 2 * time.Minute
+
 // Start brings up all ordering nodes and peers, joins them to the channel and
 // deploys the chaincodes of the Options, everything at once, and returns when
-// each chaincode answers at every member. On an error everything is stopped.
+// each chaincode answers at every member. On an error everything is stopped, and
+// the network is to be closed and opened again; so it is after two minutes, when
+// ctx has no earlier end.
 func (n *Network) Start(ctx context.Context) error {
 	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not done within %v", startLimit))
+	defer cancel()
 	if err := n.checkPorts(); err != nil {
 		return err
 	}
