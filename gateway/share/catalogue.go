@@ -19,7 +19,6 @@ const (
 	bucketPatients = "patients" // patient -> ids of its records
 	bucketHandles  = "handles"  // custodian: handle -> whose; requester: custodian/patient -> handle
 	bucketConsents = "consents" // consent id -> evidence
-	bucketRequests = "requests" // access id -> asked
 	bucketReleases = "releases" // permit id -> manifest chosen for it
 	bucketReceipts = "receipts" // permit id -> receipt on its way to the ledger
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -71,17 +72,10 @@ func newConsortium(t *testing.T) *consortium {
 	return c
 }
 
-// start starts a member's gateway on what a folder holds.
+// start starts a member's gateway with a vault in dir and an empty key store.
 func (c *consortium) start(msp, dir string) *share.Gateway {
 	c.t.Helper()
-	path := filepath.Join(dir, "keys.db")
-	store, err := keys.Open(path, []byte("correct horse"))
-	if err != nil {
-		store, err = keys.Create(path, []byte("correct horse"))
-	}
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	store := emptyStore(c.t, msp)
 	sealed, err := vault.OpenDir(filepath.Join(dir, "vault"))
 	if err != nil {
 		c.t.Fatal(err)
@@ -100,10 +94,56 @@ func (c *consortium) start(msp, dir string) *share.Gateway {
 		if err := g.Close(context.Background()); err != nil {
 			c.t.Error(err)
 		}
-		store.Close()
 		sealed.Close()
 	})
 	return g
+}
+
+// stores are real key stores, one a member. Opening one costs a tenth of a second on
+// purpose, so the tests of this package take turns with one set.
+var stores = map[string]*keys.Store{}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "share")
+	if err != nil {
+		panic(err)
+	}
+	for msp := range kinds {
+		if stores[msp], err = keys.Create(filepath.Join(dir, msp), []byte("correct horse")); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	for _, s := range stores {
+		s.Close()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func emptyStore(t *testing.T, msp string) *keys.Store {
+	t.Helper()
+	err := stores[msp].Update(func(tx *keys.Tx) error {
+		for _, bucket := range share.Buckets {
+			var names []string
+			for e, err := range tx.List(bucket) {
+				if err != nil {
+					return err
+				}
+				names = append(names, e.Name)
+			}
+			for _, name := range names {
+				if err := tx.Delete(bucket, name); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stores[msp]
 }
 
 // chain is the ledger as one member's gateway sees it. fail, where set, may break a
