@@ -43,10 +43,17 @@ func TestAHeaderOutOfBoundsIsRefusedBeforeItCosts(t *testing.T) {
 		"a short master key":      {"master": "AAAA"},
 		"a number that is a text": {"time": "3"},
 	}
+	s, path := create(t)
+	s.Close()
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
-			s, path := create(t)
-			s.Close()
+			if err := os.WriteFile(path, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			edit(t, path, func(tx *bolt.Tx) error {
 				b := tx.Bucket([]byte("yitong key store"))
 				var h map[string]any

@@ -31,7 +31,7 @@ type chunk struct {
 }
 
 func newDigester() *digester {
-	d := &digester{queue: make(chan chunk, 2), done: make(chan [32]byte, 1)}
+	d := &digester{queue: make(chan chunk, 4), done: make(chan [32]byte, 1)}
 	go func() {
 		h := sha256.New()
 		for c := range d.queue {

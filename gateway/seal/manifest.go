@@ -45,7 +45,7 @@ type Shared struct {
 
 // NewManifest begins one with a fresh salt.
 func NewManifest(permit, custodian, requester string, expires record.Instant) *Manifest {
-	m := &Manifest{Permit: permit, Custodian: custodian, Requester: requester, Expires: expires}
+	m := &Manifest{Permit: permit, Custodian: custodian, Requester: requester, Expires: expires, Records: []Content{}}
 	rand.Read(m.Salt[:])
 	return m
 }

@@ -228,6 +228,19 @@ func TestTheDigestIsSalted(t *testing.T) {
 	}
 }
 
+// The digest is on the ledger for ever: its encoding is frozen here, by a value
+// that another implementation computed.
+func TestTheDigestIsFrozen(t *testing.T) {
+	m := &seal.Manifest{Permit: "p", Custodian: "c", Requester: "r", Expires: 1795000000, Records: []seal.Content{{Anchor: "a", Total: 7}}}
+	for i := range m.Salt {
+		m.Salt[i] = byte(i)
+	}
+	const want = "28d766827660893ce37f8c85d8d445b4eb215472c62d7e78ae02aa8d38020de0"
+	if got := m.Digest().String(); got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestAManifestWrapsOnlyTheAnchoredKey(t *testing.T) {
 	s := share(t)
 	err := s.manifest.Wrap(s.priv.Public(), func(string, int) (seal.Key, error) { return seal.NewKey(), nil })
