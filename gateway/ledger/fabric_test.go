@@ -325,13 +325,23 @@ func (p *fakePeer) Deliver(stream grpc.BidiStreamingServer[common.Envelope, peer
 // What Fabric's messages look like inside.
 
 func endorse(proposed *peer.SignedProposal) *common.Envelope {
-	proposal, header := &peer.Proposal{}, &common.Header{}
-	must(proto.Unmarshal(proposed.GetProposalBytes(), proposal))
-	must(proto.Unmarshal(proposal.GetHeader(), header))
-	args := argsOf(proposed)
-	answer := []byte(`{"function":"` + string(args[0]) + `"}`)
+	var args []string
+	for _, a := range argsOf(proposed) {
+		args = append(args, string(a))
+	}
+	header := proposalHeader(proposed)
+	return &common.Envelope{Payload: marshal(&common.Payload{Header: header, Data: transactionCalling(header, args...)})}
+}
+
+// transactionCalling is an endorsed call whose answer is its argument.
+func transactionCalling(header *common.Header, args ...string) []byte {
+	input := &peer.ChaincodeInput{}
+	for _, a := range args {
+		input.Args = append(input.Args, []byte(a))
+	}
+	var answer []byte
 	if len(args) > 1 {
-		answer = args[1]
+		answer = []byte(args[1])
 	}
 	writes := marshal(&kvrwset.KVRWSet{Writes: []*kvrwset.KVWrite{
 		{Key: "\x00record\x00AMSP\x0042\x00", Value: answer},
@@ -342,14 +352,15 @@ func endorse(proposed *peer.SignedProposal) *common.Envelope {
 		Results:  marshal(&rwset.TxReadWriteSet{NsRwset: []*rwset.NsReadWriteSet{{Namespace: "yitong", Rwset: writes}}}),
 	})})
 	action := &peer.ChaincodeActionPayload{
-		ChaincodeProposalPayload: proposal.GetPayload(),
+		ChaincodeProposalPayload: marshal(&peer.ChaincodeProposalPayload{
+			Input: marshal(&peer.ChaincodeInvocationSpec{ChaincodeSpec: &peer.ChaincodeSpec{Input: input}}),
+		}),
 		Action: &peer.ChaincodeEndorsedAction{ProposalResponsePayload: response, Endorsements: []*peer.Endorsement{
 			{Endorser: marshal(&msp.SerializedIdentity{Mspid: "AMSP"})},
 			{Endorser: marshal(&msp.SerializedIdentity{Mspid: "BMSP"})},
 		}},
 	}
-	tx := &peer.Transaction{Actions: []*peer.TransactionAction{{Header: header.GetSignatureHeader(), Payload: marshal(action)}}}
-	return &common.Envelope{Payload: marshal(&common.Payload{Header: header, Data: marshal(tx)})}
+	return marshal(&peer.Transaction{Actions: []*peer.TransactionAction{{Header: header.GetSignatureHeader(), Payload: marshal(action)}}})
 }
 
 func argsOf(proposed *peer.SignedProposal) [][]byte {

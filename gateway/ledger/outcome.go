@@ -18,8 +18,9 @@ import (
 // Submit hands the transaction to the orderers and waits for its fate: nil, an
 // *Invalid, or an *Unknown.
 //
-// After a failure it asks the peers, own first, what became of the transaction,
-// and only if none knows it sends the same envelope again through the next peer.
+// After a failure it asks the peers, own first, what became of the transaction.
+// Only once a peer was there to ask, and didn't see it commit in the time given,
+// is the same envelope sent again, through the next peer.
 // Should both have arrived, Fabric marks the later DUPLICATE_TXID: one effect.
 func (p *Prepared) Submit(ctx context.Context) (Commit, error) {
 	l := p.ledger
@@ -35,7 +36,7 @@ func (p *Prepared) Submit(ctx context.Context) (Commit, error) {
 		} else {
 			l.log.Warn("submit failed, asking for the outcome", "tx", p.id, "function", p.function, "peer", l.peers[at].address, "code", status.Code(handed).String())
 		}
-		commit, err := l.fate(ctx, p.id, patience)
+		commit, err := l.resolve(ctx, p.id, patience)
 		if known(err) {
 			return commit, err
 		}
@@ -76,6 +77,22 @@ func known(err error) bool {
 	return err == nil || errors.As(err, &invalid)
 }
 
+// errPending says that a peer was asked and the transaction didn't commit there in
+// the time it was given.
+var errPending = errors.New("not committed yet")
+
+// resolve asks for the transaction's fate until a peer can be asked at all: while
+// all are away nothing is known, and nothing may be sent again.
+func (l *Ledger) resolve(ctx context.Context, id string, patience time.Duration) (Commit, error) {
+	wait := pauses()
+	for {
+		commit, err := l.fate(ctx, id, patience)
+		if known(err) || errors.Is(err, errPending) || pause(ctx, wait.NextBackOff()) != nil {
+			return commit, err
+		}
+	}
+}
+
 // fate asks one peer after the other for the transaction's status and gives each
 // that can be reached the patience to see it commit.
 func (l *Ledger) fate(ctx context.Context, id string, patience time.Duration) (Commit, error) {
@@ -86,6 +103,9 @@ func (l *Ledger) fate(ctx context.Context, id string, patience time.Duration) (C
 			silent = errors.Join(silent, fmt.Errorf("commit status at peer %s: %w", at.address, err))
 			if ctx.Err() != nil {
 				break
+			}
+			if status.Code(err) == codes.DeadlineExceeded {
+				silent = errors.Join(silent, errPending)
 			}
 			continue
 		}
