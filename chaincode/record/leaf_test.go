@@ -4,11 +4,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
 )
 
 // testdata/leaves.json was computed from the encoding's specification by a program that shares
@@ -95,5 +97,32 @@ func TestPartSurvivesItsJSON(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+func TestAPartIsChecked(t *testing.T) {
+	good := record.Part{
+		Index: 1, Class: record.Laboratory, MediaType: "application/fhir+json", SealedSize: 100,
+		SealedDigest: record.Hash{1}, KeyCommitment: record.Hash{2}, Salt: record.Salt{3},
+	}
+	wantCode(t, good.Validate(), "")
+	for name, change := range map[string]func(*record.Part){
+		"a negative index":      func(p *record.Part) { p.Index = -1 },
+		"an index too high":     func(p *record.Part) { p.Index = record.MaxParts },
+		"no class":              func(p *record.Part) { p.Class = 0 },
+		"an unknown label":      func(p *record.Part) { p.Labels = 1 },
+		"an endless media type": func(p *record.Part) { p.MediaType = strings.Repeat("x", 1<<16) },
+		"a media type of bytes": func(p *record.Part) { p.MediaType = "a\x00b" },
+		"a period backwards":    func(p *record.Part) { p.Period = record.Period{Start: 2, End: 1} },
+		"no bytes":              func(p *record.Part) { p.SealedSize = 0 },
+		"no digest":             func(p *record.Part) { p.SealedDigest = record.Hash{} },
+		"no key commitment":     func(p *record.Part) { p.KeyCommitment = record.Hash{} },
+		"no salt":               func(p *record.Part) { p.Salt = record.Salt{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := good
+			change(&p)
+			wantCode(t, p.Validate(), refusal.Malformed)
+		})
 	}
 }
