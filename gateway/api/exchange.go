@@ -29,7 +29,7 @@ func (s exchange) Handle(ctx context.Context, in *yitongv1.HandleRequest) (*yito
 
 func (s exchange) Release(in *yitongv1.ReleaseRequest, stream grpc.ServerStreamingServer[yitongv1.ReleaseResponse]) error {
 	ctx := stream.Context()
-	parcel, err := s.gateway.Release(ctx, requester(ctx), in.GetPermit())
+	parcel, err := s.gateway.Release(ctx, requester(ctx), in.GetPermit(), in.GetHeight())
 	if err != nil {
 		return err
 	}

@@ -213,8 +213,8 @@ func (w wire) Handle(ctx context.Context, custodian registry.Member, p share.Pat
 	return w.c.gateways[custodian.MSP].HandleFor(ctx, w.from, p)
 }
 
-func (w wire) Release(ctx context.Context, custodian registry.Member, permit string) (share.Delivery, error) {
-	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, permit)
+func (w wire) Release(ctx context.Context, custodian registry.Member, permit string, height uint64) (share.Delivery, error) {
+	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, permit, height)
 	if err != nil {
 		return nil, err
 	}

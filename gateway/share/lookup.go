@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/refusal"
 	"yitong/gateway/ledger"
@@ -35,29 +36,47 @@ func (g *Gateway) access(ctx context.Context, l lookup) (contract.AccessEntry, e
 	return entry, err
 }
 
-// accessOnce reads an access as soon as the own peer has what arrived says.
-func (g *Gateway) accessOnce(ctx context.Context, l lookup, arrived func(contract.AccessEntry) bool) (contract.AccessEntry, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	notYet := errors.New("this member's peer is behind")
+// reach waits until the own peer has this many blocks, for as long as it may lag.
+func (g *Gateway) reach(ctx context.Context, height uint64) error {
+	var have uint64
+	err := g.await(ctx, func(ctx context.Context) (done bool, err error) {
+		have, err = g.Ledger.Height(ctx)
+		return have >= height, err
+	})
+	if errors.Is(err, errBehind) {
+		return fmt.Errorf("%w: this member's peer has %d blocks of %d", ledger.ErrUnavailable, have, height)
+	}
+	return err
+}
+
+// released waits until the own peer has the release of an access.
+func (g *Gateway) released(ctx context.Context, name lookup) (*access.Release, error) {
+	var entry contract.AccessEntry
+	err := g.await(ctx, func(ctx context.Context) (done bool, err error) {
+		entry, err = g.looking.do(ctx, name)
+		return entry.Release != nil, err
+	})
+	return entry.Release, err
+}
+
+// errBehind says that the own peer still doesn't have what another one has.
+var errBehind = errors.New("this member's peer is behind")
+
+// await asks again and again, a little later each time, until done, an error, or
+// errBehind once patience is over.
+func (g *Gateway) await(ctx context.Context, ask func(context.Context) (done bool, err error)) error {
 	pace := &backoff.ExponentialBackOff{InitialInterval: 10 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 1.5, MaxInterval: 200 * time.Millisecond}
-	var last contract.AccessEntry
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		entry, err := g.looking.do(ctx, l)
+		done, err := ask(ctx)
 		switch {
 		case err != nil:
 			return struct{}{}, backoff.Permanent(err)
-		case !arrived(entry):
-			return struct{}{}, notYet
+		case !done:
+			return struct{}{}, errBehind
 		}
-		last = entry
 		return struct{}{}, nil
-	}, backoff.WithBackOff(pace))
-	if errors.Is(err, notYet) || errors.Is(err, context.DeadlineExceeded) {
-		// Ask once more, for the plain answer.
-		return g.looking.do(context.WithoutCancel(ctx), l)
-	}
-	return last, err
+	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(patience))
+	return err
 }
 
 // lookUpAll reads many accesses with one query for each pair of members.

@@ -2,7 +2,6 @@ package share
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -75,8 +74,7 @@ func (g *Gateway) Found(ctx context.Context, founders []registry.Candidate) erro
 func (g *Gateway) Founded(ctx context.Context) (bool, error) {
 	g.members.forget()
 	_, err := g.members.all(ctx)
-	var refused *refusal.Refusal
-	if errors.As(err, &refused) && refused.Code == refusal.MemberUnknown {
+	if refusedWith(err, refusal.MemberUnknown) {
 		return false, nil
 	}
 	return err == nil, err

@@ -48,7 +48,15 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 		return Opened{}, refusal.New(refusal.NotPermitted, "the decision on this request is deny", "a new request, once a consent permits it")
 	}
 
-	delivery, err := g.Exchange.Release(ctx, holder, id)
+	delivery, err := g.Exchange.Release(ctx, holder, id, 0)
+	if refusedWith(err, refusal.NotFound) {
+		// The custodian's peer may be behind this one: say how far to wait.
+		height, herr := g.Ledger.Height(ctx)
+		if herr != nil {
+			return Opened{}, herr
+		}
+		delivery, err = g.Exchange.Release(ctx, holder, id, height)
+	}
 	if err != nil {
 		return Opened{}, fmt.Errorf("asking %s for the keys: %w", holder.Name, err)
 	}
@@ -78,14 +86,14 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 
 // verify holds a manifest against the registry, the release and the anchors.
 func (g *Gateway) verify(ctx context.Context, m *seal.Manifest, name lookup, permit access.Access) error {
-	released, err := g.accessOnce(ctx, name, func(e contract.AccessEntry) bool { return e.Release != nil })
+	released, err := g.released(ctx, name)
+	if errors.Is(err, errBehind) {
+		return refusal.New(access.NotReleased, "the custodian sent a manifest, but the ledger has no release", "a release that is committed first")
+	}
 	if err != nil {
 		return err
 	}
-	if released.Release == nil {
-		return refusal.New(access.NotReleased, "the custodian sent a manifest, but the ledger has no release", "a release that is committed first")
-	}
-	digest, err := record.ParseHash(released.Release.Manifest)
+	digest, err := record.ParseHash(released.Manifest)
 	if err != nil {
 		return fmt.Errorf("the release on the ledger: %w", err)
 	}
@@ -108,11 +116,16 @@ func (g *Gateway) verify(ctx context.Context, m *seal.Manifest, name lookup, per
 func (g *Gateway) anchorOf(ctx context.Context, custodian, id string) (record.Anchor, bool, error) {
 	var a record.Anchor
 	err := g.Ledger.Evaluate(ctx, contract.RecordRecord, contract.RecordQuery{Custodian: custodian, ID: id}, &a, ledger.OwnPeerOnly())
-	var refused *refusal.Refusal
-	if errors.As(err, &refused) && refused.Code == refusal.NotFound {
+	if refusedWith(err, refusal.NotFound) {
 		return a, false, nil
 	}
 	return a, err == nil, err
+}
+
+// refusedWith says whether an error is a refusal with this code.
+func refusedWith(err error, code refusal.Code) bool {
+	var refused *refusal.Refusal
+	return errors.As(err, &refused) && refused.Code == code
 }
 
 // openPart opens the next part of a delivery and returns the bytes of its content.

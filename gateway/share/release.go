@@ -49,8 +49,9 @@ type releaseCommit struct {
 //  4. only then are the keys wrapped, and the manifest signed
 //
 // The same permit again gives the same parts, as long as the permit still holds.
-// The own peer is given time to catch up with the block that holds the permit.
-func (g *Gateway) Release(ctx context.Context, requester, permit string) (*Parcel, error) {
+// height is how many blocks the requester's peer had with the permit in one of
+// them: an own peer that is behind is given time to catch up.
+func (g *Gateway) Release(ctx context.Context, requester, permit string, height uint64) (*Parcel, error) {
 	if err := access.CheckID(permit); err != nil {
 		return nil, err
 	}
@@ -60,7 +61,12 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string) (*Parce
 	defer g.permits.lock(permit)()
 
 	name := lookup{custodian: g.Self.MSP, requester: requester, id: permit}
-	entry, err := g.accessOnce(ctx, name, func(e contract.AccessEntry) bool { return e.Access != nil })
+	entry, err := g.looking.do(ctx, name)
+	if err == nil && entry.Access == nil && height > 0 {
+		if err = g.reach(ctx, height); err == nil {
+			entry, err = g.looking.do(ctx, name)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -169,10 +175,12 @@ func (g *Gateway) commitRelease(ctx context.Context, e contract.AccessEntry, m *
 
 // releaseSeen waits until the own peer has the release.
 func (g *Gateway) releaseSeen(ctx context.Context, permit access.Access, digest string) error {
-	name := lookup{custodian: permit.Custodian, requester: permit.Requester, id: permit.ID}
-	e, err := g.accessOnce(ctx, name, func(e contract.AccessEntry) bool { return e.Release != nil })
-	if err == nil && (e.Release == nil || e.Release.Manifest != digest) {
-		err = fmt.Errorf("%w: this member's own peer doesn't have the release yet", ledger.ErrUnavailable)
+	seen, err := g.released(ctx, lookup{custodian: permit.Custodian, requester: permit.Requester, id: permit.ID})
+	switch {
+	case errors.Is(err, errBehind):
+		return fmt.Errorf("%w: it doesn't have the release yet: %w", ledger.ErrUnavailable, err)
+	case err == nil && seen.Manifest != digest:
+		return errors.New("the ledger's release names another manifest")
 	}
 	return err
 }

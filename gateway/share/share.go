@@ -52,8 +52,9 @@ type Ledger interface {
 type Exchange interface {
 	// Handle asks a custodian for a patient's handle.
 	Handle(ctx context.Context, custodian registry.Member, p Patient) (string, error)
-	// Release asks a custodian to let a permit's keys go.
-	Release(ctx context.Context, custodian registry.Member, permit string) (Delivery, error)
+	// Release asks a custodian to let a permit's keys go. The permit stands in a
+	// block below height; 0 where that isn't known.
+	Release(ctx context.Context, custodian registry.Member, permit string, height uint64) (Delivery, error)
 }
 
 // Delivery is what a custodian sends for a permit.

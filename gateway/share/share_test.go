@@ -143,7 +143,7 @@ func TestNothingIsReleasedWhere(t *testing.T) {
 			if tc.by != "" {
 				by = tc.by
 			}
-			_, err := c.gateways[hospitalA].Release(t.Context(), by, a.ID)
+			_, err := c.gateways[hospitalA].Release(t.Context(), by, a.ID, 0)
 			wantRefusal(t, err, tc.want)
 		})
 	}
@@ -156,11 +156,11 @@ func TestNothingIsReleasedWhileTheLedgerCannotBeWritten(t *testing.T) {
 	c.grant(toPayers())
 	a := c.request(record.Laboratory)
 	c.chains[hospitalA].fail = func(function string, done bool) error { return ledger.ErrUnavailable }
-	if _, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID); !errors.Is(err, ledger.ErrUnavailable) {
+	if _, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
 	c.chains[hospitalA].fail = nil
-	if _, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID); err != nil {
+	if _, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0); err != nil {
 		t.Fatalf("once the ledger is back: %v", err)
 	}
 }
@@ -171,12 +171,12 @@ func TestARepeatedReleaseIsTheSameOne(t *testing.T) {
 	c.submit(bundle(6))
 	c.grant(toPayers())
 	a := c.request(record.Laboratory)
-	first, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID)
+	first, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.submit(bundle(7)) // a later record doesn't slip into a permit that is used
-	again, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID)
+	again, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestARepeatedReleaseIsTheSameOne(t *testing.T) {
 		t.Error("the release was committed twice")
 	}
 	c.withdraw()
-	_, err = c.gateways[hospitalA].Release(t.Context(), insurer, a.ID)
+	_, err = c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0)
 	wantRefusal(t, err, refusal.ConsentChanged)
 }
 
@@ -349,7 +349,7 @@ func TestARetractedOrSupersededRecordIsNotReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := c.request(record.Laboratory)
-	parcel, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID)
+	parcel, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

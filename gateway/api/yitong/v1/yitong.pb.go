@@ -3527,9 +3527,9 @@ func (x *HandleResponse) GetHandle() string {
 type ReleaseRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Permit string                 `protobuf:"bytes,1,opt,name=permit,proto3" json:"permit,omitempty"`
-	// Block that holds the permit: the custodian waits for its own peer to
-	// reach it.
-	Block         uint64 `protobuf:"varint,2,opt,name=block,proto3" json:"block,omitempty"`
+	// Blocks on the requester's peer, the permit in one of them: the custodian
+	// waits for its own peer to have as many. 0 where that isn't known.
+	Height        uint64 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3571,9 +3571,9 @@ func (x *ReleaseRequest) GetPermit() string {
 	return ""
 }
 
-func (x *ReleaseRequest) GetBlock() uint64 {
+func (x *ReleaseRequest) GetHeight() uint64 {
 	if x != nil {
-		return x.Block
+		return x.Height
 	}
 	return 0
 }
@@ -4046,10 +4046,10 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\rHandleRequest\x12,\n" +
 	"\apatient\x18\x01 \x01(\v2\x12.yitong.v1.PatientR\apatient\"(\n" +
 	"\x0eHandleResponse\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\tR\x06handle\">\n" +
+	"\x06handle\x18\x01 \x01(\tR\x06handle\"@\n" +
 	"\x0eReleaseRequest\x12\x16\n" +
-	"\x06permit\x18\x01 \x01(\tR\x06permit\x12\x14\n" +
-	"\x05block\x18\x02 \x01(\x04R\x05block\"\x85\x01\n" +
+	"\x06permit\x18\x01 \x01(\tR\x06permit\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x04R\x06height\"\x85\x01\n" +
 	"\x0fReleaseResponse\x127\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x19.yitong.v1.SignedManifestH\x00R\bmanifest\x12.\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x16.yitong.v1.SealedChunkH\x00R\x05chunkB\t\n" +
