@@ -68,6 +68,7 @@ func (m *Member) dial(id Identity) (*grpc.ClientConn, error) {
 	}
 	conn, err := grpc.NewClient("passthrough:///"+m.PeerAddress(),
 		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithNoProxy(),
 		// The peer is on this machine: ask again soon, gRPC's default waits long.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, MaxDelay: time.Second},

@@ -291,6 +291,7 @@ func (b *blockBuilder) block(channel *common.ConfigGroup) (*common.Block, error)
 	data := &common.BlockData{Data: [][]byte{b.marshal(&common.Envelope{Payload: payload})}}
 	hash := sha256.Sum256(data.Data[0])
 	metadata := make([][]byte, len(common.BlockMetadataIndex_name))
+	//lint:ignore SA1019 Fabric's own tools still write it, beside its successor below
 	metadata[common.BlockMetadataIndex_LAST_CONFIG] = b.marshal(&common.Metadata{Value: b.marshal(&common.LastConfig{Index: 0})})
 	metadata[common.BlockMetadataIndex_SIGNATURES] = b.marshal(&common.Metadata{
 		Value: b.marshal(&common.OrdererBlockMetadata{LastConfig: &common.LastConfig{Index: 0}}),

@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -328,10 +326,7 @@ func (in installer) compile(cmd *exec.Cmd) error {
 func goCommand(ctx context.Context, dir string, args ...string) (*exec.Cmd, error) {
 	program, err := exec.LookPath("go")
 	if err != nil {
-		program = filepath.Join(runtime.GOROOT(), "bin", "go") //nolint:staticcheck // the last resort when go isn't in PATH
-		if _, statErr := os.Stat(program); errors.Is(statErr, fs.ErrNotExist) {
-			return nil, fmt.Errorf("building Fabric needs Go in PATH (https://go.dev/dl), or %s set to a directory with its peer and orderer: %w", BinariesVariable, err)
-		}
+		return nil, fmt.Errorf("building Fabric needs Go in PATH (https://go.dev/dl), or %s set to a directory with its peer and orderer: %w", BinariesVariable, err)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir

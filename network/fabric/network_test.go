@@ -361,7 +361,8 @@ func TestALoneLiarIsStoppedByThePolicyAndByNothingElse(t *testing.T) {
 	}
 	loose := tampered
 	loose.Name, loose.Policy = "loose", topology.Any
-	s := open(t, t.TempDir(), free(t, topology.Default()), tampered, loose)
+	dir := filepath.Join(t.TempDir(), "a directory, 医通")
+	s := open(t, dir, free(t, topology.Default()), tampered, loose)
 	s.start(t.Context())
 	insurer := s.as("insurer")
 	lie := func(chaincode string) (string, error) {

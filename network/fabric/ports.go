@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -17,17 +20,9 @@ import (
 // label has the topology's ports; later ones get free ports, which are kept in
 // chaincodes.json because a peer remembers the address for good.
 func (n *Network) chaincodePorts(label string) (map[string]int, error) {
-	file := filepath.Join(n.dir, "chaincodes.json")
-	known := map[string]map[string]int{}
-	b, err := os.ReadFile(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("reading chaincode ports: %w", err)
-	default:
-		if err := json.Unmarshal(b, &known); err != nil {
-			return nil, fmt.Errorf("reading chaincode ports in %s: %w", file, err)
-		}
+	known, err := n.knownPorts()
+	if err != nil {
+		return nil, err
 	}
 	if ports, ok := known[label]; ok {
 		return ports, nil
@@ -49,14 +44,32 @@ func (n *Network) chaincodePorts(label string) (map[string]int, error) {
 		}
 	}
 	known[label] = ports
-	b, err = json.MarshalIndent(known, "", "  ")
+	b, err := json.MarshalIndent(known, "", "  ")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keeping chaincode ports: %w", err)
 	}
-	if err := renameio.WriteFile(file, append(b, '\n'), 0o600); err != nil {
+	if err := renameio.WriteFile(n.portsFile(), append(b, '\n'), 0o600); err != nil {
 		return nil, fmt.Errorf("keeping chaincode ports: %w", err)
 	}
 	return ports, nil
+}
+
+func (n *Network) portsFile() string { return filepath.Join(n.dir, "chaincodes.json") }
+
+// knownPorts is the content of chaincodes.json: by label, by member name.
+func (n *Network) knownPorts() (map[string]map[string]int, error) {
+	known := map[string]map[string]int{}
+	b, err := os.ReadFile(n.portsFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return known, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &known)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading chaincode ports: %w", err)
+	}
+	return known, nil
 }
 
 // PortsTaken is every port of the topology that somebody else listens on.
@@ -68,11 +81,30 @@ func (p PortsTaken) Error() string {
 
 // checkPorts looks at all ports before anything starts.
 func (n *Network) checkPorts() error {
-	var taken PortsTaken
+	owners := map[string]string{} // by address
+	var order []string
 	for _, p := range n.topology.Ports() {
-		l, err := net.Listen("tcp", p.Address())
+		owners[p.Address()] = p.Owner
+		order = append(order, p.Address())
+	}
+	known, err := n.knownPorts()
+	if err != nil {
+		return err
+	}
+	for _, label := range slices.Sorted(maps.Keys(known)) {
+		for _, m := range n.members {
+			address := net.JoinHostPort(m.Host, strconv.Itoa(known[label][m.Name]))
+			if _, listed := owners[address]; !listed {
+				owners[address] = "chaincode " + label + " of " + m.Name
+				order = append(order, address)
+			}
+		}
+	}
+	var taken PortsTaken
+	for _, address := range order {
+		l, err := net.Listen("tcp", address)
 		if err != nil {
-			taken = append(taken, fmt.Sprintf("%s (%s: %v)", p.Address(), p.Owner, reason(err)))
+			taken = append(taken, fmt.Sprintf("%s (%s: %v)", address, owners[address], reason(err)))
 			continue
 		}
 		l.Close()

@@ -19,7 +19,7 @@ func set(root *yaml.Node, key string, value any) error {
 			at.Content = append(at.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: part}, next)
 		}
 		if next == nil {
-			return fmt.Errorf("Fabric's sample configuration has no key %s; is it of version %s?", key, Release)
+			return fmt.Errorf("no key %s in the sample configuration; is it that of Fabric %s?", key, Release)
 		}
 		at = next
 	}

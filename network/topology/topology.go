@@ -54,7 +54,7 @@ type Topology struct {
 type Batch struct {
 	Timeout   time.Duration `yaml:"timeout"`   // since the first transaction of the block
 	Messages  uint32        `yaml:"messages"`  // transactions in a block
-	Preferred Bytes         `yaml:"preferred"` // size of a block, soft limit
+	Preferred Bytes         `yaml:"preferred"` // size of a block, soft limit; SmartBFT has only the hard one
 	Absolute  Bytes         `yaml:"absolute"`  // size of a block, hard limit
 }
 
