@@ -192,6 +192,19 @@ func TestAReleaseOvertakenByAWithdrawalIsInvalid(t *testing.T) {
 	}
 }
 
+// A release is decided by the consents of the permit's patient, not of one who would say yes.
+func TestAReleaseCantBorrowAnotherPatientsConsent(t *testing.T) {
+	w := newWorld(t)
+	grant := w.grantFor(insurer, patient)
+	w.must(hospitalA, contract.ConsentGrant, grant)
+	permit := w.permit(patient)
+	w.permitted(other)
+	w.must(hospitalA, contract.ConsentWithdraw, contract.Withdrawal{ID: grant.ID, Requester: insurer, Handle: patient, Reason: "patient"})
+	order := releaseOf(permit)
+	order.Releases[0].Handle = other
+	w.refused(refusal.NotFound, hospitalA, contract.AccessRelease, order)
+}
+
 func TestAPermitIsSingleUse(t *testing.T) {
 	w := newWorld(t)
 	permit := w.permitted(patient)

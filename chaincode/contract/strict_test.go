@@ -70,6 +70,27 @@ func TestOnlyStrictJSONComesIn(t *testing.T) {
 	}
 }
 
+// Provisions nest by the schema, so only the look beforehand keeps the parser out of the depth.
+func TestDepthIsRefusedBeforeParsing(t *testing.T) {
+	w := newWorld(t)
+	nested := `{"type":"permit"}`
+	for range contract.MaxDepth {
+		nested = `{"type":"permit","provisions":[` + nested + `]}`
+	}
+	w.refused(refusal.Malformed, hospitalA, contract.ConsentGrant,
+		fmt.Sprintf(`{"id":%q,"requester":%q,"handle":%q,"evidence":%q,"provision":%s}`, w.id(), insurer, patient, digest, nested))
+	w.refused(refusal.TooLarge, hospitalA, contract.ConsentGrant, contract.Grant{ID: w.id(), Requester: insurer, Handle: patient, Evidence: digest,
+		Provision: deep(consent.MaxDepth + 1)})
+}
+
+func deep(levels int) consent.Provision {
+	p := consent.Provision{Type: consent.Permit}
+	for range levels - 1 {
+		p = consent.Provision{Type: consent.Permit, Provisions: []consent.Provision{p}}
+	}
+	return p
+}
+
 func TestArgumentsThatReachIntoOtherKeys(t *testing.T) {
 	w := newWorld(t)
 	permit := w.permitted(patient)

@@ -2,6 +2,7 @@ package contract_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
@@ -79,5 +80,41 @@ func TestWhereOneEndorsementIsEnoughTheForgeryPasses(t *testing.T) {
 	}
 	if code := w.Commit(alone)[0]; code != valid {
 		t.Errorf("code %v", code)
+	}
+}
+
+// Whatever chaincode the others run, a key that is countersigned stays as it is without
+// the custodian; the control keys, which a majority answers for, don't.
+func TestCountersignedKeysHoldAgainstAMajorityOfTamperedChaincodes(t *testing.T) {
+	w := newWorld(t)
+	g, d := w.grantFor(insurer, patient), w.draft()
+	w.must(hospitalA, contract.ConsentGrant, g)
+	w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{d}})
+	w.must(hospitalA, contract.ConsentWithdraw, contract.Withdrawal{ID: g.ID, Requester: insurer, Handle: patient, Reason: "patient"})
+	for _, msp := range []string{hospitalB, insurer, regulator} {
+		w.InstallAt(msp, ledgertest.Probe{})
+	}
+	relationship := []string{hospitalA, insurer, patient}
+	for _, test := range []struct {
+		kind       string
+		attributes []string
+		want       peer.TxValidationCode
+	}{
+		{"directives", relationship, peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE},
+		{"consent", append(slices.Clone(relationship), g.ID, "1"), peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE},
+		{"consent", append(slices.Clone(relationship), g.ID, "2"), peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE},
+		{"record", []string{hospitalA, d.ID}, peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE},
+		{"custodian", []string{hospitalA}, peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE},
+		{"withdrawn", relationship, valid},
+		{"member", []string{insurer}, valid},
+	} {
+		tx, err := w.Endorse(t.Context(), w.Client(insurer), []string{hospitalB, insurer, regulator}, "run",
+			ledgertest.Script(ledgertest.Step{Do: "put-composite", Key: test.kind, Names: test.attributes, Value: "forged"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := w.Commit(tx)[0]; code != test.want {
+			t.Errorf("%s: %v, want %v", test.kind, code, test.want)
+		}
 	}
 }

@@ -207,6 +207,13 @@ func Cases() []Case {
 			s.do(put(s.k, "1"), setPolicy(s.k, m[0]))
 			s.commit(policy, s.endorse(m[1:], put(s.k, "2")))
 		}},
+		{"one signature doesn't count for two", func(s scene) {
+			m := s.n.Members()
+			s.do(put(s.k, "1"), Step{Do: "policy-of", Key: s.k, Names: []string{m[0], m[0]}})
+			s.commit(policy, s.endorse(m, put(s.k, "2")))
+			s.do(put(s.k+"each", "1"), Step{Do: "policy-of", Key: s.k + "each", Names: []string{m[0], m[1]}})
+			s.commit(valid, s.endorse(m[:2], put(s.k+"each", "2")))
+		}},
 		{"a key's first write answers to the majority, whatever policy it sets", func(s scene) {
 			m := s.n.Members()
 			s.commit(valid, s.endorse(m[1:], put(s.k, "1"), setPolicy(s.k, m[0])))

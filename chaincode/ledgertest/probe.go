@@ -8,7 +8,10 @@ import (
 
 	"github.com/hyperledger/fabric-chaincode-go/v2/pkg/statebased"
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/protobuf/proto"
 )
 
 // Probe is the chaincode that Cases runs: its function "run" does, one after the other,
@@ -17,7 +20,7 @@ type Probe struct{}
 
 // Step is one call of the stub.
 type Step struct {
-	Do    string   `json:"do"`              // get, gets, put, delete, policy, range, partial, page, history, transient, fail
+	Do    string   `json:"do"`              // get, gets, put, put-composite, delete, policy, policy-of, range, partial, page, history, transient, fail
 	Key   string   `json:"key,omitempty"`   // for partial and page the object type of composite keys
 	Value string   `json:"value,omitempty"` // for range the end key
 	Names []string `json:"names,omitempty"` // keys of gets, attributes, or MSP ids of a policy
@@ -80,6 +83,12 @@ func (s Step) run(stub shim.ChaincodeStubInterface) (string, error) {
 		return "", stub.PutState(key, []byte(s.Value))
 	case "delete":
 		return "", stub.DelState(s.Key)
+	case "policy-of":
+		policy, err := allOf(s.Names)
+		if err != nil {
+			return "", err
+		}
+		return "", stub.SetStateValidationParameter(s.Key, policy)
 	case "policy":
 		ep, err := statebased.NewStateEP(nil)
 		if err != nil {
@@ -113,6 +122,21 @@ func (s Step) run(stub shim.ChaincodeStubInterface) (string, error) {
 		return "", errors.New(s.Value)
 	}
 	return "", fmt.Errorf("probe: unknown step %q", s.Do)
+}
+
+// allOf is the policy that asks for one signature per name, the same name twice for two.
+func allOf(names []string) ([]byte, error) {
+	all := &common.SignaturePolicy_NOutOf{N: int32(len(names))}
+	envelope := &common.SignaturePolicyEnvelope{Rule: &common.SignaturePolicy{Type: &common.SignaturePolicy_NOutOf_{NOutOf: all}}}
+	for i, name := range names {
+		role, err := proto.Marshal(&msp.MSPRole{MspIdentifier: name, Role: msp.MSPRole_PEER})
+		if err != nil {
+			return nil, err
+		}
+		envelope.Identities = append(envelope.Identities, &msp.MSPPrincipal{PrincipalClassification: msp.MSPPrincipal_ROLE, Principal: role})
+		all.Rules = append(all.Rules, &common.SignaturePolicy{Type: &common.SignaturePolicy_SignedBy{SignedBy: int32(i)}})
+	}
+	return proto.Marshal(envelope)
 }
 
 func drainStates(it shim.StateQueryIteratorInterface, err error) (string, error) {
