@@ -228,35 +228,6 @@ func (a *app) accessShow() *cobra.Command {
 	return cmd
 }
 
-// find looks an access up in the member's list, for who else was part of it.
-func (a *app) find(ctx context.Context, c *client.Client, id string) (*yitongv1.Access, error) {
-	var found *yitongv1.Access
-	stop := errors.New("found")
-	err := pages(0, a.accessPage(ctx, c, "", ""), func(access *yitongv1.Access) error {
-		if access.GetId() == id {
-			found = access
-			return stop
-		}
-		return nil
-	})
-	if found != nil {
-		return found, nil
-	}
-	if err == nil {
-		err = &failure{exit: exitNotFound, err: fmt.Errorf("%s has no access %s", a.as, id), next: "`yitong access list` shows those it has"}
-	}
-	return nil, err
-}
-
-func (a *app) accessPage(ctx context.Context, c *client.Client, custodian, requester string) func(*yitongv1.Page) ([]*yitongv1.Access, string, error) {
-	return func(page *yitongv1.Page) ([]*yitongv1.Access, string, error) {
-		ctx, cancel := a.limited(ctx)
-		defer cancel()
-		answer, err := c.Accesses.List(ctx, &yitongv1.ListAccessesRequest{Page: page, Custodian: custodian, Requester: requester})
-		return answer.GetAccesses(), answer.GetNextBookmark(), err
-	}
-}
-
 func (a *app) accessList() *cobra.Command {
 	var custodian, requester string
 	var limit int
@@ -268,7 +239,7 @@ func (a *app) accessList() *cobra.Command {
 	a.mustComplete(cmd, "requester", a.completeMembers)
 	cmd.RunE = a.streaming(func(ctx context.Context, c *client.Client, _ []string) error {
 		list := newListing(a.screen, []string{"ACCESS", "REQUESTED", "REQUESTER", "CUSTODIAN", "PURPOSE", "OUTCOME", "GRANTED", "RELEASED", "RECEIPT"})
-		err := pages(limit, a.accessPage(ctx, c, custodian, requester), func(e *yitongv1.Access) error {
+		err := a.accesses(ctx, c, custodian, requester, limit, func(e *yitongv1.Access) error {
 			released := "-"
 			if e.GetRelease() != nil {
 				released = screen.Time(e.GetRelease().GetReleased())

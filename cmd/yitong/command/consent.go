@@ -34,6 +34,9 @@ func (r *relationshipFlags) add(a *app, cmd *cobra.Command) {
 	a.mustComplete(cmd, "requester", a.completeMembers)
 }
 
+// maxForm is the largest signed form that fits into one message, in bytes.
+const maxForm = 3 << 20
+
 // termsFlags are what a consent says, and the form that the patient signed.
 type termsFlags struct {
 	rule  provisionFlags
@@ -44,7 +47,8 @@ type termsFlags struct {
 func (t *termsFlags) add(a *app, cmd *cobra.Command) {
 	t.rule.add(a, cmd)
 	t.valid.add(cmd.Flags(), "from", "until", "the consent holds")
-	cmd.Flags().StringVar(&t.form, "form", "", "file of the form that the patient signed; the ledger keeps a salted digest")
+	cmd.Flags().StringVar(&t.form, "form", "", "file of the form that the patient signed, kept sealed; the ledger has a salted digest (required)")
+	_ = cmd.MarkFlagRequired("form")
 }
 
 func (t termsFlags) read(a *app, f *pflag.FlagSet) (*yitongv1.Provision, *yitongv1.Period, []byte, error) {
@@ -53,12 +57,18 @@ func (t termsFlags) read(a *app, f *pflag.FlagSet) (*yitongv1.Provision, *yitong
 		return nil, nil, nil, err
 	}
 	valid, err := t.valid.period()
-	if err != nil || t.form == "" {
-		return rule, valid, nil, err
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	form, err := os.ReadFile(t.form)
+	if err == nil && len(form) == 0 {
+		err = fmt.Errorf("%s is empty", t.form)
+	}
+	if err == nil && len(form) > maxForm {
+		err = fmt.Errorf("%s is larger than %s", t.form, screen.Bytes(maxForm))
+	}
 	if err != nil {
-		return nil, nil, nil, &failure{exit: exitUsage, err: err, next: "name the signed form with --form FILE"}
+		return nil, nil, nil, &failure{exit: exitUsage, err: err, next: "name the signed form, a scan or a signed document, with --form FILE"}
 	}
 	return rule, valid, form, nil
 }
@@ -71,7 +81,7 @@ func (a *app) consentGrant() *cobra.Command {
 		Use: "grant", Short: "Put a patient's consent on the ledger",
 		Long: "Put a patient's consent on the ledger.\n\n" + provisionHelp,
 		Example: "  yitong consent grant --as hospital-a --patient-file bundle.json --requester insurer \\\n" +
-			"      --purpose HPAYMT --class laboratory,claim --except-label PSY,ETH --until 2027-12-31",
+			"      --purpose HPAYMT --class laboratory,claim --except-label PSY,ETH --until 2027-12-31 --form signed.pdf",
 		Args: cobra.NoArgs,
 	}
 	relation.add(a, cmd)
@@ -218,7 +228,7 @@ func (a *app) showConsents(consents []*yitongv1.Consent) error {
 // Sentence tells a provision in one line.
 func Sentence(p *yitongv1.Provision) string {
 	var b strings.Builder
-	b.WriteString(p.GetType() + " " + screen.Or(strings.Join(p.GetClasses(), ", "), "every class"))
+	b.WriteString(p.GetType() + " " + screen.Or(strings.Join(p.GetClasses(), ", "), "everything"))
 	part := func(word string, codes []string) {
 		if len(codes) > 0 {
 			b.WriteString(" " + word + " " + strings.Join(codes, ", "))

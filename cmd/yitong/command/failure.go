@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"yitong/cmd/yitong/client"
 )
@@ -109,7 +108,7 @@ func (a *app) failureOf(ctx context.Context, err error) *failure {
 
 // answered reads what a gateway answered.
 func (a *app) answered(err error) *failure {
-	s, ok := status.FromError(err)
+	s, ok := client.Status(err)
 	if !ok {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return &failure{exit: exitUnavailable, err: err, next: a.repeat()}

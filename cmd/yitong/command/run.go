@@ -53,6 +53,7 @@ type app struct {
 // Run executes the command line and returns the exit code. When ctx ends the
 // command stops cleanly and the code is 130.
 func Run(ctx context.Context, args []string, w World) int {
+	w.In = interruptible{ctx, w.In}
 	a := &app{World: w, screen: screen.New(w.Out, w.Err, w.Env("NO_COLOR") != "")}
 	root := a.root()
 	root.SetArgs(args)
@@ -74,7 +75,7 @@ See it work:            yitong demo
 Keep one running:       yitong up
 Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: nothingElse,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
@@ -85,6 +86,9 @@ Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 	a.mustComplete(root, "as", a.completeMembers)
 	_ = root.MarkPersistentFlagDirname("dir")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateRequiredFlags(); err != nil { // cobra does so later, when we have begun
+			return err
+		}
 		a.began = true
 		if a.as == "" {
 			a.as = a.Env("YITONG_AS")
@@ -111,21 +115,25 @@ Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 func noun(name, short string, verbs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name, Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			text := fmt.Sprintf("%s has no verb %q", cmd.CommandPath(), args[0])
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				text += ": did you mean " + strings.Join(near, " or ") + "?"
-			}
-			return errors.New(text)
-		},
+		Args: nothingElse,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(verbs...)
 	return cmd
+}
+
+// nothingElse refuses what is no command below this one, and says what may have
+// been meant.
+func nothingElse(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	text := fmt.Sprintf("%q is no command of %s", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += ": did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(text)
 }
 
 // connect reaches the gateway of the member named by --as.

@@ -102,7 +102,7 @@ func (a *app) hints() string {
 	for _, line := range []string{
 		"record example > bundle.json",
 		"record submit bundle.json --as hospital-a" + dir,
-		"consent grant --as hospital-a --patient-file bundle.json --requester insurer --purpose HPAYMT --class laboratory,claim --except-label PSY --form FORM" + dir,
+		"consent grant --as hospital-a --patient-file bundle.json --requester insurer --purpose HPAYMT --class laboratory,claim --except-label PSY,ETH --form signed.pdf" + dir,
 		"access request --as insurer --custodian hospital-a --patient-file bundle.json --purpose CLMATTCH --class laboratory,claim" + dir,
 		"access open ID --as insurer --out opened" + dir,
 		"audit history --as regulator" + dir,

@@ -60,7 +60,7 @@ func Rule(r *yitongv1.Rule) string {
 	}
 	text := r.GetReason() + " by consent " + Short(r.GetConsentId())
 	if p := r.GetProvision(); p != "" {
-		text += ", provision " + p
+		text += " at " + p
 	}
 	return text
 }
