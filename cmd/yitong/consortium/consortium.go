@@ -143,6 +143,10 @@ func configPath(m *fabric.Member) string { return filepath.Join(m.Dir(), "gatewa
 // Profiles are how each member's own software reaches its gateway.
 func (c *Consortium) Profiles() []client.Profile { return c.profiles }
 
+// Network is the Fabric network below, to deploy further chaincode on or to look
+// after its processes. It is closed with the consortium.
+func (c *Consortium) Network() *fabric.Network { return c.network }
+
 // Resumed says whether the directory held a consortium already.
 func (c *Consortium) Resumed() bool { return c.network.Resumed() }
 
