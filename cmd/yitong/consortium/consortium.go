@@ -150,9 +150,6 @@ func (c *Consortium) Network() *fabric.Network { return c.network }
 // Resumed says whether the directory held a consortium already.
 func (c *Consortium) Resumed() bool { return c.network.Resumed() }
 
-// Network is the Fabric network under it all, with the processes.
-func (c *Consortium) Network() *fabric.Network { return c.network }
-
 // Dir is where everything lies.
 func (c *Consortium) Dir() string { return c.network.Dir() }
 
