@@ -26,12 +26,20 @@
 //
 // # Who can talk to whom
 //
-// Every connection is TLS, and every listener asks its client for a
-// certificate: peers and ordering nodes accept any member's (gossip, delivery,
-// gateway service), the ordering nodes' admin port only the member's
-// administrator, a chaincode server only the peer beside it, operations ports
-// only the member itself (GET /healthz excepted, which Fabric serves to anyone
-// on TLS). Proposals older or newer than two minutes are refused by the peers.
+// Every connection is TLS, and a listener asks its client for a certificate:
+//   - a peer takes any member's (gossip, delivery, gateway service);
+//   - an ordering node takes any member's with raft. With SmartBFT it asks for
+//     none of those who fetch blocks or send transactions, because Fabric 3.1's
+//     SmartBFT can't catch up otherwise (see ordererSettings); they are known by
+//     their signatures, and the ordering nodes among each other by the very
+//     certificates in the channel's configuration;
+//   - an ordering node's admin port takes the member's administrator's alone;
+//   - a chaincode server and the peer beside it know each other by the very
+//     certificate;
+//   - an operations port takes the member's own, save for GET /healthz, which
+//     Fabric serves to anyone.
+//
+// Peers refuse proposals that are two minutes older or newer than their clock.
 //
 // # Crashes
 //

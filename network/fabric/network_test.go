@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,8 +158,10 @@ func insist(t *testing.T, c *fabric.Connection, key, value string) {
 		if err == nil {
 			return
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			t.Fatalf("putting %s: %v", key, err)
+		case <-time.After(100 * time.Millisecond): // refusals come at once
 		}
 	}
 }
@@ -235,6 +238,27 @@ func TestARaftNetworkCommitsAndSurvivesTheCrashOfItsOrderer(t *testing.T) {
 	insist(t, insurer, "second", "2")
 	if got := get(t, insurer, "second"); got != "2" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A follower that comes back must catch up before it can lead. It once couldn't:
+// its requests for blocks were refused, and the ledger stood still for good.
+func TestABFTNetworkOutlivesItsLeaderAndTheNext(t *testing.T) {
+	s := open(t, t.TempDir(), free(t, topology.Default()), notesChaincode())
+	s.start(t.Context())
+	insurer := s.as("insurer")
+	for i, leader := range []string{"orderer-hospital-b", "orderer-hospital-a", "orderer-hospital-b"} {
+		if err := s.Supervisor().Hold(leader); err != nil {
+			t.Fatal(err)
+		}
+		insist(t, insurer, fmt.Sprintf("%d without %s", i, leader), "committed")
+		if err := s.Supervisor().Release(leader); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Supervisor().Await(t.Context(), leader); err != nil {
+			t.Fatal(err)
+		}
+		insist(t, insurer, fmt.Sprintf("%d with %s", i, leader), "committed")
 	}
 }
 
