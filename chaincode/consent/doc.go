@@ -23,7 +23,8 @@
 //	purposes    the purpose is among them or below one of them (HL7 v3 PurposeOfUse)
 //	period      the instant is in it; a root's is cut to the consent's
 //	classes     the part's class is among them
-//	labels      a permit: the part has labels, and all of them are among these
+//	labels      a permit: the part has labels, and all of them are among these, but for
+//	            those that others of the part are cases of (psychiatry is mental health)
 //	            a denial: some of the part's labels is among these
 //	dataPeriod  a permit: the part's data lies wholly within; a denial: it overlaps
 //

@@ -10,6 +10,13 @@ import (
 // The oracle is the package comment's rules, written down once more as plainly as can be: it decides
 // one part at a time, on the consents as they stand, and keeps nothing from one part to the next.
 
+// narrowerThan lists, for a label, every label that is a case of it.
+var narrowerThan = map[string][]string{
+	"MH": {"PSY", "PSYTHPN"}, "SUD": {"ETHUD", "OPIOIDUD"}, "ETH": {"SUD", "ETHUD", "OPIOIDUD"},
+	"BH":  {"MH", "PSY", "PSYTHPN", "COGN", "DVD", "EMOTDIS", "SUD", "ETHUD", "OPIOIDUD"},
+	"SDV": {"MST"}, "SICKLE": {"SCA"}, "GDIS": {"SICKLE", "SCA"}, "R": {"V"},
+}
+
 // covered says whether the consents permit this one part for this request.
 func covered(consents []consent.Consent, r consent.Request, at record.Instant, p part) bool {
 	if !r.Classes.Has(p.class) {
@@ -91,13 +98,17 @@ func matches(p consent.Provision, r consent.Request, at record.Instant, x part) 
 	}
 	if mine := p.Labels.Codes(); len(mine) > 0 {
 		theirs := x.labels.Codes()
-		shared := 0
+		touched, held := false, len(theirs) > 0
 		for _, l := range theirs {
-			if contains(mine, l) {
-				shared++
+			// What is only there because something narrower is, needs no naming in a permit.
+			implied := false
+			for _, narrower := range narrowerThan[l] {
+				implied = implied || contains(theirs, narrower)
 			}
+			touched = touched || contains(mine, l)
+			held = held && (implied || contains(mine, l))
 		}
-		if p.Type == consent.Permit && (shared == 0 || shared < len(theirs)) || p.Type == consent.Deny && shared == 0 {
+		if p.Type == consent.Permit && !held || p.Type == consent.Deny && !touched {
 			return false
 		}
 	}

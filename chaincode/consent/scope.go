@@ -78,7 +78,8 @@ func (r *Residual) hits(class record.Class, labels record.Labels, data record.Pe
 	case !r.Classes.Has(class):
 		return false
 	case r.Type == Permit:
-		return (r.Labels.Empty() || !labels.Empty() && labels.Without(r.Labels).Empty()) && data.Within(r.DataPeriod)
+		specific := labels.Specific()
+		return (r.Labels.Empty() || !specific.Empty() && specific.Without(r.Labels).Empty()) && data.Within(r.DataPeriod)
 	default:
 		return (r.Labels.Empty() || !labels.Intersect(r.Labels).Empty()) && data.Overlaps(r.DataPeriod)
 	}

@@ -122,3 +122,39 @@ func (s *Labels) UnmarshalJSON(doc []byte) error {
 	*s = Labels(set)
 	return err
 }
+
+// broader says which sensitivity a narrower one is a case of, as v3-ActCode and v3-Confidentiality
+// arrange them.
+var broader = [...]Labels{
+	PSY: LabelsOf(MH), PSYTHPN: LabelsOf(MH),
+	MH: LabelsOf(BH), COGN: LabelsOf(BH), DVD: LabelsOf(BH), EMOTDIS: LabelsOf(BH),
+	ETHUD: LabelsOf(SUD), OPIOIDUD: LabelsOf(SUD), SUD: LabelsOf(ETH, BH),
+	MST: LabelsOf(SDV),
+	SCA: LabelsOf(SICKLE), SICKLE: LabelsOf(GDIS),
+	V: LabelsOf(R),
+}
+
+// Widened is the set with all that its labels are cases of, so that a denial of mental health touches
+// what is labelled psychiatry.
+func (s Labels) Widened() Labels {
+	for {
+		wider := s
+		for l := range s.All() {
+			wider = wider.Union(broader[l])
+		}
+		if wider == s {
+			return s
+		}
+		s = wider
+	}
+}
+
+// Specific is the set without what others in it are cases of: what is labelled psychiatry, and
+// therefore mental health too, is specifically psychiatry.
+func (s Labels) Specific() Labels {
+	specific := s
+	for l := range s.All() {
+		specific = specific.Without(broader[l].Widened())
+	}
+	return specific
+}

@@ -42,35 +42,6 @@ func labelsIn(v any, security bool) record.Labels {
 	return set
 }
 
-// broader names the sensitivity that a narrower one belongs to, as v3-ActCode and
-// v3-Confidentiality arrange them.
-var broader = map[record.Label]record.Labels{
-	record.PSY: record.LabelsOf(record.MH), record.PSYTHPN: record.LabelsOf(record.MH),
-	record.MH: record.LabelsOf(record.BH), record.COGN: record.LabelsOf(record.BH),
-	record.DVD: record.LabelsOf(record.BH), record.EMOTDIS: record.LabelsOf(record.BH),
-	record.ETHUD: record.LabelsOf(record.SUD), record.OPIOIDUD: record.LabelsOf(record.SUD),
-	record.SUD:    record.LabelsOf(record.ETH, record.BH),
-	record.MST:    record.LabelsOf(record.SDV),
-	record.SCA:    record.LabelsOf(record.SICKLE),
-	record.SICKLE: record.LabelsOf(record.GDIS),
-	record.V:      record.LabelsOf(record.R),
-}
-
-// widened adds the broader labels, so that a deny for mental health hits what is
-// labelled psychiatry.
-func widened(set record.Labels) record.Labels {
-	for {
-		wider := set
-		for l := range set.All() {
-			wider = wider.Union(broader[l])
-		}
-		if wider == set {
-			return set
-		}
-		set = wider
-	}
-}
-
 func ofCoding(v map[string]any, security bool) record.Labels {
 	system, _ := v["system"].(string)
 	code, _ := v["code"].(string)

@@ -67,7 +67,7 @@ func Split(bundle []byte) ([]Draft, error) {
 		if err != nil {
 			return nil, &BundleError{fmt.Sprintf("/entry/%d", i), err.Error()}
 		}
-		k := groupKey{e.class, widened(e.labels.Union(b.labels)), e.dated}
+		k := groupKey{e.class, e.labels.Union(b.labels).Widened(), e.dated}
 		g := groups[k]
 		if g == nil {
 			g = &group{groupKey: k}
@@ -282,7 +282,7 @@ func (b bundle) envelope() []Draft {
 		fmt.Fprintf(&doc, ",%s:%s", m.name, m.raw)
 	}
 	doc.WriteString(`}`)
-	return []Draft{{Class: record.Other, Labels: widened(b.labels), Content: doc.Bytes()}}
+	return []Draft{{Class: record.Other, Labels: b.labels.Widened(), Content: doc.Bytes()}}
 }
 
 // tree reads JSON as maps, arrays and texts; numbers stay as they are written,

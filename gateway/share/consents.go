@@ -2,7 +2,10 @@ package share
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
@@ -69,6 +72,12 @@ func (g *Gateway) Grant(ctx context.Context, d Directive) (consent.Consent, Rela
 	in := contract.Grant{ID: d.ID, Requester: r.Requester.MSP, Handle: r.Handle, Period: d.Period, Provision: d.Provision, Evidence: proof}
 	var out consent.Consent
 	commit, err := g.Ledger.Submit(ctx, contract.ConsentGrant, in, &out)
+	var invalid *ledger.Invalid
+	if errors.As(err, &invalid) && invalid.Code == peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE {
+		// The first consent of a relationship gives its state key a policy. Fabric finds
+		// another grant in the same block invalid by this code, and not as a conflict.
+		commit, err = g.Ledger.Submit(ctx, contract.ConsentGrant, in, &out)
+	}
 	if err != nil {
 		return out, r, commit, fmt.Errorf("granting consent %s: %w", d.ID, err)
 	}

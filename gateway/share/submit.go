@@ -114,7 +114,7 @@ func (c catalogued) same(s Submission, content io.Reader) error {
 		s.Patient == c.Patient && s.MediaType == c.MediaType && s.Supersedes == c.Supersedes
 	if s.MediaType != FHIR {
 		p := c.Parts[0]
-		same = same && s.Class == p.Class && s.Labels == p.Labels && s.Period == p.Period
+		same = same && s.Class == p.Class && s.Labels.Widened() == p.Labels && s.Period == p.Period
 	}
 	if !same {
 		return refusal.New(refusal.Exists, "another record was submitted under this id", "the same content again, or a new id")
@@ -172,7 +172,7 @@ type draft struct {
 // cut makes the parts of a submission and hashes all its content on the way.
 func (s Submission) cut(content io.Reader, digest hash.Hash) ([]draft, error) {
 	if s.MediaType != FHIR {
-		return []draft{{s.Class, s.Labels, s.Period, s.MediaType, io.TeeReader(content, digest)}}, nil
+		return []draft{{s.Class, s.Labels.Widened(), s.Period, s.MediaType, io.TeeReader(content, digest)}}, nil
 	}
 	bundle, err := io.ReadAll(io.LimitReader(content, MaxBundle+1))
 	if err != nil {
