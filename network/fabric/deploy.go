@@ -40,7 +40,7 @@ type Chaincode struct {
 
 // Command is a program to run.
 type Command struct {
-	Path string
+	Path string // empty is the network's own Executable
 	Args []string
 	Env  []string // whole; PATH, HOME and TMPDIR are added
 }
@@ -165,6 +165,9 @@ func (n *Network) serve(ctx context.Context, s *chaincodeServer, c Chaincode) er
 		return nil
 	}
 	command := c.Command(s.member)
+	if command.Path == "" {
+		command.Path = n.Executable()
+	}
 	pair, err := tls.LoadX509KeyPair(filepath.Join(s.dir, "client", "tls-cert.pem"), filepath.Join(s.dir, "client", "tls-key.pem"))
 	if err != nil {
 		return fmt.Errorf("loading TLS certificate: %w", err)
