@@ -129,7 +129,7 @@ func (a *app) raise(ctx context.Context, dir string, t *topology.Topology) (*con
 	if err != nil {
 		return nil, 0, err
 	}
-	a.narrate(demo.Step{Number: 1, Who: "you", What: "have Hyperledger Fabric " + fabric.Release + ", peer and orderer", Took: time.Since(began), Seconds: time.Since(began).Seconds()})
+	a.narrate(demo.Step{Number: 1, Who: "yitong", What: "finds or builds Hyperledger Fabric " + fabric.Release + ", peer and orderer", Took: time.Since(began), Seconds: time.Since(began).Seconds()})
 	began = time.Now()
 	c, err := a.start(ctx, dir, t, binaries)
 	if err != nil {
@@ -140,7 +140,7 @@ func (a *app) raise(ctx context.Context, dir string, t *topology.Topology) (*con
 		names = append(names, p.Member)
 	}
 	a.narrate(demo.Step{
-		Number: 2, Who: "you", What: "have a consortium: " + strings.Join(names, ", "), Took: time.Since(began), Seconds: time.Since(began).Seconds(),
+		Number: 2, Who: "yitong", What: "starts a consortium: " + strings.Join(names, ", "), Took: time.Since(began), Seconds: time.Since(began).Seconds(),
 		Notes: []string{"each with a peer, an ordering node, a chaincode server and a gateway of its own, in " + dir},
 	})
 	return c, 3, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -87,7 +88,7 @@ func (a *app) failureOf(ctx context.Context, err error) *failure {
 	switch {
 	case errors.As(err, &f) && f.exit == exitInterrupted:
 	case ctx.Err() != nil:
-		f = &failure{exit: exitInterrupted, err: errors.New("interrupted")}
+		f = &failure{exit: exitInterrupted, err: errors.New("interrupted"), next: "nothing is lost; the same command can be run again"}
 		if a.id != "" {
 			f.next = a.repeat()
 		}
@@ -130,6 +131,9 @@ func (a *app) answered(err error) *failure {
 		f.exit = exitDenied
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted:
 		f.exit = exitUnavailable
+		if reason, ok := strings.CutPrefix(s.Message(), "connection error: "); ok {
+			f.err = errors.New("the gateway can't be reached: " + reason)
+		}
 		f.next = a.repeat()
 	case codes.Unknown, codes.Internal:
 		f.next = "the gateway's log says more"

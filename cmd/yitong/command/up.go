@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,7 +85,7 @@ func (a *app) stay(ctx context.Context, t *topology.Topology) (err error) {
 	if err := a.showProfiles(c.Profiles()); err != nil {
 		return errors.Join(err, c.Close())
 	}
-	a.screen.Say("\nIn another terminal:%s\n\nCtrl-C stops the consortium; the same command goes on with it.", a.hints())
+	a.screen.Say("\nIn another terminal:\n%s\nCtrl-C stops the consortium; the same command goes on with it.", a.hints(c.Program()))
 	<-ctx.Done()
 	a.screen.Say("stopping; everything acknowledged is kept in %s", c.Dir())
 	if err := c.Close(); err != nil {
@@ -92,24 +94,27 @@ func (a *app) stay(ctx context.Context, t *topology.Topology) (err error) {
 	return &failure{exit: exitInterrupted, err: errors.New("stopped"), next: "`yitong up` goes on with it"}
 }
 
-// hints are the next commands to type.
-func (a *app) hints() string {
+// hints are the next commands to type, as they can be typed: program is the copy
+// of this one in the directory, for who ran it by `go run`.
+func (a *app) hints(program string) string {
+	if _, err := exec.LookPath("yitong"); err == nil {
+		program = "yitong"
+	}
 	dir := ""
 	if a.dir != defaultDir {
 		dir = " --dir " + a.dir
 	}
-	text := ""
-	for _, line := range []string{
-		"record example > bundle.json",
-		"record submit bundle.json --as hospital-a" + dir,
-		"consent grant --as hospital-a --patient-file bundle.json --requester insurer --purpose HPAYMT --class laboratory,claim --except-label PSY,ETH --form signed.pdf" + dir,
-		"access request --as insurer --custodian hospital-a --patient-file bundle.json --purpose CLMATTCH --class laboratory,claim" + dir,
-		"access open ID --as insurer --out opened" + dir,
-		"audit history --as regulator" + dir,
-	} {
-		text += "\n  yitong " + line
-	}
-	return text
+	return strings.NewReplacer("yitong ", program+" ", " --as", dir+" --as").Replace(`
+  yitong record example > bundle.json
+  yitong record submit bundle.json --as hospital-a
+  echo "signed at the desk" > form.txt
+  yitong consent grant --as hospital-a --patient-file bundle.json --requester insurer \
+      --purpose HPAYMT --class laboratory,claim --except-label PSY,ETH --form form.txt
+  yitong access request --as insurer --custodian hospital-a --patient-file bundle.json \
+      --purpose CLMATTCH --class laboratory,claim
+  yitong access open ID --as insurer --out opened
+  yitong audit history --as regulator
+`)
 }
 
 func (a *app) showProfiles(profiles []client.Profile) error {
@@ -152,6 +157,9 @@ func startFailure(err error, dir string) error {
 	case errors.As(err, &inUse):
 		return &failure{exit: exitFailure, err: err, next: "use the consortium that runs there, stop it, or name another directory with --dir"}
 	case errors.As(err, &taken):
+		if more := len(taken) - 3; more > 0 {
+			err = fmt.Errorf("ports in use: %s, and %d more", strings.Join(taken[:3], ", "), more)
+		}
 		return &failure{exit: exitFailure, err: err, next: "stop what listens there, or make another consortium with --dir and --port"}
 	case errors.As(err, &changed):
 		return &failure{exit: exitUsage, err: err, next: "leave out --topology and --port to go on with what is there, or name another --dir"}

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -71,6 +72,9 @@ func Start(ctx context.Context, o Options) (_ *Consortium, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
+	if err := portsFree(o); err != nil {
+		return nil, err
+	}
 	c := &Consortium{}
 	c.network, err = fabric.Open(o.Dir, o.Topology, fabric.Options{
 		Binaries: o.Binaries, Executable: self, Report: o.Report, OnEvent: o.OnEvent,
@@ -106,6 +110,31 @@ func Start(ctx context.Context, o Options) (_ *Consortium, err error) {
 		o.Report(fabric.Step{Text: "every gateway serves", Took: time.Since(began)})
 	}
 	return c, nil
+}
+
+// portsFree looks at the ports of a consortium that is still to be made: once it
+// is, its ports are part of it, and it would be of no use.
+func portsFree(o Options) error {
+	if _, err := os.Stat(filepath.Join(o.Dir, "topology.yaml")); err == nil {
+		return nil
+	}
+	t := o.Topology
+	if t == nil {
+		t = topology.Default()
+	}
+	var taken fabric.PortsTaken
+	for _, p := range t.Ports() {
+		l, err := net.Listen("tcp", p.Address())
+		if err != nil {
+			taken = append(taken, p.Address()+" ("+p.Owner+")")
+			continue
+		}
+		l.Close()
+	}
+	if len(taken) > 0 {
+		return taken
+	}
+	return nil
 }
 
 func (c *Consortium) startGateway(ctx context.Context, m *fabric.Member, p client.Profile) error {
@@ -152,6 +181,9 @@ func (c *Consortium) Resumed() bool { return c.network.Resumed() }
 
 // Dir is where everything lies.
 func (c *Consortium) Dir() string { return c.network.Dir() }
+
+// Program is the copy of this program that the consortium runs.
+func (c *Consortium) Program() string { return c.network.Executable() }
 
 // Close stops the gateways, then the network.
 func (c *Consortium) Close() error { return c.network.Close() }

@@ -104,7 +104,7 @@ func (c *chart) cover() {
 		Type:        coded(terms+"v3-ActCode", "EHCPOL", "Extended healthcare"),
 		Subscriber:  fmt.Sprintf("POL-%s-%06d", strings.ToUpper(c.id()[:4]), c.rnd.IntN(1_000_000)),
 		Beneficiary: c.patient,
-		Period:      period{Start: date(c.start.AddDate(-1, 0, 0))},
+		Period:      period{Start: date(c.start.AddDate(-1, 0, 0)), End: date(c.today.AddDate(1, 0, 0))},
 		Payor:       one(c.insurer),
 	})
 }
