@@ -21,7 +21,16 @@ import (
 func (l *Ledger) Blocks(ctx context.Context, from uint64) iter.Seq2[Block, error] {
 	return func(yield func(Block, error) bool) {
 		r := reader{ledger: l, next: from}
-		r.run(ctx, yield)
+		r.run(ctx, decoded(yield))
+	}
+}
+
+// RawBlocks is Blocks with each block as the peer sent it, metadata included, for
+// those who verify for themselves (gateway/audit/replay) or keep a copy.
+func (l *Ledger) RawBlocks(ctx context.Context, from uint64) iter.Seq2[*common.Block, error] {
+	return func(yield func(*common.Block, error) bool) {
+		r := reader{ledger: l, next: from}
+		r.run(ctx, func(raw *common.Block, _ Block, err error) bool { return yield(raw, err) })
 	}
 }
 
@@ -29,8 +38,15 @@ func (l *Ledger) Blocks(ctx context.Context, from uint64) iter.Seq2[Block, error
 func (l *Ledger) BlocksAfter(ctx context.Context, number uint64, hash [32]byte) iter.Seq2[Block, error] {
 	return func(yield func(Block, error) bool) {
 		r := reader{ledger: l, next: number + 1, last: &hash}
-		r.run(ctx, yield)
+		r.run(ctx, decoded(yield))
 	}
+}
+
+// consumer takes a block as it came and as it was decoded.
+type consumer func(raw *common.Block, b Block, err error) bool
+
+func decoded(yield func(Block, error) bool) consumer {
+	return func(_ *common.Block, b Block, err error) bool { return yield(b, err) }
 }
 
 // reader is where one iteration stands.
@@ -46,7 +62,7 @@ var errStop = errors.New("stopped by the consumer")
 // errDenied says that asking again won't help.
 var errDenied = errors.New("the peer won't serve its blocks")
 
-func (r *reader) run(ctx context.Context, yield func(Block, error) bool) {
+func (r *reader) run(ctx context.Context, yield consumer) {
 	own, wait := r.ledger.peers[0], pauses()
 	for level := slog.LevelInfo; ; level = slog.LevelDebug { // one line an outage
 		before := r.next
@@ -56,10 +72,10 @@ func (r *reader) run(ctx context.Context, yield func(Block, error) bool) {
 		case errors.Is(err, errStop):
 			return
 		case ctx.Err() != nil:
-			yield(Block{}, ctx.Err())
+			yield(nil, Block{}, ctx.Err())
 			return
 		case errors.As(err, &broken) || errors.Is(err, errDenied):
-			yield(Block{}, fmt.Errorf("blocks of peer %s: %w", own.address, err))
+			yield(nil, Block{}, fmt.Errorf("blocks of peer %s: %w", own.address, err))
 			return
 		}
 		if r.next > before {
@@ -68,14 +84,14 @@ func (r *reader) run(ctx context.Context, yield func(Block, error) bool) {
 		}
 		r.ledger.log.Log(ctx, level, "block stream broke, taking it up again", "peer", own.address, "block", r.next, "err", err)
 		if err := pause(ctx, wait.NextBackOff()); err != nil {
-			yield(Block{}, err)
+			yield(nil, Block{}, err)
 			return
 		}
 	}
 }
 
 // stream yields blocks until the stream breaks. It never returns nil.
-func (r *reader) stream(ctx context.Context, at *peerConn, yield func(Block, error) bool) error {
+func (r *reader) stream(ctx context.Context, at *peerConn, yield consumer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	request, err := r.ledger.seek(at, r.next)
@@ -104,7 +120,7 @@ func (r *reader) stream(ctx context.Context, at *peerConn, yield func(Block, err
 		if err := r.accept(block); err != nil {
 			return err
 		}
-		if !yield(block, nil) {
+		if !yield(response.GetBlock(), block, nil) {
 			return errStop
 		}
 	}
