@@ -51,7 +51,9 @@ func (r *registryContract) Found(ctx *contractapi.TransactionContext, argument s
 		return c.answer(MemberList{Members: recorded})
 	}
 	c.put(key(rosterKind), roster)
-	c.put(key(closedLatestKind), c.at.Minute()-1)
+	// The first closing covers the minutes before the founding too, as far back as a
+	// proposal may be dated that is endorsed after it.
+	c.put(key(closedLatestKind), (c.at-2*registry.MaxSkew).Minute()-1)
 	for i, m := range members {
 		if err := c.seat(roster, m, keys[i]); err != nil {
 			return "", err
