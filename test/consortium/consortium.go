@@ -220,8 +220,8 @@ func Dial(n *fabric.Network, m *fabric.Member, chaincode string) (*ledger.Ledger
 	return ledger.Dial(context.Background(), ledger.Config{
 		Channel: n.Topology().Channel, Chaincode: chaincode, MSP: m.MSP,
 		Cert: id.Cert, Key: id.Key, TLSCert: id.TLSCert, TLSKey: id.TLSKey,
-		Peers:  []ledger.Peer{{Address: m.PeerAddress(), TLSCA: m.TLSCA()}},
-		Logger: slog.New(slog.DiscardHandler),
+		Peers: []ledger.Peer{{Address: m.PeerAddress(), TLSCA: m.TLSCA()}},
+		Tries: 3, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
