@@ -85,7 +85,7 @@ func (a *app) stay(ctx context.Context, t *topology.Topology) (err error) {
 	if err := a.showProfiles(c.Profiles()); err != nil {
 		return errors.Join(err, c.Close())
 	}
-	a.screen.Say("\nIn another terminal:\n%s\nCtrl-C stops the consortium; the same command goes on with it.", a.hints(c.Program()))
+	a.screen.Say("\nIn another terminal:\n%s\nCtrl-C stops the consortium; the same command goes on with it.", a.hints(c))
 	<-ctx.Done()
 	a.screen.Say("stopping; everything acknowledged is kept in %s", c.Dir())
 	if err := c.Close(); err != nil {
@@ -94,15 +94,15 @@ func (a *app) stay(ctx context.Context, t *topology.Topology) (err error) {
 	return &failure{exit: exitInterrupted, err: errors.New("stopped"), next: "`yitong up` goes on with it"}
 }
 
-// hints are the next commands to type, as they can be typed: program is the copy
-// of this one in the directory, for who ran it by `go run`.
-func (a *app) hints(program string) string {
+// hints are the next commands to type, as they can be typed: by the copy of this
+// program in the directory where there is none on the path, as with `go run`.
+func (a *app) hints(c *consortium.Consortium) string {
+	program, dir := c.Program(), ""
 	if _, err := exec.LookPath("yitong"); err == nil {
 		program = "yitong"
 	}
-	dir := ""
 	if a.dir != defaultDir {
-		dir = " --dir " + a.dir
+		dir = " --dir " + c.Dir()
 	}
 	return strings.NewReplacer("yitong ", program+" ", " --as", dir+" --as").Replace(`
   yitong record example > bundle.json
