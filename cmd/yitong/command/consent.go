@@ -175,7 +175,7 @@ func (a *app) showConsent(answer *yitongv1.ConsentResponse, done string) error {
 	}
 	consent := answer.GetConsent()
 	_, err := fmt.Fprintf(a.Out, "consent %s version %d %s%s\n  %s\n", consent.GetId(), consent.GetVersion(), done,
-		committed(answer.GetCommit()), Sentence(consent.GetProvision()))
+		committed(answer.GetCommit()), inWords(consent.GetProvision()))
 	return err
 }
 
@@ -220,13 +220,13 @@ func (a *app) showConsents(consents []*yitongv1.Consent) error {
 	var errs []error
 	for _, c := range consents {
 		errs = append(errs, list.add(c, c.GetId(), strconv.Itoa(int(c.GetVersion())), c.GetStatus(), screen.Time(c.GetRecorded()),
-			screen.Span(c.GetPeriod()), Sentence(c.GetProvision())))
+			screen.Span(c.GetPeriod()), inWords(c.GetProvision())))
 	}
 	return errors.Join(append(errs, list.close())...)
 }
 
-// Sentence tells a provision in one line.
-func Sentence(p *yitongv1.Provision) string {
+// inWords tells a provision in one line.
+func inWords(p *yitongv1.Provision) string {
 	var b strings.Builder
 	b.WriteString(p.GetType() + " " + screen.Or(strings.Join(p.GetClasses(), ", "), "everything"))
 	part := func(word string, codes []string) {
@@ -254,7 +254,7 @@ func Sentence(p *yitongv1.Provision) string {
 		} else {
 			b.WriteString(" and ")
 		}
-		b.WriteString(Sentence(nested))
+		b.WriteString(inWords(nested))
 	}
 	return b.String()
 }

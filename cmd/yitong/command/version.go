@@ -21,18 +21,18 @@ func (a *app) version() *cobra.Command {
 	}
 }
 
-// Build says what the running program was made of.
-type Build struct {
+// built says what the running program was made of.
+type built struct {
 	Version string `json:"version"` // module version, or the commit
 	Go      string `json:"go"`
 }
 
-func build() Build {
+func build() built {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return Build{Version: "unknown", Go: "unknown"}
+		return built{Version: "unknown", Go: "unknown"}
 	}
-	b := Build{Version: info.Main.Version, Go: info.GoVersion}
+	b := built{Version: info.Main.Version, Go: info.GoVersion}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" && b.Version == "(devel)" {
 			b.Version = s.Value
