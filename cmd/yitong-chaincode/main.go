@@ -2,7 +2,7 @@
 //
 // It is configured by the environment: CHAINCODE_ID, the package id that the peer has
 // installed; CHAINCODE_SERVER_ADDRESS, the host:port to listen on; and, for any address
-// but loopback, CHAINCODE_TLS_CERT, CHAINCODE_TLS_KEY and CHAINCODE_TLS_CLIENT_CA, the
+// but loopback, CHAINCODE_TLS_CERT, CHAINCODE_TLS_KEY and CHAINCODE_CLIENT_CA_CERT, the
 // paths of PEM files. SIGTERM and SIGINT stop it once the transactions under way have ended.
 //
 // Exit codes: 0 stopped by signal, 1 failed, 2 not configured.

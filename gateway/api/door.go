@@ -48,11 +48,11 @@ func (d door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, ha
 	begin := time.Now()
 	defer func() { d.record(ctx, info.FullMethod, begin, err) }()
 	defer d.contain(info.FullMethod, &err)
-	ctx, err = d.admit(ctx, info.FullMethod)
+	inside, err := d.admit(ctx, info.FullMethod)
 	if err != nil {
 		return nil, err
 	}
-	reply, err = handler(ctx, req)
+	reply, err = handler(inside, req)
 	return reply, statusOf(err)
 }
 
@@ -60,11 +60,11 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 	begin := time.Now()
 	defer func() { d.record(s.Context(), info.FullMethod, begin, err) }()
 	defer d.contain(info.FullMethod, &err)
-	ctx, err := d.admit(s.Context(), info.FullMethod)
+	inside, err := d.admit(s.Context(), info.FullMethod)
 	if err != nil {
 		return err
 	}
-	return statusOf(handler(srv, admitted{s, ctx}))
+	return statusOf(handler(srv, admitted{s, inside}))
 }
 
 // record writes one line a call. It holds no argument: they may name patients.

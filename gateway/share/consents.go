@@ -28,7 +28,7 @@ type Directive struct {
 }
 
 // maxForm is the largest signed form kept, in bytes.
-const maxForm = 8 << 20
+const maxForm = 3 << 20
 
 // evidence is the signed form that a version of a consent rests on.
 type evidence struct {
@@ -109,7 +109,7 @@ func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relatio
 		return Relationship{}, "", err
 	}
 	if len(d.Form) == 0 || len(d.Form) > maxForm {
-		return Relationship{}, "", refusal.New(refusal.Malformed, "the signed form is missing or larger than 8 MiB", "a scan or a signed document, at most 8 MiB")
+		return Relationship{}, "", refusal.New(refusal.Malformed, "the signed form is missing or larger than 3 MiB", "a scan or a signed document, at most 3 MiB")
 	}
 	r, err := g.relationship(ctx, d.Patient, d.Requester)
 	if err != nil {

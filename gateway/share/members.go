@@ -117,6 +117,7 @@ type Standing struct {
 func (g *Gateway) Standing(ctx context.Context) (Standing, error) {
 	var s Standing
 	var err error
+	g.members.forget()
 	if s.Member, err = g.members.withKeys(ctx, g.Self.MSP); err != nil {
 		return s, err
 	}

@@ -407,3 +407,19 @@ func (c *consortium) tick() {
 		}
 	}
 }
+
+func TestARefusedRecordLeavesNothingBehind(t *testing.T) {
+	c := newConsortium(t)
+	gone := share.NewID()
+	_, _, err := c.gateways[hospitalA].Submit(t.Context(), share.Submission{Patient: chen, MediaType: share.FHIR, Supersedes: gone}, bytes.NewReader(bundle(6)))
+	wantRefusal(t, err, refusal.NotFound)
+	page, _, err := c.gateways[hospitalA].Records(nil, "", 0)
+	if err != nil || len(page) != 0 {
+		t.Errorf("%d records are left (%v)", len(page), err)
+	}
+	if s, err := c.gateways[hospitalA].Standing(t.Context()); err != nil || s.Pending != 0 {
+		t.Errorf("%d pending (%v)", s.Pending, err)
+	}
+	_, _, err = c.gateways[insurer].Submit(t.Context(), share.Submission{Patient: chen, MediaType: share.FHIR}, bytes.NewReader(bundle(6)))
+	wantRefusal(t, err, refusal.KindNotAllowed)
+}

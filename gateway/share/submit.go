@@ -11,11 +11,13 @@ import (
 	"hash"
 	"io"
 	"mime"
+	"slices"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/seal"
@@ -44,6 +46,9 @@ type Submission struct {
 // same id with the same content again answers with the record as it is; with
 // other content it is refused (exists).
 func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (Record, ledger.Commit, error) {
+	if g.Self.Kind != registry.Hospital {
+		return Record{}, ledger.Commit{}, refusal.New(refusal.KindNotAllowed, "a "+string(g.Self.Kind)+" holds no records", "a hospital's gateway")
+	}
 	s, err := s.check()
 	if err != nil {
 		return Record{}, ledger.Commit{}, err
@@ -62,9 +67,16 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 		return Record{}, ledger.Commit{}, fmt.Errorf("sealing the record: %w", err)
 	}
 	if known.Status == "" {
-		if known, err = g.anchor(ctx, known); err != nil {
+		anchored, err := g.anchor(ctx, known)
+		var refused *refusal.Refusal
+		if errors.As(err, &refused) {
+			// The ledger will never take it: keep nothing of it.
+			err = errors.Join(err, g.discard(ctx, known))
+		}
+		if err != nil {
 			return Record{}, ledger.Commit{}, fmt.Errorf("anchoring record %s: %w", s.ID, err)
 		}
+		known = anchored
 	}
 	return known.Record, known.Commit, nil
 }
@@ -243,6 +255,31 @@ func (g *Gateway) anchor(ctx context.Context, c catalogued) (catalogued, error) 
 		}
 		return save(tx, bucketRecords, c.ID, c)
 	})
+}
+
+// discard forgets a record that was never anchored: its keys first, so that the
+// sealed parts are worth nothing whatever becomes of them.
+func (g *Gateway) discard(ctx context.Context, c catalogued) error {
+	err := g.Keys.Update(func(tx *keys.Tx) error {
+		for _, p := range c.Parts {
+			if err := tx.Delete(bucketPartKeys, object(c.ID, p.Index)); err != nil {
+				return err
+			}
+		}
+		ids, _, err := load[[]string](tx, bucketPatients, c.Patient.key())
+		if err != nil {
+			return err
+		}
+		ids = slices.DeleteFunc(ids, func(id string) bool { return id == c.ID })
+		if err := save(tx, bucketPatients, c.Patient.key(), ids); err != nil {
+			return err
+		}
+		return tx.Delete(bucketRecords, c.ID)
+	})
+	for _, p := range c.Parts {
+		err = errors.Join(err, g.Vault.Delete(ctx, vault.NameOf(c.ID, p.Index)))
+	}
+	return err
 }
 
 // amendRecord changes a record's entry, if the catalogue has it.

@@ -30,7 +30,7 @@ const (
 	AddressVariable  = "CHAINCODE_SERVER_ADDRESS" // host:port to listen on
 	CertVariable     = "CHAINCODE_TLS_CERT"       // PEM file, this server's certificate
 	KeyVariable      = "CHAINCODE_TLS_KEY"        // PEM file, its private key
-	ClientCAVariable = "CHAINCODE_TLS_CLIENT_CA"  // PEM file, the CA of the peer's certificate
+	ClientCAVariable = "CHAINCODE_CLIENT_CA_CERT" // PEM file, the CA of the peer's certificate
 )
 
 // drain is how long transactions under way may take to end once the server is to stop.

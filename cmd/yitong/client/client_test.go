@@ -12,6 +12,8 @@ import (
 	"testing/iotest"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/gatewaytest"
@@ -93,6 +95,16 @@ func TestAGatewayOfAnotherMemberIsNotTalkedTo(t *testing.T) {
 	stranger.CA = other.CA
 	if err := history(stranger); err == nil {
 		t.Error("another member's gateway served us as its own software")
+	}
+	c, err := client.Dial(stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 { // a gateway that refuses goes on answering
+		if _, err := c.Node.Status(t.Context(), &yitongv1.StatusRequest{}); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("another member's gateway answered a status with %v", err)
+		}
 	}
 }
 

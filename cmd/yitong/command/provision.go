@@ -21,10 +21,10 @@ type provisionFlags struct {
 	data                               periodFlags
 }
 
-const provisionHelp = `A consent is a rule with exceptions (FHIR R4 Consent.provision). Without flags it permits
-everything; each flag narrows it: --purpose, --action, --class, --label, --data-from and
---data-until. --except-class and --except-label take out of it again. With --deny the rule
-denies and its exceptions permit. Rules of more than one level come from --file, a JSON
+const provisionHelp = `A consent is a rule with exceptions (FHIR R4 Consent.provision). It permits
+for the purposes that --purpose names, and each other flag narrows it: --action, --class,
+--label, --data-from and --data-until. --except-class and --except-label take out of it
+again. With --deny the rule denies and its exceptions permit. Rules of more than one level come from --file, a JSON
 document such as
 
   {"type":"permit","purposes":["HPAYMT"],"classes":["laboratory","claim"],
@@ -60,6 +60,9 @@ func (p provisionFlags) provision(a *app, f *pflag.FlagSet) (*yitongv1.Provision
 			}
 		}
 		return a.readProvision(p.file)
+	}
+	if !p.deny && len(p.purposes) == 0 {
+		return nil, usage("a consent that permits says for which purposes: add --purpose, for example --purpose HPAYMT")
 	}
 	data, err := p.data.period()
 	if err != nil {

@@ -32,7 +32,7 @@ func (a *app) serveChaincode() *cobra.Command {
 	return &cobra.Command{
 		Use: consortium.ServeChaincode, Short: "Serve the chaincode to a peer", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := server.FromEnvironment(peerVariables)
+			config, err := server.FromEnvironment(os.LookupEnv)
 			if err != nil {
 				return &failure{exit: exitUsage, err: err, next: "a peer's supervisor sets these variables; see network/fabric"}
 			}
@@ -58,13 +58,4 @@ func daemon(err error) error {
 		return ended{}
 	}
 	return err
-}
-
-// peerVariables looks a variable up under the name that network/fabric gives it.
-func peerVariables(name string) (string, bool) {
-	v, ok := os.LookupEnv(name)
-	if !ok && name == server.ClientCAVariable {
-		return os.LookupEnv("CHAINCODE_CLIENT_CA_CERT")
-	}
-	return v, ok
 }

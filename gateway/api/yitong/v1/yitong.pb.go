@@ -793,7 +793,7 @@ func (x *ListRecordsResponse) GetNextBookmark() string {
 type RetractRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// A code: "entered-in-error" or "patient-request".
+	// A code: "entered-in-error", "wrong-patient", "erased" or "legal-order".
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1175,7 +1175,7 @@ type GrantRequest struct {
 	Requester string     `protobuf:"bytes,3,opt,name=requester,proto3" json:"requester,omitempty"`
 	Period    *Period    `protobuf:"bytes,4,opt,name=period,proto3" json:"period,omitempty"`
 	Provision *Provision `protobuf:"bytes,5,opt,name=provision,proto3" json:"provision,omitempty"`
-	// The signed form; the ledger keeps a salted digest of it only.
+	// The signed form, at most 3 MiB; the ledger keeps a salted digest of it only.
 	Form          []byte `protobuf:"bytes,6,opt,name=form,proto3" json:"form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
