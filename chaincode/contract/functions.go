@@ -27,6 +27,7 @@ const (
 	RegistryClock   = "registry:Clock"   // Nothing     -> registry.Clock
 
 	RecordRecord  = "record:Record"  // RecordQuery  -> record.Anchor
+	RecordAnchors = "record:Anchors" // AnchorQuery  -> AnchorList
 	RecordRecords = "record:Records" // RecordsQuery -> AnchorPage
 
 	ConsentConsents = "consent:Consents" // Relationship   -> ConsentSet

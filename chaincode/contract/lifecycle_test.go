@@ -123,6 +123,24 @@ func TestARecordsLife(t *testing.T) {
 	w.refused(refusal.NotFound, hospitalA, contract.RecordRecord, contract.RecordQuery{Custodian: hospitalB, ID: d.ID})
 }
 
+func TestAnchorsAreReadTogetherAndWhatIsNotThereIsLeftOut(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.draft(), w.draft()
+	w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{a, b}})
+	query := contract.AnchorQuery{Custodian: hospitalA, IDs: []string{b.ID, w.id(), a.ID}}
+	got := ask[contract.AnchorList](w, insurer, contract.RecordAnchors, query).Records
+	if len(got) != 2 || got[0].ID != b.ID || got[0].Root != b.Root || got[1].ID != a.ID {
+		t.Errorf("%+v", got)
+	}
+	query.Custodian = hospitalB
+	if got := ask[contract.AnchorList](w, insurer, contract.RecordAnchors, query).Records; len(got) != 0 {
+		t.Errorf("of another custodian: %+v", got)
+	}
+	w.refused(refusal.Malformed, insurer, contract.RecordAnchors, contract.AnchorQuery{Custodian: hospitalA})
+	w.refused(refusal.Malformed, insurer, contract.RecordAnchors, contract.AnchorQuery{Custodian: hospitalA, IDs: []string{a.ID, a.ID}})
+	w.refused(refusal.TooLarge, insurer, contract.RecordAnchors, contract.AnchorQuery{Custodian: hospitalA, IDs: make([]string, contract.MaxBatch+1)})
+}
+
 func TestABatchOfAnchorsIsAllOrNothing(t *testing.T) {
 	w := newWorld(t)
 	good, bad := w.draft(), w.draft()

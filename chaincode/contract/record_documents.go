@@ -33,6 +33,13 @@ type RecordQuery struct {
 	ID        string `json:"id"`
 }
 
+// AnchorQuery asks for up to MaxBatch anchors of one custodian. The answer leaves out
+// those that it hasn't anchored.
+type AnchorQuery struct {
+	Custodian string   `json:"custodian"`
+	IDs       []string `json:"ids"`
+}
+
 // RecordsQuery asks for a custodian's anchors, by id.
 type RecordsQuery struct {
 	Custodian string `json:"custodian"`

@@ -39,6 +39,7 @@ var rights = map[string]right{
 	RegistryMembers: {anyKind, false},
 	RegistryClock:   {anyKind, false},
 	RecordRecord:    {anyKind, false},
+	RecordAnchors:   {anyKind, false},
 	RecordRecords:   {anyKind, false},
 	ConsentConsents: {anyKind, false},
 	ConsentHistory:  {anyKind, false},

@@ -6,24 +6,30 @@ import (
 	"time"
 )
 
-// A batcher lets many callers share one ledger transaction. It gathers what
-// arrives within wait of the first item, at most max items, and hands them to
-// flush together; several flushes may be under way at once, so a slow ledger
-// delays nobody who comes later.
+// A batcher lets many callers share one ledger transaction, or one query. It
+// gathers items and hands them to flush together:
+//
+//   - at most max of them
+//   - when nothing is under way, those that arrive within idle of the first
+//   - while a flush is under way, those that arrive until it ends: the busier the
+//     ledger, the more share a transaction
+//   - none later than busy after the first, so that a slow ledger delays nobody
+//     for long; several flushes are under way then
 //
 // flush answers item by item: results[i] belongs to items[i]. It runs under
 // the batcher's own context, because one caller that gives up must not take
 // the others' transaction with it.
 type batcher[T, R any] struct {
-	max   int
-	wait  time.Duration
-	flush func(ctx context.Context, items []T) []outcome[R]
+	max        int
+	idle, busy time.Duration
+	flush      func(ctx context.Context, items []T) []outcome[R]
 
-	mu      sync.Mutex
-	waiting []entry[T, R]
-	timer   *time.Timer
-	ctx     context.Context
-	running sync.WaitGroup
+	mu       sync.Mutex
+	waiting  []entry[T, R]
+	timer    *time.Timer
+	underWay int // flushes
+	ctx      context.Context
+	running  sync.WaitGroup
 }
 
 type outcome[R any] struct {
@@ -36,8 +42,8 @@ type entry[T, R any] struct {
 	done chan outcome[R]
 }
 
-func newBatcher[T, R any](ctx context.Context, max int, wait time.Duration, flush func(context.Context, []T) []outcome[R]) *batcher[T, R] {
-	return &batcher[T, R]{max: max, wait: wait, flush: flush, ctx: ctx}
+func newBatcher[T, R any](ctx context.Context, max int, idle, busy time.Duration, flush func(context.Context, []T) []outcome[R]) *batcher[T, R] {
+	return &batcher[T, R]{max: max, idle: idle, busy: busy, flush: flush, ctx: ctx}
 }
 
 // do joins the batch that is being gathered and waits for its item's outcome.
@@ -63,7 +69,11 @@ func (b *batcher[T, R]) add(e entry[T, R]) {
 	case len(b.waiting) >= b.max:
 		b.send()
 	case len(b.waiting) == 1:
-		b.timer = time.AfterFunc(b.wait, func() {
+		wait := b.idle
+		if b.underWay > 0 {
+			wait = b.busy
+		}
+		b.timer = time.AfterFunc(wait, func() {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.send()
@@ -79,6 +89,7 @@ func (b *batcher[T, R]) send() {
 	b.timer.Stop()
 	batch := b.waiting
 	b.waiting = nil
+	b.underWay++
 	b.running.Go(func() {
 		items := make([]T, len(batch))
 		for i, e := range batch {
@@ -87,7 +98,17 @@ func (b *batcher[T, R]) send() {
 		for i, o := range b.flush(b.ctx, items) {
 			batch[i].done <- o
 		}
+		b.ended()
 	})
+}
+
+// ended sends on what has gathered while a flush was under way.
+func (b *batcher[T, R]) ended() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.underWay--; b.underWay == 0 {
+		b.send()
+	}
 }
 
 // close flushes what is still gathered and waits for every flush to end.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
@@ -40,16 +41,12 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 		return Opened{}, err
 	}
 	name := lookup{custodian: holder.MSP, requester: g.Self.MSP, id: id}
-	entry, err := g.access(ctx, name)
+	permit, err := g.permit(ctx, name)
 	if err != nil {
 		return Opened{}, err
 	}
-	if !entry.Access.Permitted() {
-		return Opened{}, refusal.New(refusal.NotPermitted, "the decision on this request is deny", "a new request, once a consent permits it")
-	}
-
-	delivery, err := g.Exchange.Release(ctx, holder, id, 0)
-	if refusedWith(err, refusal.NotFound) {
+	delivery, err := g.Exchange.Release(ctx, holder, id, permit.height)
+	if permit.height == 0 && refusedWith(err, refusal.NotFound) {
 		// The custodian's peer may be behind this one: say how far to wait.
 		height, herr := g.Ledger.Height(ctx)
 		if herr != nil {
@@ -63,7 +60,7 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 	defer delivery.Close()
 
 	manifest := delivery.Manifest()
-	if err := g.verify(ctx, manifest, name, *entry.Access); err != nil {
+	if err := g.verify(ctx, manifest, name, permit.Access); err != nil {
 		return Opened{}, g.reject(ctx, name, err)
 	}
 	opened := Opened{Manifest: manifest.Digest().String()}
@@ -82,6 +79,22 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 		return opened, fmt.Errorf("everything was opened; the receipt is not on the ledger yet: %w", err)
 	}
 	return opened, nil
+}
+
+// permit is an access of this member's, if it is permitted: what Request was told
+// by the own peer, or else what that has now. Its height is 0 in the latter case.
+func (g *Gateway) permit(ctx context.Context, name lookup) (permitted, error) {
+	if known, ok := g.permitted.get(name); ok {
+		return known, nil
+	}
+	entry, err := g.access(ctx, name)
+	if err != nil {
+		return permitted{}, err
+	}
+	if !entry.Access.Permitted() {
+		return permitted{}, refusal.New(refusal.NotPermitted, "the decision on this request is deny", "a new request, once a consent permits it")
+	}
+	return permitted{Access: *entry.Access}, nil
 }
 
 // verify holds a manifest against the registry, the release and the anchors.
@@ -108,18 +121,49 @@ func (g *Gateway) verify(ctx context.Context, m *seal.Manifest, name lookup, per
 	return m.Verify(seal.Evidence{
 		Permit: permit.ID, Custodian: permit.Custodian, Requester: permit.Requester, Expires: permit.Expires,
 		Manifest: digest, Signing: signing,
-		Anchor: func(id string) (record.Anchor, bool, error) { return g.anchorOf(ctx, name.custodian, id) },
+		Anchor: func(id string) (record.Anchor, bool, error) { return g.anchorOf(ctx, anchored{name.custodian, id}) },
 	})
 }
 
-// anchorOf reads an anchor from the own peer.
-func (g *Gateway) anchorOf(ctx context.Context, custodian, id string) (record.Anchor, bool, error) {
-	var a record.Anchor
-	err := g.Ledger.Evaluate(ctx, contract.RecordRecord, contract.RecordQuery{Custodian: custodian, ID: id}, &a, ledger.OwnPeerOnly())
-	if refusedWith(err, refusal.NotFound) {
-		return a, false, nil
+// anchored names an anchor.
+type anchored struct{ custodian, id string }
+
+// anchorOf reads an anchor from the own peer, together with others; ok is false
+// where it has none.
+func (g *Gateway) anchorOf(ctx context.Context, name anchored) (a record.Anchor, ok bool, err error) {
+	found, err := g.verifying.do(ctx, name)
+	if err != nil || found == nil {
+		return record.Anchor{}, false, err
 	}
-	return a, err == nil, err
+	return *found, true, nil
+}
+
+// anchorsOf reads many anchors with one query for each custodian; nil where there
+// is none.
+func (g *Gateway) anchorsOf(ctx context.Context, items []anchored) []outcome[*record.Anchor] {
+	wanted := map[string][]string{}
+	for _, item := range items {
+		if !slices.Contains(wanted[item.custodian], item.id) {
+			wanted[item.custodian] = append(wanted[item.custodian], item.id)
+		}
+	}
+	found := map[anchored]*record.Anchor{}
+	failed := map[string]error{}
+	for custodian, ids := range wanted {
+		var out contract.AnchorList
+		in := contract.AnchorQuery{Custodian: custodian, IDs: ids}
+		if err := g.Ledger.Evaluate(ctx, contract.RecordAnchors, in, &out, ledger.OwnPeerOnly()); err != nil {
+			failed[custodian] = fmt.Errorf("reading anchors from the ledger: %w", err)
+		}
+		for _, a := range out.Records {
+			found[anchored{custodian, a.ID}] = &a
+		}
+	}
+	results := make([]outcome[*record.Anchor], len(items))
+	for i, item := range items {
+		results[i] = outcome[*record.Anchor]{found[item], failed[item.custodian]}
+	}
+	return results
 }
 
 // refusedWith says whether an error is a refusal with this code.

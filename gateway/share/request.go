@@ -54,6 +54,9 @@ func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.C
 	if err != nil {
 		return out, commit, fmt.Errorf("requesting access at %s: %w", custodian.Name, err)
 	}
+	if commit.Own && out.Permitted() {
+		g.permitted.add(permitted{out, commit.Block + 1})
+	}
 	return out, commit, nil
 }
 

@@ -75,8 +75,9 @@ type Config struct {
 	Exchange Exchange
 	Now      func() time.Time // default time.Now
 	Log      *slog.Logger     // default slog.Default()
-	// Gather is how long a release or receipt waits for others to share its
-	// transaction. Default 20 ms.
+	// Gather is how long a release, receipt or anchor waits for others to share its
+	// transaction while none is on its way. Default 20 ms. While one is, it waits for
+	// that, but no longer than ten times as long.
 	Gather time.Duration
 }
 
@@ -96,6 +97,8 @@ type Gateway struct {
 	releasing *batcher[releaseOrder, releaseCommit]
 	receiving *batcher[receiptOrder, ledger.Commit]
 	looking   *batcher[lookup, contract.AccessEntry]
+	verifying *batcher[anchored, *record.Anchor]
+	permitted recent
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -123,10 +126,11 @@ func New(c Config) (*Gateway, error) {
 		return nil, fmt.Errorf("loading the member's keys: %w", err)
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
-	g.anchoring = newBatcher(g.ctx, batchSize, c.Gather, g.anchorAll)
-	g.releasing = newBatcher(g.ctx, batchSize, c.Gather, g.releaseAll)
-	g.receiving = newBatcher(g.ctx, batchSize, c.Gather, g.receiveAll)
-	g.looking = newBatcher(g.ctx, batchSize, c.Gather/10, g.lookUpAll)
+	g.anchoring = newBatcher(g.ctx, batchSize, c.Gather, 10*c.Gather, g.anchorAll)
+	g.releasing = newBatcher(g.ctx, batchSize, c.Gather, 10*c.Gather, g.releaseAll)
+	g.receiving = newBatcher(g.ctx, batchSize, c.Gather, 10*c.Gather, g.receiveAll)
+	g.looking = newBatcher(g.ctx, batchSize, c.Gather/10, c.Gather, g.lookUpAll)
+	g.verifying = newBatcher(g.ctx, batchSize, c.Gather/10, c.Gather, g.anchorsOf)
 	return g, nil
 }
 
@@ -140,6 +144,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 		g.releasing.close()
 		g.receiving.close()
 		g.looking.close()
+		g.verifying.close()
 	}()
 	var err error
 	select {
