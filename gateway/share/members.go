@@ -118,7 +118,14 @@ func (g *Gateway) Standing(ctx context.Context) (Standing, error) {
 	var s Standing
 	var err error
 	g.members.forget()
-	if s.Member, err = g.members.withKeys(ctx, g.Self.MSP); err != nil {
+	s.Member, err = g.members.withKeys(ctx, g.Self.MSP)
+	switch {
+	case refusedWith(err, refusal.MemberSuspended):
+		// A suspended member may not even read, and that says it all.
+		c := g.Candidate()
+		s.Member.Keys = c.Keys
+		s.Member.Member = registry.Member{MSP: c.MSP, Name: c.Name, Kind: c.Kind, Status: registry.Suspended, Gateway: c.Gateway}
+	case err != nil:
 		return s, err
 	}
 	if s.Height, err = g.Ledger.Height(ctx); err != nil {
