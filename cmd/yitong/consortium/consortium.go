@@ -138,18 +138,18 @@ func portsFree(o Options) error {
 }
 
 func (c *Consortium) startGateway(ctx context.Context, m *fabric.Member, p client.Profile) error {
-	gateway, err := client.Dial(p)
-	if err != nil {
-		return err
-	}
-	defer gateway.Close()
 	return c.network.Supervisor().Start(ctx, supervisor.Spec{
 		Name: "gateway-" + m.Name, Stage: fabric.StageGateway,
 		Path: c.network.Executable(), Args: []string{ServeGateway, "--config", configPath(m)}, Dir: m.Dir(), Env: environment(),
-		Ready: func(ctx context.Context) error {
+		Ready: func(ctx context.Context) error { // asked again whenever the gateway has died
+			gateway, err := client.Dial(p)
+			if err != nil {
+				return err
+			}
+			defer gateway.Close()
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
-			_, err := gateway.Node.Status(ctx, &yitongv1.StatusRequest{})
+			_, err = gateway.Node.Status(ctx, &yitongv1.StatusRequest{})
 			return err
 		},
 	})
