@@ -1,0 +1,112 @@
+package node_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"yitong/chaincode/registry"
+	"yitong/gateway/node"
+)
+
+// folder makes every file that a configuration names, and the configuration.
+func folder(t *testing.T) (dir string, c node.Config) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, name := range []string{"passphrase", "cert.pem", "key.pem", "ca.pem"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "trust"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir, node.Config{
+		Member:  node.Member{MSP: "HospitalA", Name: "hospital-a", Kind: registry.Hospital, Gateway: "127.0.0.1:7056"},
+		Channel: "health", Chaincode: "yitong", Listen: "127.0.0.1:7056", State: "state", Passphrase: "passphrase",
+		Identity: node.Pair{Cert: "cert.pem", Key: "key.pem"}, TLS: node.Pair{Cert: "cert.pem", Key: "key.pem"},
+		Trust: "trust", Peers: []node.Peer{{Address: "127.0.0.1:7051", CA: "ca.pem"}}, Candidate: "candidate.json", LogLevel: "info",
+	}
+}
+
+func TestAConfigurationIsReadAsItWasWritten(t *testing.T) {
+	dir, want := folder(t)
+	path := filepath.Join(dir, "node.yaml")
+	if err := node.WriteConfig(path, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := node.ReadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.State != filepath.Join(dir, "state") || got.Peers[0].CA != filepath.Join(dir, "ca.pem") {
+		t.Errorf("relative paths became %s and %s, not paths under %s", got.State, got.Peers[0].CA, dir)
+	}
+	if diff := cmp.Diff(want.Member, got.Member); diff != "" {
+		t.Error(diff)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestEveryProblemOfAConfigurationIsNamedAtOnce(t *testing.T) {
+	cases := map[string]struct {
+		change func(*node.Config)
+		want   []string
+	}{
+		"nothing is there": {
+			change: func(c *node.Config) { *c = node.Config{} },
+			want: []string{"channel is missing", "chaincode is missing", "state is missing", "candidate is missing", "member.name is missing",
+				"member.msp", "member.kind", "member.gateway", "listen", "peers is empty", "passphrase is missing", "identity.cert is missing",
+				"identity.key is missing", "tls.cert is missing", "tls.key is missing", "trust is missing"},
+		},
+		"a kind that doesn't exist":  {func(c *node.Config) { c.Member.Kind = "clinic" }, []string{"hospital, insurer or regulator"}},
+		"a file that doesn't exist":  {func(c *node.Config) { c.TLS.Key = "gone.pem" }, []string{"tls.key", "gone.pem"}},
+		"a peer without an address":  {func(c *node.Config) { c.Peers[0].Address = "" }, []string{"peers[0].address is missing"}},
+		"an address without a port":  {func(c *node.Config) { c.Listen = "127.0.0.1" }, []string{"listen", "host:port"}},
+		"a log level nobody knows":   {func(c *node.Config) { c.LogLevel = "loud" }, []string{"debug, info, warn or error"}},
+		"two things wrong with it":   {func(c *node.Config) { c.Channel, c.Listen = "", "x" }, []string{"channel is missing", "listen"}},
+		"an MSP id with a separator": {func(c *node.Config) { c.Member.MSP = "a/b" }, []string{"member.msp"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			dir, c := folder(t)
+			tc.change(&c)
+			path := filepath.Join(dir, "node.yaml")
+			if err := node.WriteConfig(path, c); err != nil {
+				t.Fatal(err)
+			}
+			_, err := node.ReadConfig(path)
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAnUnknownKeyIsAnErrorThatNamesIt(t *testing.T) {
+	dir, c := folder(t)
+	path := filepath.Join(dir, "node.yaml")
+	if err := node.WriteConfig(path, c); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(raw, "pasphrase: here\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.ReadConfig(path); err == nil || !strings.Contains(err.Error(), "pasphrase") {
+		t.Errorf("got %v", err)
+	}
+}
