@@ -46,7 +46,7 @@ func (s *shared) anchor(t testing.TB, id string, n int, chosen ...int) {
 		keys[i] = seal.NewKey()
 		parts[i] = record.Part{
 			Index: i, Class: record.Class(i + 1), Labels: record.LabelsOf(record.HIV), Period: record.Period{Start: 5, End: 9},
-			SealedSize: 100 + int64(i), KeyCommitment: keys[i].Commitment(), Salt: record.Salt{byte(i), 1},
+			SealedSize: 100 + int64(i), SealedDigest: record.Hash{byte(i), 2}, KeyCommitment: keys[i].Commitment(), Salt: record.Salt{byte(i), 1},
 		}
 	}
 	root := record.Root(record.Leaves(parts))

@@ -85,6 +85,8 @@ func (c Content) verify(e Evidence) error {
 	previous := -1
 	for _, s := range c.Parts {
 		switch {
+		case s.Part.Validate() != nil:
+			return &Mismatch{c.Anchor, s.Part.Index, "it is not a part that could have been anchored"}
 		case s.Part.Index <= previous:
 			return &Mismatch{c.Anchor, s.Part.Index, "the parts are not in order, or one is listed twice"}
 		case s.Proof.Index != s.Part.Index || !s.Proof.Verify(a.Root, s.Part.Leaf(), a.Parts):

@@ -47,6 +47,7 @@ type consortium struct {
 	gateways map[string]*share.Gateway
 	chains   map[string]*chain
 	deliver  func(share.Delivery) share.Delivery // a hand on the wire between gateways
+	lie      *delivery                           // what a custodian sends instead of the truth
 }
 
 func newConsortium(t *testing.T) *consortium {
@@ -214,6 +215,9 @@ func (w wire) Handle(ctx context.Context, custodian registry.Member, p share.Pat
 }
 
 func (w wire) Release(ctx context.Context, custodian registry.Member, permit string, height uint64) (share.Delivery, error) {
+	if w.c.lie != nil {
+		return w.c.lie, nil
+	}
 	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, permit, height)
 	if err != nil {
 		return nil, err

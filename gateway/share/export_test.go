@@ -5,3 +5,9 @@ var Buckets = []string{
 	bucketSecrets, bucketRecords, bucketPartKeys, bucketPatients, bucketHandles,
 	bucketConsents, bucketReleases, bucketReceipts,
 }
+
+// Where the secrets lie that a lying custodian would use.
+const (
+	BucketSecrets  = bucketSecrets
+	BucketPartKeys = bucketPartKeys
+)

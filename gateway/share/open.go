@@ -118,11 +118,28 @@ func (g *Gateway) verify(ctx context.Context, m *seal.Manifest, name lookup, per
 	if err != nil {
 		return fmt.Errorf("the registered key of %s: %w", name.custodian, err)
 	}
-	return m.Verify(seal.Evidence{
+	err = m.Verify(seal.Evidence{
 		Permit: permit.ID, Custodian: permit.Custodian, Requester: permit.Requester, Expires: permit.Expires,
 		Manifest: digest, Signing: signing,
 		Anchor: func(id string) (record.Anchor, bool, error) { return g.anchorOf(ctx, anchored{name.custodian, id}) },
 	})
+	if err != nil {
+		return err
+	}
+	return covered(m, permit)
+}
+
+// covered refuses a manifest with a part that the permit doesn't cover: what the
+// patient didn't consent to is not taken, even where a custodian sends it.
+func covered(m *seal.Manifest, permit access.Access) error {
+	for _, r := range m.Records {
+		for _, s := range r.Parts {
+			if !permit.Decision.Scope.Covers(s.Part.Class, s.Part.Labels, s.Part.Period) {
+				return &seal.Mismatch{Record: r.Anchor, Part: s.Part.Index, What: "the permit doesn't cover it"}
+			}
+		}
+	}
+	return nil
 }
 
 // anchored names an anchor.

@@ -3,15 +3,18 @@ package share_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
+	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/gateway/ledger"
+	"yitong/gateway/seal"
 	"yitong/gateway/share"
 )
 
@@ -422,4 +425,53 @@ func TestARefusedRecordLeavesNothingBehind(t *testing.T) {
 	}
 	_, _, err = c.gateways[insurer].Submit(t.Context(), share.Submission{Patient: chen, MediaType: share.FHIR}, bytes.NewReader(bundle(6)))
 	wantRefusal(t, err, refusal.KindNotAllowed)
+}
+
+func TestAPartThatThePermitDoesNotCoverIsNotTaken(t *testing.T) {
+	c := newConsortium(t)
+	c.tick()
+	r := c.submit(bundle(6))
+	c.grant(toPayers())
+	a := c.request(record.Laboratory)
+
+	// A custodian that sends all it has: released on the ledger, wrapped and signed by the
+	// book, only that the permit covers one part of four.
+	m := seal.NewManifest(a.ID, a.Custodian, a.Requester, a.Expires)
+	var parts []record.Part
+	var all []int
+	for _, p := range r.Parts {
+		parts, all = append(parts, p.Part), append(all, p.Index)
+	}
+	m.Add(r.ID, parts, all)
+	var out contract.Released
+	order := contract.ReleaseOrder{Permit: a.ID, Requester: a.Requester, Handle: a.Handle, Manifest: m.Digest().String()}
+	if _, err := c.chains[hospitalA].Submit(t.Context(), contract.AccessRelease, contract.Releasing{Releases: []contract.ReleaseOrder{order}}, &out); err != nil {
+		t.Fatal(err)
+	}
+	to, err := seal.ParsePublicKey(c.gateways[insurer].Candidate().Keys.HPKE.Public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = m.Wrap(to, func(anchor string, part int) (seal.Key, error) {
+		raw, err := stores[hospitalA].Get(share.BucketPartKeys, fmt.Sprintf("%s/%d", anchor, part))
+		return seal.Key(raw), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := stores[hospitalA].Get(share.BucketSecrets, "signing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := seal.ParseSigningKey(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Sign(key)
+	c.lie = &delivery{manifest: m}
+
+	var mismatch *seal.Mismatch
+	if _, err := c.gateways[insurer].Open(t.Context(), "HospitalA", a.ID, opened{}.sink); !errors.As(err, &mismatch) || !strings.Contains(mismatch.What, "cover") {
+		t.Fatalf("got %v", err)
+	}
 }

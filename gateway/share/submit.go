@@ -222,6 +222,9 @@ func (g *Gateway) sealPart(ctx context.Context, recordID string, index int, d dr
 		return err
 	})
 	p.ContentSize = counted.n
+	if err == nil {
+		err = p.Validate()
+	}
 	return p, err
 }
 
