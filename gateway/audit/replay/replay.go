@@ -1,0 +1,177 @@
+package replay
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"time"
+
+	"yitong/gateway/audit/replay/channel"
+)
+
+// Options of Run.
+type Options struct {
+	// Genesis is the hash of block 0, the one thing that is believed.
+	Genesis [32]byte
+	// Chaincode is the name under which Yitong's contracts run.
+	Chaincode string
+	// Checkpoint is a file to go on from and to write where we are to; "" for none.
+	Checkpoint string
+	// Every is how long to go between two checkpoints. Default 30 s.
+	Every time.Duration
+	// Workers is how many work at once. Default one per processor.
+	Workers int
+	// Until ends the replay before the block of that number; 0 for all there are.
+	Until uint64
+	// Heights are what other members say that they have seen; see Height.
+	Heights []Height
+	// Progress, if given, is told how far we are, about ten times a second.
+	Progress func(Progress)
+}
+
+// Progress is how far a replay is.
+type Progress struct {
+	Block        uint64 // number of the last one done
+	Transactions int
+	Bytes        int64
+	Divergences  int
+}
+
+// Run replays a chain. blocks yields encoded blocks in order (Read, Encoded), from the
+// first one on, or, going on from a checkpoint, from anywhere not beyond it: what was done
+// is passed over.
+//
+// Divergences are no error: they are what the report is for. An error means that the
+// replay didn't come to its end: the context's, or that of blocks, with the report so far.
+func Run(ctx context.Context, blocks iter.Seq2[[]byte, error], o Options) (*Report, error) {
+	began := time.Now()
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Every <= 0 {
+		o.Every = 30 * time.Second
+	}
+	c, err := newCommitter(o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p := &preparer{options: o, at: c.at}
+	batches := make(chan batch, 1)
+	go func() { defer close(batches); p.run(ctx, blocks, batches) }()
+	err = c.run(ctx, batches)
+	cancel()
+	for range batches { // the preparer ends when it is told that nobody waits
+	}
+	if err == nil || errors.Is(err, context.Canceled) {
+		if saved := c.save(); err == nil {
+			err = saved
+		}
+	}
+	c.finish()
+	c.report.Took = time.Since(began)
+	return c.report, err
+}
+
+// position is where a chain was left: what the next block has to fit to.
+type position struct {
+	next       uint64   // its number
+	hash       [32]byte // of the block before; zero for the first
+	config     *channel.Config
+	lastConfig uint64
+}
+
+// batch is some blocks that are ready for the state, or why there are no more.
+type batch struct {
+	blocks []*block
+	found  []Divergence // that belong to no block
+	err    error        // of the source
+	stop   bool         // nothing that follows could be judged
+}
+
+// ErrNotFirst says that the blocks don't begin where the replay is.
+var ErrNotFirst = errors.New("the blocks begin after the one that is needed next")
+
+// committer takes the prepared blocks one after the other, and keeps the state.
+type committer struct {
+	options Options
+	at      position
+	report  *Report
+	state   state
+	ids     map[string]struct{} // of all transactions so far
+	commit  []byte              // commit hash of the block before
+	newest  time.Time           // of the timestamps so far
+	hashes  map[uint64][32]byte // of the blocks that others speak of
+	engines chan *engine
+
+	saved, told time.Time
+}
+
+func newCommitter(o Options) (*committer, error) {
+	c := &committer{
+		options: o, state: state{}, ids: map[string]struct{}{}, hashes: map[uint64][32]byte{},
+		report: &Report{Genesis: hex.EncodeToString(o.Genesis[:]), Codes: map[string]int{}, Recomputed: map[string]int{}, Unruled: map[string]int{}},
+		saved:  time.Now(),
+	}
+	c.engines = make(chan *engine, o.Workers)
+	for range o.Workers {
+		e, err := newEngine()
+		if err != nil {
+			return nil, err
+		}
+		c.engines <- e
+	}
+	if err := c.load(); err != nil {
+		return nil, fmt.Errorf("going on from the checkpoint %s: %w", o.Checkpoint, err)
+	}
+	return c, nil
+}
+
+func (c *committer) run(ctx context.Context, batches <-chan batch) error {
+	for b := range batches {
+		for _, one := range b.blocks {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			c.block(one)
+			c.tell(false)
+			if time.Since(c.saved) > c.options.Every {
+				if err := c.save(); err != nil {
+					return err
+				}
+			}
+		}
+		for _, d := range b.found {
+			c.report.diverge(d)
+		}
+		if b.err != nil {
+			return b.err
+		}
+		if b.stop {
+			break
+		}
+	}
+	c.tell(true)
+	return ctx.Err()
+}
+
+func (c *committer) tell(last bool) {
+	if c.options.Progress == nil || !last && time.Since(c.told) < 100*time.Millisecond {
+		return
+	}
+	c.told = time.Now()
+	c.options.Progress(Progress{Block: c.at.next - min(1, c.at.next), Transactions: c.report.Transactions, Bytes: c.report.Bytes, Divergences: len(c.report.Divergences)})
+}
+
+func (c *committer) finish() {
+	r := c.report
+	r.Height, r.Head, r.State = c.at.next, hex.EncodeToString(c.at.hash[:]), c.state.digest()
+	if c.at.config != nil {
+		r.Channel, r.Sequence = c.at.config.Channel, c.at.config.Sequence
+	}
+	c.compareHeights()
+}
