@@ -173,6 +173,22 @@ func (c *Consortium) Stop(t *testing.T) {
 	}
 }
 
+// Resume starts again what Stop stopped, as the next `yitong up` does.
+func (c *Consortium) Resume(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+	defer cancel()
+	binaries, err := Binaries(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resumed, err := consortium.Start(ctx, consortium.Options{Dir: c.Dir(), Binaries: binaries})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Consortium = resumed
+}
+
 // Client is a member's own software, connected to the member's gateway.
 func (c *Consortium) Client(t *testing.T, member string) *client.Client {
 	t.Helper()

@@ -36,10 +36,10 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s, %s, in %s at %d", f.Secret, f.Form, f.Path, f.Offset)
 }
 
-// minLength is that of the shortest form searched, in bytes: shorter ones stand
-// in random bytes by chance (with 5, once in 2^40 bytes; in text a word like
-// "Anna" may be another's).
-const minLength = 5
+// minLength is that of the shortest secret searched as it is and encoded, in
+// bytes. A shorter one stands somewhere by chance: a ledger holds megabytes of
+// random bytes and of their hex.
+const minLength = 6
 
 type needle struct {
 	secret, form string
@@ -70,10 +70,11 @@ func (s *Scanner) add(name, prefix string, value []byte) {
 			forms[fmt.Sprintf("%s at offset %d", alphabet, offset)] = inner(encoding, value, offset)
 		}
 	}
+	if len(value) < minLength {
+		return
+	}
 	for form, b := range forms {
-		if len(b) >= minLength {
-			s.needles = append(s.needles, needle{name, prefix + form, b})
-		}
+		s.needles = append(s.needles, needle{name, prefix + form, b})
 	}
 }
 
@@ -84,9 +85,6 @@ func inner(e *base64.Encoding, value []byte, offset int) []byte {
 	text := e.EncodeToString(padded)
 	first := (offset*8 + 5) / 6 // the first character that holds no bit before value
 	last := len(padded) * 8 / 6 // the first that may hold a bit after it
-	if first >= last {
-		return nil
-	}
 	return []byte(text[first:last])
 }
 

@@ -1,0 +1,230 @@
+package leak_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"yitong/cmd/yitong/client"
+	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/keys"
+	"yitong/test/consortium"
+	"yitong/test/leak"
+	"yitong/test/patient"
+)
+
+func TestMain(m *testing.M) { consortium.Main(m) }
+
+// places are where something could leak to, by a piece of the path.
+var places = map[string]string{
+	"block files of the peers": "/ledgersData/chains/chains/", "block files of the ordering nodes": "/orderer-",
+	"state databases": "/stateLeveldb/", "logs": "/logs/", "vaults": "/vault/", "key stores": "/keys.db",
+}
+
+// A5: everything that a member does, and what it is turned down for, and then a
+// look at all that lies on the disk.
+func TestNothingOnTheDiskTellsWhoThePatientIsOrWhatTheKeysAre(t *testing.T) {
+	c := consortium.Start(t)
+	patients := append(patient.Synthea(t, 2), patient.Synthetic(t, 500))
+	canary := "canary-" + random()
+	for _, p := range patients {
+		live(t, c, p, canary)
+	}
+	c.Stop(t)
+	c.Resume(t) // now the state databases' logs are made into tables
+	c.Stop(t)
+
+	secrets := keysOf(t, c)
+	for _, p := range patients {
+		for i, value := range p.Identifying {
+			secrets = append(secrets, leak.Secret{Name: fmt.Sprintf("%s's identifying value %d", p.Name, i), Value: []byte(value)})
+		}
+	}
+	scanner := leak.New(secrets...)
+	looked := map[string]int{}
+	wanted := func(path string) bool {
+		in := strings.TrimPrefix(path, c.Dir())
+		if strings.HasPrefix(in, "/bin/") || filepath.Base(in) == "passphrase" {
+			return false // the program has lists of made-up names; the passphrase lies in its own file
+		}
+		for place, piece := range places {
+			if strings.Contains(in, piece) {
+				looked[place]++
+			}
+		}
+		return true
+	}
+	found, files, err := scanner.Tree(c.Dir(), wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d secrets searched in %d files: %v", len(secrets), files, looked)
+	for _, f := range found {
+		t.Errorf("leaked: %v", f)
+	}
+	for place := range places {
+		if looked[place] == 0 {
+			t.Errorf("no file was looked at in the %s", place)
+		}
+	}
+
+	t.Run("control: what goes to the ledger in the clear is found at every member", func(t *testing.T) {
+		found, _, err := leak.New(leak.Secret{Name: "the canary", Value: []byte(canary)}).Tree(c.Dir(), wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range c.Network().Members() {
+			for _, place := range []string{"block files of the peers", "block files of the ordering nodes", "state databases"} {
+				if !slices.ContainsFunc(found, func(f leak.Finding) bool {
+					return strings.HasPrefix(f.Path, m.Dir()) && strings.Contains(f.Path, places[place]) && f.Form == "as it is"
+				}) {
+					t.Errorf("the canary isn't found in the %s of %s", place, m.Name)
+				}
+			}
+		}
+		if !slices.ContainsFunc(found, func(f leak.Finding) bool { return filepath.Ext(f.Path) == ".ldb" }) {
+			t.Error("the canary isn't found in any table of a state database")
+		}
+	})
+	t.Run("control: a secret planted in any place is found", func(t *testing.T) {
+		for place, piece := range places {
+			victim := fileIn(t, c.Dir(), piece)
+			for _, planted := range []leak.Secret{secrets[0], secrets[len(secrets)-1]} {
+				appendTo(t, victim, planted.Value)
+				found, _, err := scanner.Tree(filepath.Dir(victim), func(path string) bool { return path == victim })
+				if err != nil || len(found) == 0 {
+					t.Errorf("%s, planted in the %s, isn't found: %v", planted.Name, place, err)
+				}
+			}
+		}
+	})
+}
+
+// live goes through the life of a record, well and badly.
+func live(t *testing.T, c *consortium.Consortium, p patient.Patient, canary string) {
+	t.Helper()
+	hospital, insurer := c.Client(t, consortium.HospitalA), c.Client(t, consortium.Insurer)
+	c.Submit(t, p)
+	letter := append([]byte("%PDF-1.7\n"), strings.Join(p.Identifying, "\n")...)
+	if _, err := hospital.Submit(t.Context(), &yitongv1.SubmitHeader{
+		Id: client.NewID(), Patient: p.ID, MediaType: "application/pdf", DataClass: "document",
+	}, bytes.NewReader(letter)); err != nil {
+		t.Fatal(err)
+	}
+	c.Ask(t, p, "laboratory", "demographics") // denied
+	granted := c.Grant(t, p, consortium.ForPayment("laboratory", "demographics", "document")).GetConsent()
+	permit := c.Ask(t, p, "laboratory", "demographics", "document")
+	if _, _, err := c.Open(t.Context(), t, permit.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hospital.Consents.Withdraw(t.Context(), &yitongv1.WithdrawRequest{
+		Id: granted.GetId(), Patient: p.ID, Requester: consortium.Insurer, Reason: canary,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	who := p.ID.GetValue()
+	refused := map[string]error{}
+	_, _, refused["opening after the withdrawal"] = c.Open(t.Context(), t, permit.GetId())
+	_, refused["a broken bundle"] = hospital.Submit(t.Context(), &yitongv1.SubmitHeader{
+		Id: client.NewID(), Patient: p.ID, MediaType: consortium.FHIR,
+	}, bytes.NewReader(p.Bundle[:len(p.Bundle)/2]))
+	_, refused["a record of a class that there isn't"] = hospital.Submit(t.Context(), &yitongv1.SubmitHeader{
+		Id: client.NewID(), Patient: p.ID, MediaType: "text/plain", DataClass: who,
+	}, strings.NewReader(who))
+	_, refused["a consent for nobody"] = hospital.Consents.Grant(t.Context(), &yitongv1.GrantRequest{
+		Id: client.NewID(), Patient: p.ID, Requester: who, Provision: consortium.ForPayment("claim"), Form: []byte(who),
+	})
+	demand := consortium.Demand(p, who)
+	_, refused["a request for a class that there isn't"] = insurer.Accesses.Request(t.Context(), demand)
+	demand = consortium.Demand(p, "laboratory")
+	demand.Id = who
+	_, refused["a request under an id that is none"] = insurer.Accesses.Request(t.Context(), demand)
+	demand = consortium.Demand(p, "laboratory")
+	demand.Claim = who // the ledger has a salted digest of it
+	if _, err := insurer.Accesses.Request(t.Context(), demand); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range refused {
+		if err == nil {
+			t.Errorf("%s was not refused", what)
+		}
+	}
+}
+
+// keysOf reads every member's keys out of its key store.
+func keysOf(t *testing.T, c *consortium.Consortium) []leak.Secret {
+	t.Helper()
+	var secrets []leak.Secret
+	for _, m := range c.Network().Members() {
+		folder := filepath.Join(m.Dir(), "gateway")
+		passphrase, err := keys.PassphraseFile(filepath.Join(folder, "passphrase"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, leak.Secret{Name: m.Name + "'s passphrase", Value: passphrase})
+		store, err := keys.Open(filepath.Join(folder, "state", "keys.db"), passphrase)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := map[string]int{}
+		for _, bucket := range []string{"secrets", "partkeys"} { // as gateway/share names them
+			all, err := store.List(bucket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, key := range all {
+				of[bucket]++
+				secrets = append(secrets, leak.Secret{Name: fmt.Sprintf("%s's %s %s", m.Name, bucket, name), Value: key})
+			}
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if of["secrets"] < 4 || m.Name == consortium.HospitalA && of["partkeys"] < 10 {
+			t.Fatalf("the key store of %s holds %v: these are not all its keys", m.Name, of)
+		}
+	}
+	return secrets
+}
+
+func random() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// fileIn finds a file whose path holds a piece.
+func fileIn(t *testing.T, root, piece string) string {
+	t.Helper()
+	var file string
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.Contains(path, piece) && filepath.Ext(path) != ".ldb" && file == "" {
+			file = path
+		}
+		return err
+	})
+	if err != nil || file == "" {
+		t.Fatalf("no file in %s: %v", piece, err)
+	}
+	return file
+}
+
+func appendTo(t *testing.T, file string, b []byte) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
