@@ -1,0 +1,119 @@
+package projection
+
+import "time"
+
+// Entry is one thing that one transaction did, or tried to do: a line of the audit
+// trail, in the fields of ISO 27789:2021 clause 8 and of FHIR R4 AuditEvent.
+//
+//	ISO 27789              here                             where it comes from
+//	event                  Kind, Action, Function           what was written
+//	event date and time    Claimed; Block and Index order   the client's claim, which every endorser
+//	                                                        held within 90 s of its own clock
+//	outcome                Outcome, Reason, Validation      the decision, the peers' verdict
+//	user                   Member, Agent                    the certificate that signed
+//	role                   Kind of the member (Access.Kind) the registry at that height
+//	purpose of use         Purpose                          the request
+//	access point           AccessPoint                      the member's gateway in the registry at that height
+//	audit source           the member whose peer was read   see Standing
+//	participant object     Custodian, Requester, Handle,    the key that was written
+//	                       Object, Version, Classes
+//	permission policy      Policy                           the rule that decided
+//
+// What does not exist yet is absent on purpose and never guessed: the person at the
+// member's own software (user) and that person's role. The ledger knows the member and
+// the certificate of its gateway; persons come with sign-in. Exports say so by FHIR's
+// data-absent-reason "unsupported".
+type Entry struct {
+	Number      int64  // from 0, in the order of the ledger
+	Block       uint64 //
+	Index       int    // of the transaction in its block, from 0
+	Transaction string // id
+	Claimed     time.Time
+
+	Kind    Kind
+	Action  Action
+	Outcome Outcome
+	Reason  string // a code: of the rule, the withdrawal, the retraction; empty where there is none
+
+	Member      string // MSP id of who did it
+	Agent       string // subject common name of the certificate that signed
+	Role        string // kind of the member: hospital, insurer, regulator; empty before it was admitted
+	AccessPoint string // host:port of the member's gateway; empty likewise
+	Function    string // of the chaincode, "access:Request"
+	Validation  string // Fabric's code; VALID had an effect
+	Endorsers   []string
+
+	Custodian, Requester string // MSP ids, where it lies between two members
+	Handle               string // the patient within that relationship, where it is about one
+	Object               string // id of the consent, access, record, motion or member
+	Version              int    // of a consent
+	Purpose              string // HL7 v3 PurposeOfUse
+	Classes              []string
+	Policy               Policy
+}
+
+// Policy is the rule that allowed or denied.
+type Policy struct {
+	Consent string // id; empty where no consent had a say
+	Version int
+	Path    string // FHIRPath of the provision
+}
+
+// Kind says what an entry is about.
+type Kind string
+
+// The kinds of entry.
+const (
+	KindConfiguration Kind = "configuration" // of the channel
+	KindMember        Kind = "member"
+	KindKeys          Kind = "keys" // public keys of a member
+	KindMotion        Kind = "motion"
+	KindClosing       Kind = "closing" // of minutes
+	KindRecord        Kind = "record"
+	KindConsent       Kind = "consent"
+	KindRequest       Kind = "request" // with the decision on it
+	KindRelease       Kind = "release"
+	KindReceipt       Kind = "receipt"
+	KindOther         Kind = "other" // another chaincode, or writes that tell nothing by themselves
+)
+
+// Kinds lists all kinds.
+var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindRecord, KindConsent, KindRequest, KindRelease, KindReceipt, KindOther}
+
+// Action says what was done with it.
+type Action string
+
+// The actions. A deletion of anything but a motion is none that the chaincode does; it
+// is told all the same.
+const (
+	Created    Action = "created"
+	Changed    Action = "changed"
+	Granted    Action = "granted"
+	Amended    Action = "amended"
+	Withdrawn  Action = "withdrawn"
+	Anchored   Action = "anchored"
+	Superseded Action = "superseded"
+	Retracted  Action = "retracted"
+	Asked      Action = "asked"
+	Released   Action = "released"
+	Received   Action = "received"
+	Moved      Action = "moved"
+	Carried    Action = "carried"
+	Closed     Action = "closed"
+	Deleted    Action = "deleted"
+	Called     Action = "called"
+)
+
+// Outcome says how it ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Success Outcome = "success"
+	Denied  Outcome = "denied"  // decided, and the decision is deny
+	Failed  Outcome = "failed"  // took effect and reports a failure, or can't be read
+	Invalid Outcome = "invalid" // the peers found the transaction invalid: no effect
+)
+
+// Outcomes lists all outcomes.
+var Outcomes = []Outcome{Success, Denied, Failed, Invalid}

@@ -1,0 +1,251 @@
+package projection
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/consent"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
+	"yitong/chaincode/registry"
+	"yitong/gateway/ledger"
+)
+
+// effect is an entry and the row of the state that it leaves, if it leaves one.
+type effect struct {
+	Entry
+	row row
+}
+
+// row is what a write leaves in a table of the state.
+type row interface {
+	put(w *writer, entry int64) error
+}
+
+// read tells what a transaction did or tried to do. Each has at least one entry, even
+// one that can't be read. Only those of a valid transaction carry rows.
+func read(t ledger.Transaction, chaincode string) []effect {
+	var effects []effect
+	if t.Malformed == "" && !t.Config {
+		for _, w := range t.Writes {
+			if w.Namespace != chaincode {
+				continue
+			}
+			if e, ok := readWrite(w); ok {
+				effects = append(effects, e)
+			}
+		}
+	}
+	if len(effects) == 0 {
+		effects = []effect{{Entry: plain(t, chaincode)}}
+	}
+	for i := range effects {
+		e := &effects[i]
+		e.Claimed, e.Member = t.Timestamp, text(t.Creator.MSP)
+		if !t.Valid() {
+			e.row, e.Outcome = nil, Invalid
+			e.Reason = t.Code.String()
+		}
+	}
+	return effects
+}
+
+// plain is the entry of a transaction whose writes tell nothing.
+func plain(t ledger.Transaction, chaincode string) Entry {
+	switch {
+	case t.Config:
+		return Entry{Kind: KindConfiguration, Action: Changed, Outcome: Success}
+	case t.Malformed != "":
+		return Entry{Kind: KindOther, Action: Called, Outcome: Failed, Reason: "unreadable"}
+	case t.Chaincode != chaincode:
+		return Entry{Kind: KindOther, Action: Called, Outcome: Success, Object: text(t.Chaincode)}
+	}
+	return Entry{Kind: KindOther, Action: Called, Outcome: Success}
+}
+
+// readWrite tells one write. Those that only repeat what another write of the same
+// transaction says (the roster, the present consents of a relationship, …) are none of
+// their own; alone in a transaction they make it one that is told as other.
+func readWrite(w ledger.Write) (effect, bool) {
+	reader, ok := readers[w.ObjectType]
+	if !ok || len(w.Attributes) != reader.attributes {
+		return effect{}, false
+	}
+	attributes := make([]string, len(w.Attributes)) // the block isn't ours to change
+	for i, a := range w.Attributes {
+		attributes[i] = text(a)
+	}
+	w.Attributes = attributes
+	e, ok := reader.read(w)
+	if !ok {
+		e.Outcome, e.Reason, e.Action = Failed, "unreadable", Changed
+	}
+	if w.Delete {
+		e.Outcome, e.Action = Success, Deleted
+		if e.Kind == KindMotion {
+			e.Action = Carried
+		}
+	}
+	return e, true
+}
+
+// readers reads each type of key that tells something, by its object type (see package
+// contract). A document that says something else than its key is not read.
+var readers = map[string]struct {
+	attributes int
+	read       func(w ledger.Write) (effect, bool)
+}{
+	"member":        {1, readMember},
+	"keys":          {1, readKeys},
+	"motion":        {1, readMotion},
+	"closed-latest": {0, readClosing},
+	"record":        {2, readRecord},
+	"consent":       {5, readConsent},
+	"access":        {3, readRequest},
+	"release":       {3, readRelease},
+	"receipt":       {3, readReceipt},
+}
+
+func readMember(w ledger.Write) (effect, bool) {
+	msp := w.Attributes[0]
+	e := effect{Entry: Entry{Kind: KindMember, Action: Changed, Outcome: Success, Object: msp}}
+	m, ok := decode[registry.Member](w)
+	e.Reason = text(string(m.Status))
+	e.row = memberRow{msp: msp, Member: m, document: w.Value}
+	return e, w.Delete || ok && m.MSP == msp
+}
+
+func readKeys(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindKeys, Action: Changed, Outcome: Success, Object: w.Attributes[0]}}
+	k, ok := decode[registry.Keys](w)
+	e.row = keysRow{msp: w.Attributes[0], Keys: k, document: w.Value}
+	return e, ok
+}
+
+func readMotion(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindMotion, Action: Moved, Outcome: Success, Object: w.Attributes[0]}}
+	b, ok := decode[registry.Ballot](w)
+	if b.Motion.Suspend != nil {
+		e.Reason = text(b.Motion.Suspend.Reason)
+	}
+	e.row = motionRow{id: w.Attributes[0], target: text(b.Motion.Target()), document: w.Value}
+	return e, ok
+}
+
+func readClosing(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindClosing, Action: Closed, Outcome: Success}}
+	minute, ok := decode[int64](w)
+	if ok && !w.Delete {
+		e.row = closingRow(minute)
+	}
+	return e, ok
+}
+
+func readRecord(w ledger.Write) (effect, bool) {
+	custodian, id := w.Attributes[0], w.Attributes[1]
+	e := effect{Entry: Entry{Kind: KindRecord, Outcome: Success, Custodian: custodian, Object: id}}
+	a, ok := decode[record.Anchor](w)
+	e.Action, e.Reason = Action(text(string(a.Status))), text(string(a.Reason))
+	e.row = recordRow{custodian: custodian, id: id, status: string(e.Action), document: w.Value}
+	return e, w.Delete || ok && a.ID == id && a.Custodian == custodian
+}
+
+func readConsent(w ledger.Write) (effect, bool) {
+	custodian, requester, handle, id := w.Attributes[0], w.Attributes[1], w.Attributes[2], w.Attributes[3]
+	e := effect{Entry: Entry{
+		Kind: KindConsent, Outcome: Success, Custodian: custodian, Requester: requester, Handle: handle, Object: id,
+		Policy: Policy{Consent: id},
+	}}
+	version, err := strconv.Atoi(w.Attributes[4])
+	v, ok := decode[contract.ConsentVersion](w)
+	c := v.Consent
+	e.Version, e.Policy.Version, e.Reason = version, version, text(v.Reason)
+	switch {
+	case c.Status == consent.Withdrawn:
+		e.Action = Withdrawn
+	case version > 1:
+		e.Action = Amended
+	default:
+		e.Action = Granted
+	}
+	e.Classes = c.Provision.Classes.Codes()
+	e.row = consentRow{
+		custodian: custodian, requester: requester, handle: handle, id: id, version: version,
+		status: text(string(c.Status)), period: c.Period, reason: e.Reason, document: w.Value,
+	}
+	return e, err == nil && (w.Delete || ok && c.ID == id && c.Version == version)
+}
+
+func readRequest(w ledger.Write) (effect, bool) {
+	custodian, requester, id := w.Attributes[0], w.Attributes[1], w.Attributes[2]
+	e := effect{Entry: Entry{Kind: KindRequest, Action: Asked, Outcome: Success, Custodian: custodian, Requester: requester, Object: id}}
+	a, ok := decode[access.Access](w)
+	d := a.Decision
+	e.Handle, e.Purpose, e.Reason, e.Classes = text(a.Handle), a.Purpose.String(), text(string(d.Rule.Reason)), a.Classes.Codes()
+	e.Policy = Policy{Consent: text(d.Rule.Consent), Version: d.Rule.Version, Path: d.Rule.Path.String()}
+	if a.Permitted() {
+		e.Classes = d.Scope.Classes.Codes()
+	} else {
+		e.Outcome = Denied
+	}
+	e.row = requestRow{key: accessKey{custodian, requester, id}, Access: a, handle: e.Handle, reason: e.Reason, document: w.Value}
+	return e, w.Delete || ok && a.ID == id && a.Custodian == custodian && a.Requester == requester
+}
+
+func readRelease(w ledger.Write) (effect, bool) {
+	key := accessKey{w.Attributes[0], w.Attributes[1], w.Attributes[2]}
+	e := effect{Entry: Entry{Kind: KindRelease, Action: Released, Outcome: Success, Custodian: key.custodian, Requester: key.requester, Object: key.id}}
+	r, ok := decode[access.Release](w)
+	e.row = stepRow{key: key, step: "release", document: w.Value}
+	return e, w.Delete || ok && r.Permit == key.id
+}
+
+func readReceipt(w ledger.Write) (effect, bool) {
+	key := accessKey{w.Attributes[0], w.Attributes[1], w.Attributes[2]}
+	e := effect{Entry: Entry{Kind: KindReceipt, Action: Received, Outcome: Success, Custodian: key.custodian, Requester: key.requester, Object: key.id}}
+	r, ok := decode[access.Receipt](w)
+	if e.Reason = text(string(r.Outcome)); r.Outcome != access.Opened {
+		e.Outcome = Failed
+	}
+	e.row = stepRow{key: key, step: "receipt", document: w.Value}
+	return e, w.Delete || ok && r.Permit == key.id
+}
+
+// decode reads a value; that of a deletion is zero and fine.
+func decode[T any](w ledger.Write) (doc T, ok bool) {
+	if w.Delete {
+		return doc, true
+	}
+	if json.Unmarshal(w.Value, &doc) != nil {
+		var none T
+		return none, false
+	}
+	return doc, true
+}
+
+// maxText bounds what a stranger's transaction can put into a column, in bytes.
+const maxText = 512
+
+// text is s as every database takes it: valid UTF-8 without U+0000, of bounded length.
+// Whoever may write to the channel chooses these bytes.
+func text(s string) string {
+	if len(s) <= maxText && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	for len(s) > maxText {
+		_, n := utf8.DecodeLastRuneInString(s[:maxText+1])
+		s = s[:maxText+1-n]
+	}
+	return s
+}
+
+// endorsers lists the members that endorsed, each once.
+func endorsers(t ledger.Transaction) string {
+	return text(strings.Join(slices.Compact(slices.Sorted(slices.Values(t.Endorsers))), ","))
+}

@@ -1,0 +1,182 @@
+package projection
+
+import (
+	"errors"
+
+	"database/sql"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/record"
+	"yitong/chaincode/registry"
+)
+
+// The rows of the state. Each knows the statement that leaves it as the ledger's state
+// is: written again replaces, an empty document deletes. Only members and their keys
+// keep every version, because entries are told with the address and kind of then.
+
+type memberRow struct {
+	registry.Member
+	msp      string
+	document []byte
+}
+
+func (r memberRow) put(w *writer, entry int64) error {
+	return w.exec(`INSERT INTO members (msp, entry, name, kind, status, gateway, document) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		r.msp, entry, text(r.Name), text(string(r.Kind)), text(string(r.Status)), text(r.Gateway), blob(r.document))
+}
+
+type keysRow struct {
+	registry.Keys
+	msp      string
+	document []byte
+}
+
+func (r keysRow) put(w *writer, entry int64) error {
+	return w.exec(`INSERT INTO member_keys (msp, entry, signing, hpke, document) VALUES (?, ?, ?, ?, ?)`,
+		r.msp, entry, text(r.Signing.ID), text(r.HPKE.ID), blob(r.document))
+}
+
+type motionRow struct {
+	id, target string
+	document   []byte
+}
+
+func (r motionRow) put(w *writer, entry int64) error {
+	if r.document == nil {
+		return w.exec(`UPDATE motions SET entry = ?, document = ? WHERE id = ?`, entry, blob(nil), r.id)
+	}
+	return w.exec(`INSERT INTO motions (id, entry, target, document) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET entry = excluded.entry, target = excluded.target, document = excluded.document`,
+		r.id, entry, r.target, r.document)
+}
+
+type closingRow int64
+
+func (r closingRow) put(w *writer, entry int64) error {
+	return w.exec(`INSERT INTO closings (entry, through) VALUES (?, ?)`, entry, int64(r))
+}
+
+type recordRow struct {
+	custodian, id, status string
+	document              []byte
+}
+
+func (r recordRow) put(w *writer, entry int64) error {
+	if r.document == nil {
+		return w.exec(`DELETE FROM records WHERE custodian = ? AND id = ?`, r.custodian, r.id)
+	}
+	return w.exec(`INSERT INTO records (custodian, id, entry, status, document) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (custodian, id) DO UPDATE SET entry = excluded.entry, status = excluded.status, document = excluded.document`,
+		r.custodian, r.id, entry, r.status, r.document)
+}
+
+type consentRow struct {
+	custodian, requester, handle, id string
+	version                          int
+	status, reason                   string
+	period                           record.Period
+	document                         []byte
+}
+
+func (r consentRow) put(w *writer, entry int64) error {
+	if r.document == nil {
+		return w.exec(`DELETE FROM consents WHERE custodian = ? AND requester = ? AND handle = ? AND id = ? AND version = ?`,
+			r.custodian, r.requester, r.handle, r.id, r.version)
+	}
+	return w.exec(`INSERT INTO consents (custodian, requester, handle, id, version, entry, status, begins, ends, reason, document)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (custodian, requester, handle, id, version) DO UPDATE SET entry = excluded.entry, status = excluded.status,
+		begins = excluded.begins, ends = excluded.ends, reason = excluded.reason, document = excluded.document`,
+		r.custodian, r.requester, r.handle, r.id, r.version, entry, r.status,
+		int64(r.period.Start), int64(r.period.End), r.reason, r.document)
+}
+
+// accessKey names an access and what came of it.
+type accessKey struct{ custodian, requester, id string }
+
+type requestRow struct {
+	access.Access
+	key            accessKey
+	handle, reason string
+	document       []byte
+}
+
+func (r requestRow) put(w *writer, entry int64) error {
+	if r.document == nil {
+		entry = none
+	}
+	w.remember(r.key, asked{r.handle, r.Purpose.String()})
+	return w.exec(`INSERT INTO accesses (custodian, requester, id, entry, handle, purpose, outcome, reason, asked, expires, document,
+		released, release, received, receipt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, -1, ?, -1, ?)
+		ON CONFLICT (custodian, requester, id) DO UPDATE SET entry = excluded.entry, handle = excluded.handle, purpose = excluded.purpose,
+		outcome = excluded.outcome, reason = excluded.reason, asked = excluded.asked, expires = excluded.expires, document = excluded.document`,
+		r.key.custodian, r.key.requester, r.key.id, entry, r.handle, r.Purpose.String(), r.Decision.Outcome.String(), r.reason,
+		int64(r.At), int64(r.Expires), blob(r.document), blob(nil), blob(nil))
+}
+
+// stepRow is a release or a receipt. One without a request, which the chaincode never
+// writes, still leaves a row.
+type stepRow struct {
+	key      accessKey
+	step     string
+	document []byte
+}
+
+var stepStatements = map[string]string{
+	"release": `UPDATE accesses SET released = ?, release = ? WHERE custodian = ? AND requester = ? AND id = ?`,
+	"receipt": `UPDATE accesses SET received = ?, receipt = ? WHERE custodian = ? AND requester = ? AND id = ?`,
+}
+
+func (r stepRow) put(w *writer, entry int64) error {
+	if r.document == nil {
+		entry = none
+	}
+	if _, known, err := w.asked(r.key); err != nil {
+		return err
+	} else if !known {
+		if err := (requestRow{key: r.key}).put(w, none); err != nil {
+			return err
+		}
+	}
+	return w.exec(stepStatements[r.step], entry, blob(r.document), r.key.custodian, r.key.requester, r.key.id)
+}
+
+// none stands where there is no entry.
+const none = -1
+
+// blob is never NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// asked is what a release or receipt inherits of its request.
+type asked struct{ handle, purpose string }
+
+// asked finds the request of an access.
+func (w *writer) asked(key accessKey) (asked, bool, error) {
+	if a, ok := w.requests[key]; ok {
+		return a, true, nil
+	}
+	var a asked
+	err := w.row(`SELECT handle, purpose FROM accesses WHERE custodian = ? AND requester = ? AND id = ?`, key.custodian, key.requester, key.id).Scan(&a.handle, &a.purpose)
+	if errors.Is(err, sql.ErrNoRows) {
+		return asked{}, false, nil
+	}
+	if err == nil {
+		w.remember(key, a)
+	}
+	return a, err == nil, err
+}
+
+// remembered bounds the requests kept in memory: what was asked lately is released soon.
+const remembered = 1 << 14
+
+func (w *writer) remember(key accessKey, a asked) {
+	if len(w.requests) >= remembered {
+		clear(w.requests)
+	}
+	w.requests[key] = a
+}
