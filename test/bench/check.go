@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"yitong/chaincode/contract"
@@ -35,7 +36,8 @@ func (b *ledgerBook) acknowledgeAccess(id string, transactions ...string) {
 }
 
 func (b *ledgerBook) trouble(o outcome, err error) outcome {
-	b.note(func() { b.troubles[err.Error()]++ })
+	what, _, _ := strings.Cut(err.Error(), "\n") // the details name addresses
+	b.note(func() { b.troubles[what]++ })
 	return o
 }
 
@@ -48,6 +50,9 @@ type Check struct {
 	UnknownDone  int    `json:"unknown_done"` // of those, committed
 	Accesses     int    `json:"accesses"`     // acknowledged, through the gateways
 	AccessesOpen int    `json:"accesses_open"`
+	// Releases and Receipts are how many went into one transaction, on average.
+	Releases float64 `json:"releases_a_transaction"`
+	Receipts float64 `json:"receipts_a_transaction"`
 	// Wrong is what doesn't agree; it must be empty.
 	Wrong    []string       `json:"wrong"`
 	Troubles map[string]int `json:"troubles"`
@@ -72,9 +77,10 @@ func (w *world) check(ctx context.Context) (Check, error) {
 		return c, err
 	}
 	wrong := func(format string, args ...any) { c.Wrong = append(c.Wrong, fmt.Sprintf(format, args...)) }
-	valid := map[string]int{}   // by transaction id
-	steps := map[string]int{}   // by kind of document and access id: how often written
-	ours := map[string]string{} // transactions that only this program can have caused -> access id in it
+	valid := map[string]int{}    // by transaction id
+	steps := map[string]int{}    // by kind of document and access id: how often written
+	carriers := map[string]int{} // by function: valid transactions
+	ours := map[string]string{}  // transactions that only this program can have caused -> access id in it
 	for block, err := range chain.Blocks(ctx, 0) {
 		if err != nil {
 			return c, fmt.Errorf("reading the ledger: %w", err)
@@ -87,6 +93,7 @@ func (w *world) check(ctx context.Context) (Check, error) {
 				continue
 			}
 			valid[t.ID]++
+			carriers[t.Function]++
 			switch {
 			case t.Chaincode == floorChaincode, t.Function == contract.AccessRequest, t.Function == contract.RecordAnchor:
 				ours[t.ID] = ""
@@ -106,6 +113,13 @@ func (w *world) check(ctx context.Context) (Check, error) {
 			break
 		}
 	}
+	written := map[string]int{} // by kind of document
+	for step, n := range steps {
+		kind, _, _ := strings.Cut(step, "/")
+		written[kind] += n
+	}
+	c.Releases = float64(written["release"]) / float64(max(carriers[contract.AccessRelease], 1))
+	c.Receipts = float64(written["receipt"]) / float64(max(carriers[contract.AccessReceive], 1))
 	for id, acknowledged := range w.sent.transactions {
 		switch {
 		case acknowledged && valid[id] != 1:

@@ -87,6 +87,30 @@ func (w *world) closed(ctx context.Context, a arm, clients, pass, measured int) 
 	return t
 }
 
+// settle waits until the network has done with what the last turn left behind
+// (gossip, state, compaction): until it uses less than a quarter of a core over
+// 200 ms, for 3 s at most. One turn must not pay for another.
+func (w *world) settle(ctx context.Context) {
+	before := w.usage()
+	for range 15 {
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+		now := w.usage()
+		kinds, _ := now.since(before)
+		used := 0.0
+		for _, seconds := range kinds {
+			used += seconds
+		}
+		if used < 0.05 {
+			return
+		}
+		before = now
+	}
+}
+
 // spent notes the CPU time of a window.
 func (t *turn) spent(after, before usage, items int) {
 	kinds, others := after.since(before)

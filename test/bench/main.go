@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,6 +50,7 @@ type options struct {
 	json    bool
 	profile string
 	only    string
+	arms    []string // nil is all; the floor is always measured
 	seed    uint64
 }
 
@@ -60,6 +62,7 @@ func flags() (options, error) {
 	f.StringVar(&o.profile, "profile", "", "put CPU profiles of gateways and chaincode servers into this `directory`")
 	f.StringVar(&o.only, "only", "", "ledger or local: measure only what needs a network, or only what needs none")
 	f.Uint64Var(&o.seed, "seed", 1, "of the order of turns and of the bootstrap")
+	arms := f.String("arms", "", "measure only these, separated by commas, beside the floor")
 	rounds := f.Int("rounds", 0, "rounds for each number of clients, in place of the plan's")
 	clients := f.Int("clients", 0, "measure with this many clients only")
 	if err := f.Parse(os.Args[1:]); err != nil {
@@ -68,6 +71,9 @@ func flags() (options, error) {
 	if f.NArg() > 0 || o.only != "" && o.only != "ledger" && o.only != "local" {
 		f.Usage()
 		return o, errors.New("usage")
+	}
+	if *arms != "" {
+		o.arms = strings.Split(*arms, ",")
 	}
 	o.plan = whole
 	if *short {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -60,13 +61,14 @@ func (l level) pass() int {
 // measure takes the turns of every level and fills in the report.
 func measure(ctx context.Context, o options, w *world, r *report, text printer) error {
 	rng := rand.New(rand.NewPCG(o.seed, 0))
-	arms := w.arms()
+	arms := slices.DeleteFunc(w.arms(), func(a arm) bool {
+		return o.arms != nil && a.name != armFloor && !slices.Contains(o.arms, a.name)
+	})
 	text.say("warming up")
-	for _, a := range arms[:4] {
-		if a.name == armControl {
-			continue
+	for _, a := range arms {
+		if a.name != armControl && a.name != armAnchor && a.name != armAnchor64 {
+			w.closed(ctx, a, 128, 0, o.warmUp)
 		}
-		w.closed(ctx, a, 128, 0, o.warmUp)
 	}
 	for _, l := range o.levels {
 		text.level(l, arms)
@@ -78,6 +80,7 @@ func measure(ctx context.Context, o options, w *world, r *report, text printer) 
 				if a.items > 1 {
 					measured = l.batches
 				}
+				w.settle(ctx)
 				t := w.closed(ctx, a, l.clients, min(l.pass(), measured), measured)
 				if ctx.Err() != nil {
 					return context.Cause(ctx)

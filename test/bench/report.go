@@ -108,8 +108,9 @@ func (p printer) constant(c constant) {
 
 func (p printer) check(c Check) {
 	p.say("\nafter the run: %d blocks read from %s's peer; %d transactions acknowledged, all there once and valid; %d unknown, of which %d committed; "+
-		"%d accesses acknowledged, each with decision, release and receipt; %d that did not end well; %d disagreements",
-		c.Blocks, asker, c.Acknowledged, c.Unknown, c.UnknownDone, c.Accesses, c.AccessesOpen, len(c.Wrong))
+		"%d accesses acknowledged, each with decision, release and receipt; %d that did not end well; %d disagreements; "+
+		"on average %.1f releases and %.1f receipts a transaction",
+		c.Blocks, asker, c.Acknowledged, c.Unknown, c.UnknownDone, c.Accesses, c.AccessesOpen, len(c.Wrong), c.Releases, c.Receipts)
 	for _, t := range slices.Sorted(maps.Keys(c.Troubles)) {
 		p.say("  %d x %s", c.Troubles[t], t)
 	}
