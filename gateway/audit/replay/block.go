@@ -35,6 +35,9 @@ func (b *block) diverge(check Check, format string, args ...any) {
 	b.found = append(b.found, Divergence{Block: b.number, Index: -1, Check: check, Detail: fmt.Sprintf(format, args...)})
 }
 
+// errAmbiguous is a message that can be read, and could have been written otherwise.
+var errAmbiguous = errors.New("it isn't encoded in the one way there is")
+
 // strict refuses what isn't the one encoding of a message of known fields: two readers of
 // the same bytes must read the same, and no byte may be without meaning.
 func strict(raw []byte, m proto.Message) error {
@@ -46,7 +49,7 @@ func strict(raw []byte, m proto.Message) error {
 		return err
 	}
 	if !bytes.Equal(again, raw) {
-		return errors.New("it isn't encoded in the one way there is")
+		return errAmbiguous
 	}
 	return nil
 }
@@ -55,16 +58,16 @@ func strict(raw []byte, m proto.Message) error {
 // can't be read at all.
 func readBlock(raw []byte) (*block, error) {
 	m := &common.Block{}
-	lax := proto.Unmarshal(raw, m)
-	b := &block{size: len(raw), header: m.GetHeader(), data: m.GetData().GetData(), metadata: m.GetMetadata().GetMetadata()}
-	if lax != nil {
-		return nil, fmt.Errorf("it is no block: %w", lax)
+	err := strict(raw, m)
+	if err != nil && !errors.Is(err, errAmbiguous) {
+		return nil, fmt.Errorf("it is no block: %w", err)
 	}
-	if b.header == nil {
+	if m.Header == nil {
 		return nil, errors.New("it is a block without a header")
 	}
+	b := &block{size: len(raw), header: m.Header, data: m.GetData().GetData(), metadata: m.GetMetadata().GetMetadata()}
 	b.number, b.hash = b.header.Number, channel.Hash(b.header)
-	if err := strict(raw, &common.Block{}); err != nil {
+	if err != nil {
 		b.diverge(Encoding, "the block: %v", err)
 	}
 	if !bytes.Equal(channel.DataHash(b.data), b.header.DataHash) {

@@ -93,9 +93,6 @@ type batch struct {
 	stop   bool         // nothing that follows could be judged
 }
 
-// ErrNotFirst says that the blocks don't begin where the replay is.
-var ErrNotFirst = errors.New("the blocks begin after the one that is needed next")
-
 // committer takes the prepared blocks one after the other, and keeps the state.
 type committer struct {
 	options Options
