@@ -15,6 +15,7 @@ func New(clock Clock) (*contractapi.ContractChaincode, error) {
 		&recordContract{Contract: named("record"), clock: clock},
 		&consentContract{Contract: named("consent"), clock: clock},
 		&accessContract{Contract: named("access"), clock: clock},
+		&disclosureContract{Contract: named("disclosure"), clock: clock},
 	)
 	if err != nil {
 		return nil, fmt.Errorf("make chaincode: %w", err)

@@ -1,5 +1,5 @@
-// Package contract is Yitong's chaincode: the Fabric contracts registry, record, consent
-// and access over the pure packages of the same names.
+// Package contract is Yitong's chaincode: the Fabric contracts registry, record, consent,
+// access and disclosure over the pure packages of the same names.
 //
 // It decides nothing. Each function reads its argument strictly, reads all the state it
 // needs in one round trip, hands both to a rule of a pure package, writes what the rule
@@ -36,4 +36,7 @@
 //	access/<custodian>/<requester>/<id>
 //	release/<custodian>/<requester>/<id>
 //	receipt/<custodian>/<requester>/<id>
+//	order/<holder>/<regulator>/<id>                    of disclosure
+//	answer/<holder>/<regulator>/<id>                   by the holder
+//	conclusion/<holder>/<regulator>/<id>               by the regulator
 package contract

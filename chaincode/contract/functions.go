@@ -22,6 +22,10 @@ const (
 	AccessRelease = "access:Release" // Releasing      -> Released
 	AccessReceive = "access:Receive" // Receiving      -> Received
 
+	DisclosureOrder    = "disclosure:Order"    // disclosure.Draft -> disclosure.Order
+	DisclosureAnswer   = "disclosure:Answer"   // Answering        -> disclosure.Answer
+	DisclosureConclude = "disclosure:Conclude" // Concluding       -> disclosure.Conclusion
+
 	RegistryMember  = "registry:Member"  // MemberQuery -> MemberEntry
 	RegistryMembers = "registry:Members" // Nothing     -> MemberList
 	RegistryClock   = "registry:Clock"   // Nothing     -> registry.Clock
@@ -36,4 +40,7 @@ const (
 
 	AccessAccess   = "access:Access"   // AccessQuery -> AccessList
 	AccessAccesses = "access:Accesses" // ListQuery   -> AccessPage
+
+	DisclosureDisclosure  = "disclosure:Disclosure"  // DisclosureQuery  -> disclosure.Disclosure
+	DisclosureDisclosures = "disclosure:Disclosures" // DisclosuresQuery -> DisclosurePage
 )

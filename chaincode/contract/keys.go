@@ -22,6 +22,9 @@ const (
 	accessKind       = "access"
 	releaseKind      = "release"
 	receiptKind      = "receipt"
+	orderKind        = "order"
+	answerKind       = "answer"
+	conclusionKind   = "conclusion"
 )
 
 // key is a composite key as shim.CreateCompositeKey makes it. Its attributes come out of

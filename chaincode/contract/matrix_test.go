@@ -8,6 +8,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/disclosure"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
@@ -37,6 +38,12 @@ var may = map[string]struct{ hospital, insurer, regulator bool }{
 	contract.AccessReceive:   {true, true, false},
 	contract.AccessAccess:    {true, true, true},
 	contract.AccessAccesses:  {true, true, true},
+
+	contract.DisclosureOrder:       {false, false, true},
+	contract.DisclosureAnswer:      {true, true, false},
+	contract.DisclosureConclude:    {false, false, true},
+	contract.DisclosureDisclosure:  {true, true, true},
+	contract.DisclosureDisclosures: {true, true, true},
 }
 
 var writes = map[string]bool{
@@ -44,6 +51,7 @@ var writes = map[string]bool{
 	contract.RecordAnchor: true, contract.RecordRetract: true,
 	contract.ConsentGrant: true, contract.ConsentAmend: true, contract.ConsentWithdraw: true,
 	contract.AccessRequest: true, contract.AccessRelease: true, contract.AccessReceive: true,
+	contract.DisclosureOrder: true, contract.DisclosureAnswer: true, contract.DisclosureConclude: true,
 }
 
 // callerOf is a member that may call the function, in its usual part.
@@ -51,6 +59,8 @@ func callerOf(function string) string {
 	switch function {
 	case contract.AccessRequest, contract.AccessReceive:
 		return insurer
+	case contract.DisclosureOrder, contract.DisclosureConclude:
+		return regulator
 	}
 	return hospitalA
 }
@@ -67,6 +77,8 @@ func (w *world) examples(permit access.Access) map[string]any {
 	w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{anchored}})
 	released := w.permit(permit.Handle)
 	w.must(hospitalA, contract.AccessRelease, releaseOf(released))
+	answered := w.ordered(manifestOf(released))
+	w.must(hospitalA, contract.DisclosureAnswer, given(answered))
 	gateway := "127.0.0.1:9999"
 	return map[string]any{
 		contract.RegistryFound:   founding(),
@@ -93,6 +105,12 @@ func (w *world) examples(permit access.Access) map[string]any {
 		contract.AccessReceive:   receiptOf(released),
 		contract.AccessAccess:    contract.AccessQuery{Custodian: hospitalA, Requester: insurer, IDs: []string{permit.ID}},
 		contract.AccessAccesses:  contract.ListQuery{Custodian: hospitalA},
+
+		contract.DisclosureOrder:       w.orderFor(manifestOf(released)),
+		contract.DisclosureAnswer:      given(w.ordered(manifestOf(released))),
+		contract.DisclosureConclude:    concluding(answered, disclosure.Disclosed),
+		contract.DisclosureDisclosure:  queryOf(answered),
+		contract.DisclosureDisclosures: contract.DisclosuresQuery{},
 	}
 }
 
@@ -184,6 +202,8 @@ func TestAStrangerFoundsNothing(t *testing.T) {
 func TestWhoSeesWhat(t *testing.T) {
 	w := newWorld(t)
 	permit := w.permitted(patient)
+	w.must(hospitalA, contract.AccessRelease, releaseOf(permit))
+	order := w.ordered(manifestOf(permit))
 	id := ask[contract.ConsentSet](w, hospitalA, contract.ConsentConsents, contract.Relationship{Custodian: hospitalA, Requester: insurer, Handle: patient}).Consents[0].ID
 	for _, test := range []struct {
 		who, function string
@@ -208,6 +228,16 @@ func TestWhoSeesWhat(t *testing.T) {
 		{regulator, contract.AccessAccesses, contract.ListQuery{}, ""},
 		{hospitalB, contract.RecordRecords, contract.RecordsQuery{Custodian: hospitalA}, refusal.NotCustodian},
 		{regulator, contract.RecordRecords, contract.RecordsQuery{Custodian: hospitalA}, ""},
+		{hospitalA, contract.DisclosureDisclosure, queryOf(order), ""},
+		{regulator, contract.DisclosureDisclosure, queryOf(order), ""},
+		{hospitalB, contract.DisclosureDisclosure, queryOf(order), registry.NotEntitled},
+		{insurer, contract.DisclosureDisclosure, queryOf(order), registry.NotEntitled}, // though it is about its permit
+		{hospitalA, contract.DisclosureDisclosures, contract.DisclosuresQuery{}, ""},
+		{hospitalA, contract.DisclosureDisclosures, contract.DisclosuresQuery{Holder: hospitalB}, registry.NotEntitled},
+		{insurer, contract.DisclosureDisclosures, contract.DisclosuresQuery{Holder: hospitalA}, registry.NotEntitled},
+		{regulator, contract.DisclosureDisclosures, contract.DisclosuresQuery{}, ""},
+		{regulator, contract.DisclosureDisclosures, contract.DisclosuresQuery{Regulator: regulator}, refusal.Malformed},
+		{regulator, contract.DisclosureDisclosures, contract.DisclosuresQuery{Holder: hospitalA, Regulator: regulator}, ""},
 	} {
 		_, err := w.Evaluate(w.Context(), w.Client(test.who), test.who, test.function, text(t, test.arg))
 		if got := codeOf(err); got != test.want {

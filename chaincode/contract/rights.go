@@ -12,6 +12,8 @@ var (
 	anyKind    = []registry.Kind{registry.Hospital, registry.Insurer, registry.Regulator}
 	custodians = []registry.Kind{registry.Hospital}
 	requesters = []registry.Kind{registry.Hospital, registry.Insurer}
+	holders    = requesters // of what is behind a digest
+	regulators = []registry.Kind{registry.Regulator}
 )
 
 // right says which kinds of member may call a function, and whether it writes.
@@ -35,6 +37,10 @@ var rights = map[string]right{
 	AccessRelease:   {custodians, true},
 	AccessReceive:   {requesters, true},
 
+	DisclosureOrder:    {regulators, true},
+	DisclosureAnswer:   {holders, true},
+	DisclosureConclude: {regulators, true},
+
 	RegistryMember:  {anyKind, false},
 	RegistryMembers: {anyKind, false},
 	RegistryClock:   {anyKind, false},
@@ -46,6 +52,9 @@ var rights = map[string]right{
 	ConsentList:     {anyKind, false},
 	AccessAccess:    {anyKind, false},
 	AccessAccesses:  {anyKind, false},
+
+	DisclosureDisclosure:  {anyKind, false},
+	DisclosureDisclosures: {anyKind, false},
 }
 
 // check refuses a caller that isn't an active member of a fitting kind: codes

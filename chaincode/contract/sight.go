@@ -19,6 +19,15 @@ func (c *call) sees(custodian, requester string) error {
 	return refusal.New(registry.NotEntitled, "this lies between "+custodian+" and "+requester, "reading by either of them or a regulator")
 }
 
+// seesOrders refuses (not-entitled) a caller that is neither the holder that orders went
+// to, nor a regulator.
+func (c *call) seesOrders(holder string) error {
+	if c.msp == holder || c.member().Kind == registry.Regulator {
+		return nil
+	}
+	return refusal.New(registry.NotEntitled, "these are orders to "+holder, "reading by the holder or a regulator")
+}
+
 // list reads a page of what lies between custodians and requesters, as far as the caller
 // may see it.
 func (c *call) list(kind string, q ListQuery) (page, error) {

@@ -9,6 +9,7 @@ import (
 
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/disclosure"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
@@ -111,12 +112,17 @@ func TestArgumentsThatReachIntoOtherKeys(t *testing.T) {
 		o.Releases[0].Permit = bad
 		w.refused(refusal.Malformed, hospitalA, contract.AccessRelease, o)
 		w.refused(refusal.Malformed, insurer, contract.AccessAccess, contract.AccessQuery{Custodian: hospitalA, Requester: insurer, IDs: []string{bad}})
+		w.refused(refusal.Malformed, regulator, contract.DisclosureOrder, disclosure.Draft{ID: bad, Subject: manifestOf(permit), Reason: "case-7"})
+		w.refused(refusal.Malformed, hospitalA, contract.DisclosureAnswer, contract.Answering{Order: bad, Regulator: regulator, Word: disclosure.Given})
+		w.refused(refusal.Malformed, regulator, contract.DisclosureConclude, contract.Concluding{Order: bad, Holder: hospitalA, Outcome: disclosure.Disclosed})
 	}
 	for _, bad := range []string{"", "\x00", "HospitalA\x00Insurer", "Hospital A", "a/b", "..", "-x", strings.Repeat("x", 65), "医院", "A\U0010ffff"} {
 		r := w.requestFor(insurer, patient)
 		r.Custodian = bad
 		w.refused(refusal.Malformed, insurer, contract.AccessRequest, r)
 		w.refused(refusal.Malformed, insurer, contract.RegistryMember, contract.MemberQuery{MSP: bad})
+		w.refused(refusal.Malformed, hospitalA, contract.DisclosureAnswer, contract.Answering{Order: permit.ID, Regulator: bad, Word: disclosure.Given})
+		w.refused(refusal.Malformed, regulator, contract.DisclosureConclude, contract.Concluding{Order: permit.ID, Holder: bad, Outcome: disclosure.Disclosed})
 		w.refused(refusal.Malformed, hospitalA, contract.ConsentGrant, w.grantFor(bad, patient))
 		w.refused(refusal.Malformed, regulator, contract.RecordRecords, contract.RecordsQuery{Custodian: bad})
 	}
@@ -140,6 +146,9 @@ func TestPagesAndBatchesAreBounded(t *testing.T) {
 		}},
 		{contract.AccessAccesses, func(n int, b string) any {
 			return contract.ListQuery{Custodian: hospitalA, Size: n, Bookmark: b}
+		}},
+		{contract.DisclosureDisclosures, func(n int, b string) any {
+			return contract.DisclosuresQuery{Holder: hospitalA, Size: n, Bookmark: b}
 		}},
 	} {
 		w.refused(refusal.TooLarge, hospitalA, list.function, list.arg(contract.MaxPage+1, ""))

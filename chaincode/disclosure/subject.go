@@ -1,0 +1,73 @@
+package disclosure
+
+import (
+	"fmt"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
+)
+
+// What is the kind of thing behind a digest.
+type What string
+
+// What can be ordered.
+const (
+	Manifest What = "manifest" // what a custodian released under a permit
+	Claim    What = "claim"    // the claim reference that a requester gave with its request
+	Form     What = "form"     // the signed form that a version of a consent rests on
+)
+
+// Subject names one digest on the ledger.
+type Subject struct {
+	What      What   `json:"what"`
+	Custodian string `json:"custodian"`        // MSP id
+	Requester string `json:"requester"`        // MSP id
+	ID        string `json:"id"`               // of the access, or of the consent
+	Handle    string `json:"handle,omitempty"` // of the consent; forms only
+	Version   int    `json:"version,omitzero"` // of the consent, from 1; forms only
+}
+
+// Holder is the MSP id of the member that has what is behind the digest.
+func (s Subject) Holder() string {
+	if s.What == Claim {
+		return s.Requester
+	}
+	return s.Custodian
+}
+
+// String is the subject for people.
+func (s Subject) String() string {
+	switch s.What {
+	case Form:
+		return fmt.Sprintf("the signed form of consent %s version %d", s.ID, s.Version)
+	case Claim:
+		return "the claim reference of access " + s.ID
+	}
+	return "the manifest of permit " + s.ID
+}
+
+// Check refuses a subject with a malformed field: code malformed.
+func (s Subject) Check() error {
+	for _, msp := range []string{s.Custodian, s.Requester} {
+		if err := registry.CheckMSP(msp); err != nil {
+			return err
+		}
+	}
+	if err := access.CheckID(s.ID); err != nil {
+		return err
+	}
+	switch s.What {
+	case Manifest, Claim:
+		if s.Handle != "" || s.Version != 0 {
+			return refusal.New(refusal.Malformed, "an access has no handle and version here", "its id, custodian and requester")
+		}
+		return nil
+	case Form:
+		if s.Version < 1 {
+			return refusal.New(refusal.Malformed, "a consent has no such version", "a version from 1 on")
+		}
+		return access.CheckHandle(s.Handle)
+	}
+	return refusal.New(refusal.Malformed, "there is no such thing to order", "manifest, claim or form")
+}
