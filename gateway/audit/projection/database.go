@@ -24,11 +24,9 @@ var migrations embed.FS
 
 // Database is a projection's SQL database. It is safe for concurrent use; Close it.
 type Database struct {
-	// Reads answers questions.
-	Reads *sql.DB
-
 	chaincode string
 	postgres  bool
+	reads     *sql.DB
 	writes    *sql.DB
 
 	applying sync.Mutex // one writer; guards what follows
@@ -89,9 +87,9 @@ func (d *Database) openFile(path string) (err error) {
 		return err
 	}
 	d.writes.SetMaxOpenConns(1)
-	d.Reads, err = sql.Open("sqlite", name+"&_pragma=query_only(1)&_pragma=cache_size(-16384)")
+	d.reads, err = sql.Open("sqlite", name+"&_pragma=query_only(1)&_pragma=cache_size(-16384)")
 	if err == nil {
-		d.Reads.SetMaxOpenConns(8)
+		d.reads.SetMaxOpenConns(8)
 	}
 	return err
 }
@@ -102,10 +100,10 @@ func (d *Database) openServer(at string) (err error) {
 		return errors.New("the URL of the PostgreSQL database can't be read") // the driver's words may quote a password
 	}
 	d.writes.SetMaxOpenConns(1)
-	if d.Reads, err = sql.Open("pgx", at); err != nil {
+	if d.reads, err = sql.Open("pgx", at); err != nil {
 		return errors.New("the URL of the PostgreSQL database can't be read")
 	}
-	d.Reads.SetMaxOpenConns(8)
+	d.reads.SetMaxOpenConns(8)
 	return nil
 }
 
@@ -132,7 +130,7 @@ func (d *Database) Close() error {
 	defer d.applying.Unlock()
 	d.disconnect()
 	var err error
-	for _, db := range []*sql.DB{d.Reads, d.writes} {
+	for _, db := range []*sql.DB{d.reads, d.writes} {
 		if db != nil {
 			err = errors.Join(err, db.Close())
 		}

@@ -44,13 +44,9 @@ var dumped = []struct{ name, columns, order string }{
 // same blocks have the same digest, whichever database they are in and however they
 // came there.
 func (d *Database) Digest(ctx context.Context) (Digest, error) {
-	options := &sql.TxOptions{ReadOnly: true}
-	if d.postgres {
-		options.Isolation = sql.LevelRepeatableRead
-	}
-	tx, err := d.Reads.BeginTx(ctx, options)
+	tx, err := d.Snapshot(ctx)
 	if err != nil {
-		return Digest{}, fmt.Errorf("reading the audit database: %w", err)
+		return Digest{}, err
 	}
 	defer tx.Rollback() // it has only read
 	var out Digest

@@ -1,9 +1,8 @@
 package projection
 
 import (
-	"errors"
-
 	"database/sql"
+	"errors"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/record"

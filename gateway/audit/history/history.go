@@ -1,0 +1,208 @@
+// Package history answers questions about the past from the projection of the ledger.
+//
+//	who saw what of this patient, why, and was it allowed   Entries, Disclosures
+//	how a consent came to be what it is                     Consent
+//	what a member did, what was denied and why              Entries, Denials
+//	what was let go and never acknowledged                  Unreceipted
+//	which consents end soon                                 Expiring
+//	who asks unlike before                                  Changes
+//
+// Each question is answered from one snapshot, and each answer says on which block it
+// stands (AsOf), so that two answers can be compared and one can be proved later.
+//
+// Questions are the member's own: its peer holds the whole ledger, and so does its
+// projection. A patient is known here only as the handle of a relationship; whoever
+// asks by an identifier has its own gateway turn it into handles (share.Relationships).
+package history
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
+	"yitong/gateway/audit/projection"
+)
+
+// History answers questions. It is safe for concurrent use.
+type History struct {
+	Database *projection.Database
+}
+
+// AsOf is what an answer stands on.
+type AsOf = projection.Checkpoint
+
+// Page is a part of a list. Lists are in the order of the ledger, oldest first, or
+// newest first.
+type Page struct {
+	Size     int    // 1 to MaxPage; 0 is DefaultPage
+	Bookmark string // of the page before; "" for the first
+	Newest   bool   // newest first
+}
+
+// Sizes of a page.
+const (
+	DefaultPage = 50
+	MaxPage     = 1000
+)
+
+// Filter says which entries are wanted; a zero field leaves all.
+type Filter struct {
+	// About limits to relationships, and Records to anchors by their ids; both
+	// together are a patient. Set but empty, they match nothing.
+	About   []contract.Relationship
+	Records []string
+
+	Member    string // MSP id of who did it
+	Custodian string
+	Requester string
+	Object    string // id of a consent, access, record, motion or member
+	Kinds     []projection.Kind
+	Outcomes  []projection.Outcome
+	Purpose   string // HL7 v3 PurposeOfUse, exactly
+	Reason    string
+	Time      record.Period // of the claimed time
+}
+
+// snapshot is one read of the database, and what it stands on.
+type snapshot struct {
+	ctx     context.Context
+	tx      *sql.Tx
+	db      *projection.Database
+	asOf    AsOf
+	members directory
+}
+
+// read answers one question from one snapshot.
+func (h History) read(ctx context.Context, question func(s *snapshot) error) (AsOf, error) {
+	tx, err := h.Database.Snapshot(ctx)
+	if err != nil {
+		return AsOf{}, err
+	}
+	defer tx.Rollback() // it has only read
+	s := &snapshot{ctx: ctx, tx: tx, db: h.Database}
+	if s.asOf, err = projection.CheckpointOf(ctx, tx); err != nil {
+		return AsOf{}, err
+	}
+	if s.members, err = readDirectory(s); err != nil {
+		return s.asOf, err
+	}
+	return s.asOf, question(s)
+}
+
+// each runs a query and hands its rows on.
+func (s *snapshot) each(query string, args []any, row func(*sql.Rows) error) error {
+	rows, err := s.tx.QueryContext(s.ctx, s.db.Bind(query), args...)
+	if err != nil {
+		return fmt.Errorf("asking the audit database: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return fmt.Errorf("reading the audit database: %w", err)
+		}
+	}
+	return rows.Err()
+}
+
+// size checks the wanted size of a page: code too-large.
+func (p Page) size() (int, error) {
+	switch {
+	case p.Size == 0:
+		return DefaultPage, nil
+	case p.Size < 0 || p.Size > MaxPage:
+		return 0, refusal.New(refusal.TooLarge, fmt.Sprintf("a page of %d", p.Size), fmt.Sprintf("1 to %d, or 0 for %d", MaxPage, DefaultPage))
+	}
+	return p.Size, nil
+}
+
+// from is the number that the page begins behind.
+func (p Page) from() (int64, error) {
+	switch {
+	case p.Bookmark != "":
+		n, err := strconv.ParseInt(p.Bookmark, 10, 64)
+		if err != nil || n < 0 {
+			return 0, refusal.New(refusal.Malformed, "that is not a bookmark", "the bookmark of the page before, unchanged")
+		}
+		return n, nil
+	case p.Newest:
+		return 1<<63 - 1, nil
+	}
+	return -1, nil
+}
+
+// along is the condition and the order that walk a page along a column of numbers.
+func (p Page) along(column string) (condition, order string) {
+	if p.Newest {
+		return column + " < ?", column + " DESC"
+	}
+	return column + " > ?", column
+}
+
+// cut ends a list at the page's size, and names where the next page begins.
+func cut[T any](list []T, size int, number func(T) int64) ([]T, string) {
+	if len(list) <= size {
+		return list, ""
+	}
+	list = list[:size]
+	return list, strconv.FormatInt(number(list[size-1]), 10)
+}
+
+// directory knows what every member was when.
+type directory map[string][]standing
+
+// standing is a member from one entry on.
+type standing struct {
+	entry               int64
+	name, kind, gateway string
+}
+
+func readDirectory(s *snapshot) (directory, error) {
+	d := directory{}
+	err := s.each(`SELECT msp, entry, name, kind, gateway FROM members ORDER BY msp, entry`, nil, func(rows *sql.Rows) error {
+		var msp string
+		var one standing
+		err := rows.Scan(&msp, &one.entry, &one.name, &one.kind, &one.gateway)
+		d[msp] = append(d[msp], one)
+		return err
+	})
+	return d, err
+}
+
+// at is what the member was when an entry was made; the entry that founds or admits it
+// is its first.
+func (d directory) at(msp string, entry int64) standing {
+	all := d[msp]
+	i := sort.Search(len(all), func(i int) bool { return all[i].entry > entry })
+	switch {
+	case i > 0:
+		return all[i-1]
+	case len(all) > 0:
+		return all[0] // whoever founds acts an entry before it is written
+	}
+	return standing{}
+}
+
+// name is what the member is called now.
+func (d directory) name(msp string) string {
+	if all := d[msp]; len(all) > 0 {
+		return all[len(all)-1].name
+	}
+	return msp
+}
+
+// marks is so many placeholders.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+func seconds(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0).UTC()
+}
