@@ -1,0 +1,305 @@
+package command
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	"yitong/cmd/yitong/client"
+	"yitong/cmd/yitong/consortium"
+	"yitong/gateway/audit/replay"
+	"yitong/gateway/audit/replay/channel"
+	"yitong/gateway/ledger"
+	"yitong/gateway/node"
+)
+
+// auditChain are the verbs about the chain itself: they read blocks, from the member's own
+// peer or a file, and believe nothing but the digest of the first one.
+func (a *app) auditChain() []*cobra.Command {
+	return []*cobra.Command{a.auditGenesis(), a.auditExport(), a.auditReplay()}
+}
+
+func (a *app) auditGenesis() *cobra.Command {
+	return &cobra.Command{
+		Use: "genesis", Short: "Print the digest of the consortium's first block",
+		Long: "Print the digest of the consortium's first block, as the directory has it. It is what a replay\n" +
+			"and a proof stand on: compare it with what the other members print.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			digest, err := a.genesis("")
+			if err != nil {
+				return err
+			}
+			if a.screen.JSON {
+				return a.screen.Object(map[string]string{"genesis": hex.EncodeToString(digest[:])})
+			}
+			_, err = fmt.Fprintln(a.Out, hex.EncodeToString(digest[:]))
+			return err
+		},
+	}
+}
+
+// genesis is the digest given, or that of the first block in the consortium's directory.
+func (a *app) genesis(given string) (digest [32]byte, err error) {
+	if given != "" {
+		raw, err := hex.DecodeString(strings.TrimSpace(given))
+		if err != nil || len(raw) != len(digest) {
+			return digest, usage("--genesis must be the 64 hexadecimal digits that `yitong audit genesis` prints")
+		}
+		return [32]byte(raw), nil
+	}
+	path := filepath.Join(a.dir, "genesis.block")
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return digest, &failure{exit: exitUsage, err: errors.New("no digest of the first block to stand on"),
+			next: "give it with --genesis; `yitong audit genesis` prints it where the consortium's directory is"}
+	}
+	if err != nil {
+		return digest, err
+	}
+	var b common.Block
+	if err := proto.Unmarshal(raw, &b); err != nil || b.Header == nil {
+		return digest, fmt.Errorf("%s is not a block", path)
+	}
+	return channel.Hash(b.Header), nil
+}
+
+// ownPeer is the ledger as the member's own peer has it, reached as the member's gateway.
+func (a *app) ownPeer(ctx context.Context) (*ledger.Ledger, error) {
+	if a.as == "" {
+		return nil, &failure{exit: exitUsage, err: errors.New("no member given"), next: "say whose peer to read with --as MEMBER" + a.known()}
+	}
+	profile, err := client.ReadProfile(a.dir, a.as)
+	if err != nil {
+		return nil, &failure{exit: exitNotFound, err: fmt.Errorf("%s has no member %q", a.dir, a.as), next: "name the consortium's directory with --dir" + a.known()}
+	}
+	config, err := node.ReadConfig(filepath.Join(a.dir, "members", profile.Member, "gateway", "node.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	own := config.Peers[0]
+	return ledger.Dial(ctx, ledger.Config{
+		Channel: config.Channel, Chaincode: config.Chaincode, MSP: config.Member.MSP,
+		Cert: config.Identity.Cert, Key: config.Identity.Key, TLSCert: config.TLS.Cert, TLSKey: config.TLS.Key,
+		Peers:  []ledger.Peer{{Address: own.Address, TLSCA: own.CA, ServerName: own.ServerName}},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+// peerBlocks yields the blocks that the member's peer has when it is asked.
+func (a *app) peerBlocks(ctx context.Context, from uint64) (blocks iter.Seq2[*common.Block, error], height uint64, end func() error, err error) {
+	chain, err := a.ownPeer(ctx)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	limited, cancel := a.limited(ctx)
+	defer cancel()
+	if height, err = chain.Height(limited); err != nil {
+		return nil, 0, nil, errors.Join(&failure{exit: exitUnavailable, err: fmt.Errorf("the peer of %s doesn't answer: %w", a.as, err), next: "start it (`yitong up`) and repeat the command"}, chain.Close())
+	}
+	return func(yield func(*common.Block, error) bool) {
+		if from >= height {
+			return
+		}
+		for b, err := range chain.RawBlocks(ctx, from) {
+			if !yield(b, err) || err != nil || b.Header.Number+1 >= height {
+				return
+			}
+		}
+	}, height, chain.Close, nil
+}
+
+func (a *app) auditExport() *cobra.Command {
+	var out string
+	var from uint64
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write the blocks of the member's own peer into a file",
+		Long: "Write the blocks of the member's own peer into a file, for `yitong audit replay --in` on a machine\n" +
+			"that reaches nobody. The file appears when it is whole. Its format is in docs/formats/blocks.md.",
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().StringVar(&out, "out", "", "file to write (required)")
+	cmd.Flags().Uint64Var(&from, "from-block", 0, "first block wanted")
+	_ = cmd.MarkFlagRequired("out")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.export(cmd.Context(), out, from) }
+	return cmd
+}
+
+func (a *app) export(ctx context.Context, out string, from uint64) (err error) {
+	blocks, height, end, err := a.peerBlocks(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	file, err := renameio.NewPendingFile(out, renameio.WithPermissions(0o600))
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	bar := a.screen.Progress("writing blocks", 0)
+	defer bar.Close()
+	w, err := replay.NewWriter(io.MultiWriter(file, bar), from)
+	if err != nil {
+		return err
+	}
+	for b, err := range blocks {
+		if err != nil {
+			return err
+		}
+		if err := w.Write(b); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return err
+	}
+	if a.screen.JSON {
+		return a.screen.Object(map[string]any{"file": out, "from": from, "height": height})
+	}
+	a.screen.Say("wrote blocks %d to %d to %s", from, height-min(1, height), out)
+	return nil
+}
+
+// replaying are the flags of a replay.
+type replaying struct {
+	in, genesis, checkpoint string
+	until                   uint64
+	workers                 int
+}
+
+func (a *app) auditReplay() *cobra.Command {
+	var r replaying
+	cmd := &cobra.Command{
+		Use: "replay", Short: "Work everything out again from the blocks, and name what differs",
+		Long: `Work everything out again from the blocks: the chain of hashes, the ordering nodes' signatures
+under the configuration in force, every creator's and endorser's certificate and signature,
+every endorsement policy, every verdict of the peers; and run the rules themselves again on
+each transaction: each decision, permit, release and withdrawal must come out byte for byte.
+
+Blocks come from the member's own peer (--as) or from a file of ` + "`yitong audit export`" + ` (--in). The
+one thing believed is the digest of the first block: --genesis, or what the consortium's
+directory has. Every divergence is named with block, transaction and check; docs/replay.md
+says what each check is there for. With --checkpoint the replay can be interrupted and goes
+on where it was, and later from there to the blocks that came since.
+
+The exit code is 0 if nothing diverged and 1 if something did.`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.in, "in", "", "file of `yitong audit export`, in place of a peer")
+	f.StringVar(&r.genesis, "genesis", "", "digest of the first block, 64 hexadecimal digits (default: of the directory's genesis.block)")
+	f.StringVar(&r.checkpoint, "checkpoint", "", "file to go on from and to keep the state in")
+	f.Uint64Var(&r.until, "until", 0, "end before this block")
+	f.IntVar(&r.workers, "workers", 0, "how many work at once (default: one per processor)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.replay(cmd.Context(), r) }
+	return cmd
+}
+
+func (a *app) replay(ctx context.Context, r replaying) (err error) {
+	digest, err := a.genesis(r.genesis)
+	if err != nil {
+		return err
+	}
+	o := replay.Options{
+		Genesis: digest, Chaincode: consortium.Chaincode, Checkpoint: r.checkpoint, Until: r.until, Workers: r.workers,
+	}
+	var blocks iter.Seq2[[]byte, error]
+	if r.in != "" {
+		file, err := os.Open(r.in)
+		if err != nil {
+			return &failure{exit: exitUsage, err: err, next: "name a file that `yitong audit export --out` has written"}
+		}
+		defer file.Close()
+		blocks = replay.Read(file)
+	} else {
+		raw, height, end, err := a.peerBlocks(ctx, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, end()) }()
+		if o.Until == 0 {
+			o.Until = height
+		}
+		blocks = replay.Encoded(raw)
+	}
+	told, end := a.replayProgress()
+	o.Progress = told
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // what is read is thrown away again at once: fewer collections
+	report, err := replay.Run(ctx, blocks, o)
+	end()
+	if errors.Is(err, replay.ErrCheckpoint) {
+		return &failure{exit: exitUsage, err: err, next: "remove the file to begin at the beginning, or name another with --checkpoint"}
+	}
+	if report == nil {
+		return err
+	}
+	return errors.Join(a.showReport(report, err == nil), err)
+}
+
+// replayProgress tells how far a replay is: on a terminal by the bytes that have passed.
+func (a *app) replayProgress() (told func(replay.Progress), end func()) {
+	bar := a.screen.Progress("replaying", 0)
+	var done int64
+	return func(p replay.Progress) {
+		for ; done < p.Bytes; done += 1 << 16 {
+			_, _ = bar.Write(make([]byte, min(1<<16, p.Bytes-done)))
+		}
+		done = min(done, p.Bytes)
+	}, bar.Close
+}
+
+func (a *app) showReport(r *replay.Report, whole bool) error {
+	if a.screen.JSON {
+		if err := a.screen.Object(r); err != nil {
+			return err
+		}
+	} else {
+		rate := float64(r.Transactions) / max(r.Took.Seconds(), 1e-9)
+		a.screen.Say("channel %s, %d blocks, %d transactions (%d valid), %d signatures in %s (%.0f transactions/s)",
+			r.Channel, r.Height, r.Transactions, r.Valid, r.Signatures, r.Took.Round(time.Millisecond), rate)
+		var rows [][]string
+		for _, function := range slices.Sorted(maps.Keys(r.Recomputed)) {
+			rows = append(rows, []string{function, fmt.Sprint(r.Recomputed[function])})
+		}
+		if err := a.screen.Table([]string{"RUN AGAIN, AND EQUAL", "TRANSACTIONS"}, rows); err != nil {
+			return err
+		}
+		for _, chaincode := range slices.Sorted(maps.Keys(r.Unruled)) {
+			a.screen.Say("%d of chaincode %s are endorsed and valid; there are no rules here to run on them", r.Unruled[chaincode], chaincode)
+		}
+		for _, d := range r.Divergences {
+			if _, err := fmt.Fprintln(a.Out, d); err != nil {
+				return err
+			}
+		}
+		a.screen.Say("head %s\nstate %s", r.Head, r.State)
+	}
+	switch {
+	case !r.Sound():
+		return &failure{exit: exitFailure, err: fmt.Errorf("%d divergences; the first: %s", len(r.Divergences), r.Divergences[0]),
+			next: "docs/replay.md says what each check means; ask another member for its blocks and compare"}
+	case whole:
+		a.screen.Say("nothing diverges")
+	}
+	return nil
+}
