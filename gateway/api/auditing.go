@@ -6,12 +6,26 @@ import (
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit"
+	"yitong/gateway/audit/history"
+	"yitong/gateway/audit/projection"
+	"yitong/gateway/share"
 )
 
 type auditing struct {
 	yitongv1.UnimplementedAuditServer
-	chain     audit.Blocks
-	chaincode string
+	gateway    *share.Gateway
+	chain      audit.Blocks
+	chaincode  string
+	projection *projection.Database
+	history    history.History
+	scratch    string
+}
+
+func newAuditing(c Config) auditing {
+	return auditing{
+		gateway: c.Gateway, chain: c.Chain, chaincode: c.Chaincode,
+		projection: c.Projection, history: history.History{Database: c.Projection}, scratch: c.Scratch,
+	}
 }
 
 func (s auditing) History(in *yitongv1.HistoryRequest, stream grpc.ServerStreamingServer[yitongv1.Event]) error {

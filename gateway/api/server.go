@@ -16,6 +16,7 @@ import (
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit"
+	"yitong/gateway/audit/projection"
 	"yitong/gateway/share"
 )
 
@@ -31,6 +32,8 @@ type Config struct {
 	Gateway     *share.Gateway
 	Chain       audit.Blocks
 	Chaincode   string
+	Projection  *projection.Database // of the chain; nil answers no question of history
+	Scratch     string               // folder that a rebuild works in
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Trust       Trust
 	Version     string
@@ -56,8 +59,8 @@ func NewServer(c Config) *grpc.Server {
 	yitongv1.RegisterConsentsServer(s, consents{gateway: c.Gateway})
 	yitongv1.RegisterAccessesServer(s, accesses{gateway: c.Gateway})
 	yitongv1.RegisterMembersServer(s, members{gateway: c.Gateway})
-	yitongv1.RegisterAuditServer(s, auditing{chain: c.Chain, chaincode: c.Chaincode})
-	yitongv1.RegisterNodeServer(s, node{gateway: c.Gateway, version: c.Version})
+	yitongv1.RegisterAuditServer(s, newAuditing(c))
+	yitongv1.RegisterNodeServer(s, node{gateway: c.Gateway, projection: c.Projection, version: c.Version})
 	yitongv1.RegisterExchangeServer(s, exchange{gateway: c.Gateway})
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/renameio/v2"
 	"go.yaml.in/yaml/v3"
@@ -44,6 +45,10 @@ type Config struct {
 	// Found lists the candidates of every founding member. Only the gateway
 	// that founds the registry has it.
 	Found []string `yaml:"found,omitempty"`
+	// Audit is the database that the ledger's history is kept in to be asked:
+	// sqlite:PATH or postgres://…; by default a file in State. It can be thrown
+	// away at any time, it is made anew of the blocks.
+	Audit string `yaml:"audit,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -114,6 +119,12 @@ func (c *Config) resolve(folder string) {
 			*p = filepath.Join(folder, *p)
 		}
 	}
+	if path, ok := strings.CutPrefix(c.Audit, "sqlite:"); ok && !filepath.IsAbs(path) {
+		c.Audit = "sqlite:" + filepath.Join(folder, path)
+	}
+	if c.Audit == "" {
+		c.Audit = "sqlite:" + filepath.Join(c.State, "audit.db")
+	}
 }
 
 func (c Config) check() error {
@@ -155,6 +166,9 @@ func (c Config) check() error {
 		} else if _, err := os.Stat(path); err != nil {
 			problem("%s: %v", name, err)
 		}
+	}
+	if !strings.HasPrefix(c.Audit, "sqlite:") && !strings.HasPrefix(c.Audit, "postgres://") && !strings.HasPrefix(c.Audit, "postgresql://") {
+		problem("audit must be sqlite:PATH or postgres://…")
 	}
 	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		problem("log_level is %q; it must be debug, info, warn or error", c.LogLevel)

@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -24,6 +25,7 @@ import (
 
 	"yitong/chaincode/registry"
 	"yitong/gateway/api"
+	"yitong/gateway/audit/projection"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/share"
@@ -92,8 +94,19 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	}
 	gateway.KeepTime()
 
+	history, err := projection.Open(ctx, config.Audit, config.Chaincode)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, history.Close)
+	following, unfollow := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	defer kept.Wait()
+	defer unfollow()
+	kept.Go(func() { history.Keep(following, chain, log) })
+
 	server := api.NewServer(api.Config{
-		Gateway: gateway, Chain: chain, Chaincode: config.Chaincode,
+		Gateway: gateway, Chain: chain, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.forServer, Trust: trust, Version: version, Log: log,
 	})
 	ended := make(chan error, 1)

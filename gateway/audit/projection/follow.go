@@ -106,10 +106,58 @@ func waiting(queue <-chan ledger.Block, first ledger.Block) []ledger.Block {
 	return blocks
 }
 
-// following is what went wrong last.
+// Keep follows the chain until ctx ends. Once the chain breaks it does nothing more, and
+// Problem says why, until Reset has it begin anew.
+func (d *Database) Keep(ctx context.Context, chain Chain, log *slog.Logger) {
+	for ctx.Err() == nil {
+		reset := d.following.begin()
+		following, stop := context.WithCancel(ctx)
+		var watching sync.WaitGroup
+		watching.Go(func() {
+			select {
+			case <-reset:
+				stop()
+			case <-following.Done():
+			}
+		})
+		err := d.Follow(following, chain, log)
+		select {
+		case <-reset:
+		default:
+			d.following.set(err)
+		}
+		stop()
+		watching.Wait()
+		select {
+		case <-reset:
+			log.Info("the audit projection begins anew")
+		case <-ctx.Done():
+		}
+	}
+}
+
+// following is how it goes.
 type following struct {
 	mu      sync.Mutex
 	problem error
+	reset   chan struct{} // closed by the next Reset
+}
+
+// begin forgets what went wrong, and returns what the next Reset closes.
+func (f *following) begin() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.problem, f.reset = nil, make(chan struct{})
+	return f.reset
+}
+
+func (f *following) restart() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reset != nil {
+		close(f.reset)
+		f.reset = nil
+	}
 }
 
 func (f *following) set(err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -20,11 +21,16 @@ func (r Rebuilt) Same() bool {
 	return r.Present.Whole == r.Anew.Whole && r.Present.Checkpoint == r.Anew.Checkpoint
 }
 
+// Source is the part of a Chain that a rebuild reads.
+type Source interface {
+	Blocks(ctx context.Context, from uint64) iter.Seq2[ledger.Block, error]
+}
+
 // Rebuild makes the projection anew of the chain's blocks, from the first to the one
 // that the present projection has come to, in a database of its own in a folder, and
 // compares the two. progress is told the blocks done and wanted. The present one isn't
 // touched: when they differ, somebody has changed it, and Reset has it followed anew.
-func (d *Database) Rebuild(ctx context.Context, chain Chain, folder string, progress func(done, wanted uint64)) (out Rebuilt, err error) {
+func (d *Database) Rebuild(ctx context.Context, chain Source, folder string, progress func(done, wanted uint64)) (out Rebuilt, err error) {
 	if out.Present, err = d.Digest(ctx); err != nil {
 		return out, err
 	}
@@ -46,7 +52,7 @@ func (d *Database) Rebuild(ctx context.Context, chain Chain, folder string, prog
 }
 
 // copy takes the first blocks of a chain.
-func (d *Database) copy(ctx context.Context, chain Chain, wanted uint64, progress func(done, wanted uint64)) error {
+func (d *Database) copy(ctx context.Context, chain Source, wanted uint64, progress func(done, wanted uint64)) error {
 	if wanted == 0 {
 		return nil
 	}
@@ -73,8 +79,8 @@ func (d *Database) copy(ctx context.Context, chain Chain, wanted uint64, progres
 	return errors.New("the chain ended")
 }
 
-// Reset empties the projection, checkpoint and all, in one SQL transaction. Whoever
-// follows the chain must begin anew.
+// Reset empties the projection, checkpoint and all, in one SQL transaction. Keep then
+// begins anew at block 0.
 func (d *Database) Reset(ctx context.Context) error {
 	d.applying.Lock()
 	defer d.applying.Unlock()
@@ -94,5 +100,6 @@ func (d *Database) Reset(ctx context.Context) error {
 		d.disconnect()
 		return fmt.Errorf("emptying the projection: %w", err)
 	}
+	d.following.restart()
 	return nil
 }

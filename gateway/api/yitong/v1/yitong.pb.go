@@ -3056,6 +3056,2180 @@ func (x *MoveResponse) GetCommit() *Commit {
 	return nil
 }
 
+// What an answer stands on.
+type AsOf struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Blocks taken into the projection.
+	Height uint64 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	// Hash of the newest of them, 32 bytes.
+	BlockHash     []byte `protobuf:"bytes,2,opt,name=block_hash,json=blockHash,proto3" json:"block_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AsOf) Reset() {
+	*x = AsOf{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AsOf) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AsOf) ProtoMessage() {}
+
+func (x *AsOf) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AsOf.ProtoReflect.Descriptor instead.
+func (*AsOf) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *AsOf) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *AsOf) GetBlockHash() []byte {
+	if x != nil {
+		return x.BlockHash
+	}
+	return nil
+}
+
+// One thing that one transaction did or tried to do, in the fields of ISO
+// 27789. The person behind the member's software and that person's role are
+// not on the ledger yet and are therefore absent.
+type AuditEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 0, in the order of the ledger.
+	Number           int64  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Block            uint64 `protobuf:"varint,2,opt,name=block,proto3" json:"block,omitempty"`
+	TransactionIndex int32  `protobuf:"varint,3,opt,name=transaction_index,json=transactionIndex,proto3" json:"transaction_index,omitempty"`
+	TransactionId    string `protobuf:"bytes,4,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	// The client's claim, held by every endorser to within 90 s of its clock.
+	ClaimedTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=claimed_time,json=claimedTime,proto3" json:"claimed_time,omitempty"`
+	// "request", "release", "receipt", "consent", "record", "member", "keys",
+	// "motion", "closing", "configuration" or "other".
+	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	// "asked", "released", "received", "granted", "amended", "withdrawn", …
+	Action string `protobuf:"bytes,7,opt,name=action,proto3" json:"action,omitempty"`
+	// "success", "denied", "failed" or "invalid".
+	Outcome string `protobuf:"bytes,8,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// A code: of the rule, the withdrawal, the retraction.
+	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	// MSP id of who did it, the subject of its certificate, its kind, and the
+	// address of its gateway at that time.
+	Member      string   `protobuf:"bytes,10,opt,name=member,proto3" json:"member,omitempty"`
+	Agent       string   `protobuf:"bytes,11,opt,name=agent,proto3" json:"agent,omitempty"`
+	Role        string   `protobuf:"bytes,12,opt,name=role,proto3" json:"role,omitempty"`
+	AccessPoint string   `protobuf:"bytes,13,opt,name=access_point,json=accessPoint,proto3" json:"access_point,omitempty"`
+	Function    string   `protobuf:"bytes,14,opt,name=function,proto3" json:"function,omitempty"`
+	Validation  string   `protobuf:"bytes,15,opt,name=validation,proto3" json:"validation,omitempty"`
+	Endorsers   []string `protobuf:"bytes,16,rep,name=endorsers,proto3" json:"endorsers,omitempty"`
+	// Whom and what it is about.
+	Custodian string   `protobuf:"bytes,17,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	Requester string   `protobuf:"bytes,18,opt,name=requester,proto3" json:"requester,omitempty"`
+	Handle    string   `protobuf:"bytes,19,opt,name=handle,proto3" json:"handle,omitempty"`
+	Object    string   `protobuf:"bytes,20,opt,name=object,proto3" json:"object,omitempty"`
+	Version   int32    `protobuf:"varint,21,opt,name=version,proto3" json:"version,omitempty"`
+	Purpose   string   `protobuf:"bytes,22,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Classes   []string `protobuf:"bytes,23,rep,name=classes,proto3" json:"classes,omitempty"`
+	// The provision that allowed or denied; its reason is the field above.
+	Policy        *Rule `protobuf:"bytes,24,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditEntry) Reset() {
+	*x = AuditEntry{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditEntry) ProtoMessage() {}
+
+func (x *AuditEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
+func (*AuditEntry) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *AuditEntry) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetBlock() uint64 {
+	if x != nil {
+		return x.Block
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetTransactionIndex() int32 {
+	if x != nil {
+		return x.TransactionIndex
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetTransactionId() string {
+	if x != nil {
+		return x.TransactionId
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetClaimedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ClaimedTime
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetAccessPoint() string {
+	if x != nil {
+		return x.AccessPoint
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetFunction() string {
+	if x != nil {
+		return x.Function
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetValidation() string {
+	if x != nil {
+		return x.Validation
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetEndorsers() []string {
+	if x != nil {
+		return x.Endorsers
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetCustodian() string {
+	if x != nil {
+		return x.Custodian
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetHandle() string {
+	if x != nil {
+		return x.Handle
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetClasses() []string {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetPolicy() *Rule {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// Which entries are wanted; what is left empty leaves all.
+type EntryFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A patient this gateway knows.
+	Patient *Patient `protobuf:"bytes,1,opt,name=patient,proto3" json:"patient,omitempty"`
+	// A relationship, by its handle.
+	Handle string `protobuf:"bytes,2,opt,name=handle,proto3" json:"handle,omitempty"`
+	// Members (name or MSP id): who did it, who was asked, who asked.
+	Member    string `protobuf:"bytes,3,opt,name=member,proto3" json:"member,omitempty"`
+	Custodian string `protobuf:"bytes,4,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	Requester string `protobuf:"bytes,5,opt,name=requester,proto3" json:"requester,omitempty"`
+	// Id of a consent, access, record, motion or member.
+	Object        string   `protobuf:"bytes,6,opt,name=object,proto3" json:"object,omitempty"`
+	Kinds         []string `protobuf:"bytes,7,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Outcomes      []string `protobuf:"bytes,8,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	Purpose       string   `protobuf:"bytes,9,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Reason        string   `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	Time          *Period  `protobuf:"bytes,11,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntryFilter) Reset() {
+	*x = EntryFilter{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntryFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntryFilter) ProtoMessage() {}
+
+func (x *EntryFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntryFilter.ProtoReflect.Descriptor instead.
+func (*EntryFilter) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *EntryFilter) GetPatient() *Patient {
+	if x != nil {
+		return x.Patient
+	}
+	return nil
+}
+
+func (x *EntryFilter) GetHandle() string {
+	if x != nil {
+		return x.Handle
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetCustodian() string {
+	if x != nil {
+		return x.Custodian
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *EntryFilter) GetOutcomes() []string {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+func (x *EntryFilter) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *EntryFilter) GetTime() *Period {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+type EntriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *EntryFilter           `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Page          *Page                  `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	NewestFirst   bool                   `protobuf:"varint,3,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntriesRequest) Reset() {
+	*x = EntriesRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntriesRequest) ProtoMessage() {}
+
+func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
+func (*EntriesRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *EntriesRequest) GetFilter() *EntryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *EntriesRequest) GetPage() *Page {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *EntriesRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+type EntriesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*AuditEntry          `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	NextBookmark  string                 `protobuf:"bytes,2,opt,name=next_bookmark,json=nextBookmark,proto3" json:"next_bookmark,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntriesResponse) Reset() {
+	*x = EntriesResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntriesResponse) ProtoMessage() {}
+
+func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntriesResponse.ProtoReflect.Descriptor instead.
+func (*EntriesResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *EntriesResponse) GetEntries() []*AuditEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *EntriesResponse) GetNextBookmark() string {
+	if x != nil {
+		return x.NextBookmark
+	}
+	return ""
+}
+
+func (x *EntriesResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type ConsentLifeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Page          *Page                  `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentLifeRequest) Reset() {
+	*x = ConsentLifeRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentLifeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentLifeRequest) ProtoMessage() {}
+
+func (x *ConsentLifeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentLifeRequest.ProtoReflect.Descriptor instead.
+func (*ConsentLifeRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ConsentLifeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ConsentLifeRequest) GetPage() *Page {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+type ConsentLifeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Versions      []*ConsentVersion      `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`
+	NextBookmark  string                 `protobuf:"bytes,2,opt,name=next_bookmark,json=nextBookmark,proto3" json:"next_bookmark,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentLifeResponse) Reset() {
+	*x = ConsentLifeResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentLifeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentLifeResponse) ProtoMessage() {}
+
+func (x *ConsentLifeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentLifeResponse.ProtoReflect.Descriptor instead.
+func (*ConsentLifeResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ConsentLifeResponse) GetVersions() []*ConsentVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *ConsentLifeResponse) GetNextBookmark() string {
+	if x != nil {
+		return x.NextBookmark
+	}
+	return ""
+}
+
+func (x *ConsentLifeResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type ConsentVersion struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Consent   *Consent               `protobuf:"bytes,1,opt,name=consent,proto3" json:"consent,omitempty"`
+	Custodian string                 `protobuf:"bytes,2,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	// Of a withdrawal.
+	Reason        string  `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Commit        *Commit `protobuf:"bytes,4,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentVersion) Reset() {
+	*x = ConsentVersion{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentVersion) ProtoMessage() {}
+
+func (x *ConsentVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentVersion.ProtoReflect.Descriptor instead.
+func (*ConsentVersion) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ConsentVersion) GetConsent() *Consent {
+	if x != nil {
+		return x.Consent
+	}
+	return nil
+}
+
+func (x *ConsentVersion) GetCustodian() string {
+	if x != nil {
+		return x.Custodian
+	}
+	return ""
+}
+
+func (x *ConsentVersion) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ConsentVersion) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+type DisclosuresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A patient this gateway knows, or a relationship by its handle.
+	Patient *Patient `protobuf:"bytes,1,opt,name=patient,proto3" json:"patient,omitempty"`
+	Handle  string   `protobuf:"bytes,2,opt,name=handle,proto3" json:"handle,omitempty"`
+	// When it was released.
+	Time          *Period `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	Page          *Page   `protobuf:"bytes,4,opt,name=page,proto3" json:"page,omitempty"`
+	NewestFirst   bool    `protobuf:"varint,5,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisclosuresRequest) Reset() {
+	*x = DisclosuresRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisclosuresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisclosuresRequest) ProtoMessage() {}
+
+func (x *DisclosuresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisclosuresRequest.ProtoReflect.Descriptor instead.
+func (*DisclosuresRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *DisclosuresRequest) GetPatient() *Patient {
+	if x != nil {
+		return x.Patient
+	}
+	return nil
+}
+
+func (x *DisclosuresRequest) GetHandle() string {
+	if x != nil {
+		return x.Handle
+	}
+	return ""
+}
+
+func (x *DisclosuresRequest) GetTime() *Period {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *DisclosuresRequest) GetPage() *Page {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *DisclosuresRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+type DisclosuresResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Disclosures   []*Disclosure          `protobuf:"bytes,1,rep,name=disclosures,proto3" json:"disclosures,omitempty"`
+	NextBookmark  string                 `protobuf:"bytes,2,opt,name=next_bookmark,json=nextBookmark,proto3" json:"next_bookmark,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisclosuresResponse) Reset() {
+	*x = DisclosuresResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisclosuresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisclosuresResponse) ProtoMessage() {}
+
+func (x *DisclosuresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisclosuresResponse.ProtoReflect.Descriptor instead.
+func (*DisclosuresResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *DisclosuresResponse) GetDisclosures() []*Disclosure {
+	if x != nil {
+		return x.Disclosures
+	}
+	return nil
+}
+
+func (x *DisclosuresResponse) GetNextBookmark() string {
+	if x != nil {
+		return x.NextBookmark
+	}
+	return ""
+}
+
+func (x *DisclosuresResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// Something let go: the access it happened under, and where the release stands.
+type Disclosure struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Access *Access                `protobuf:"bytes,1,opt,name=access,proto3" json:"access,omitempty"`
+	Commit *Commit                `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	// Names of the two members.
+	CustodianName string `protobuf:"bytes,3,opt,name=custodian_name,json=custodianName,proto3" json:"custodian_name,omitempty"`
+	RequesterName string `protobuf:"bytes,4,opt,name=requester_name,json=requesterName,proto3" json:"requester_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Disclosure) Reset() {
+	*x = Disclosure{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Disclosure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Disclosure) ProtoMessage() {}
+
+func (x *Disclosure) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Disclosure.ProtoReflect.Descriptor instead.
+func (*Disclosure) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *Disclosure) GetAccess() *Access {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+func (x *Disclosure) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+func (x *Disclosure) GetCustodianName() string {
+	if x != nil {
+		return x.CustodianName
+	}
+	return ""
+}
+
+func (x *Disclosure) GetRequesterName() string {
+	if x != nil {
+		return x.RequesterName
+	}
+	return ""
+}
+
+type DenialsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Custodian     string                 `protobuf:"bytes,1,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	Requester     string                 `protobuf:"bytes,2,opt,name=requester,proto3" json:"requester,omitempty"`
+	Time          *Period                `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenialsRequest) Reset() {
+	*x = DenialsRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenialsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenialsRequest) ProtoMessage() {}
+
+func (x *DenialsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenialsRequest.ProtoReflect.Descriptor instead.
+func (*DenialsRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *DenialsRequest) GetCustodian() string {
+	if x != nil {
+		return x.Custodian
+	}
+	return ""
+}
+
+func (x *DenialsRequest) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *DenialsRequest) GetTime() *Period {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+type DenialsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reasons       []*DenialCount         `protobuf:"bytes,1,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenialsResponse) Reset() {
+	*x = DenialsResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenialsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenialsResponse) ProtoMessage() {}
+
+func (x *DenialsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenialsResponse.ProtoReflect.Descriptor instead.
+func (*DenialsResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *DenialsResponse) GetReasons() []*DenialCount {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *DenialsResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type DenialCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenialCount) Reset() {
+	*x = DenialCount{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenialCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenialCount) ProtoMessage() {}
+
+func (x *DenialCount) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenialCount.ProtoReflect.Descriptor instead.
+func (*DenialCount) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *DenialCount) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DenialCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type UnreceiptedRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Custodian string                 `protobuf:"bytes,1,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	Requester string                 `protobuf:"bytes,2,opt,name=requester,proto3" json:"requester,omitempty"`
+	// Released before this time.
+	Before        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	Page          *Page                  `protobuf:"bytes,4,opt,name=page,proto3" json:"page,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnreceiptedRequest) Reset() {
+	*x = UnreceiptedRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnreceiptedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnreceiptedRequest) ProtoMessage() {}
+
+func (x *UnreceiptedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnreceiptedRequest.ProtoReflect.Descriptor instead.
+func (*UnreceiptedRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *UnreceiptedRequest) GetCustodian() string {
+	if x != nil {
+		return x.Custodian
+	}
+	return ""
+}
+
+func (x *UnreceiptedRequest) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *UnreceiptedRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *UnreceiptedRequest) GetPage() *Page {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+type UnreceiptedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Releases      []*Disclosure          `protobuf:"bytes,1,rep,name=releases,proto3" json:"releases,omitempty"`
+	NextBookmark  string                 `protobuf:"bytes,2,opt,name=next_bookmark,json=nextBookmark,proto3" json:"next_bookmark,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnreceiptedResponse) Reset() {
+	*x = UnreceiptedResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnreceiptedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnreceiptedResponse) ProtoMessage() {}
+
+func (x *UnreceiptedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnreceiptedResponse.ProtoReflect.Descriptor instead.
+func (*UnreceiptedResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *UnreceiptedResponse) GetReleases() []*Disclosure {
+	if x != nil {
+		return x.Releases
+	}
+	return nil
+}
+
+func (x *UnreceiptedResponse) GetNextBookmark() string {
+	if x != nil {
+		return x.NextBookmark
+	}
+	return ""
+}
+
+func (x *UnreceiptedResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type ExpiringRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the consent ends.
+	Within        *Period `protobuf:"bytes,1,opt,name=within,proto3" json:"within,omitempty"`
+	Custodian     string  `protobuf:"bytes,2,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	Requester     string  `protobuf:"bytes,3,opt,name=requester,proto3" json:"requester,omitempty"`
+	Page          *Page   `protobuf:"bytes,4,opt,name=page,proto3" json:"page,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpiringRequest) Reset() {
+	*x = ExpiringRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpiringRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpiringRequest) ProtoMessage() {}
+
+func (x *ExpiringRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpiringRequest.ProtoReflect.Descriptor instead.
+func (*ExpiringRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ExpiringRequest) GetWithin() *Period {
+	if x != nil {
+		return x.Within
+	}
+	return nil
+}
+
+func (x *ExpiringRequest) GetCustodian() string {
+	if x != nil {
+		return x.Custodian
+	}
+	return ""
+}
+
+func (x *ExpiringRequest) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *ExpiringRequest) GetPage() *Page {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+type ExpiringResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consents      []*ConsentVersion      `protobuf:"bytes,1,rep,name=consents,proto3" json:"consents,omitempty"`
+	NextBookmark  string                 `protobuf:"bytes,2,opt,name=next_bookmark,json=nextBookmark,proto3" json:"next_bookmark,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpiringResponse) Reset() {
+	*x = ExpiringResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpiringResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpiringResponse) ProtoMessage() {}
+
+func (x *ExpiringResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpiringResponse.ProtoReflect.Descriptor instead.
+func (*ExpiringResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ExpiringResponse) GetConsents() []*ConsentVersion {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *ExpiringResponse) GetNextBookmark() string {
+	if x != nil {
+		return x.NextBookmark
+	}
+	return ""
+}
+
+func (x *ExpiringResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type ChangesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Days wanted; each is compared with the 28 before it.
+	Time *Period `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Name or MSP id; empty means every member.
+	Member        string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangesRequest) Reset() {
+	*x = ChangesRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangesRequest) ProtoMessage() {}
+
+func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
+func (*ChangesRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ChangesRequest) GetTime() *Period {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ChangesRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+type ChangesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       []*Change              `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangesResponse) Reset() {
+	*x = ChangesResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangesResponse) ProtoMessage() {}
+
+func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
+func (*ChangesResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ChangesResponse) GetChanges() []*Change {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *ChangesResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type Change struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Member   string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Day      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=day,proto3" json:"day,omitempty"`
+	Requests int64                  `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
+	Denied   int64                  `protobuf:"varint,4,opt,name=denied,proto3" json:"denied,omitempty"`
+	// Median of the days before.
+	Usual float64 `protobuf:"fixed64,5,opt,name=usual,proto3" json:"usual,omitempty"`
+	// How many spreads of those days this one lies above or below it.
+	Score         float64 `protobuf:"fixed64,6,opt,name=score,proto3" json:"score,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Change) Reset() {
+	*x = Change{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Change) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Change) ProtoMessage() {}
+
+func (x *Change) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Change.ProtoReflect.Descriptor instead.
+func (*Change) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *Change) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Change) GetDay() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Day
+	}
+	return nil
+}
+
+func (x *Change) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Change) GetDenied() int64 {
+	if x != nil {
+		return x.Denied
+	}
+	return 0
+}
+
+func (x *Change) GetUsual() float64 {
+	if x != nil {
+		return x.Usual
+	}
+	return 0
+}
+
+func (x *Change) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+type DigestRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DigestRequest) Reset() {
+	*x = DigestRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DigestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DigestRequest) ProtoMessage() {}
+
+func (x *DigestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DigestRequest.ProtoReflect.Descriptor instead.
+func (*DigestRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{65}
+}
+
+type DigestResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 over the digests of the tables.
+	Digest        []byte         `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Tables        []*TableDigest `protobuf:"bytes,2,rep,name=tables,proto3" json:"tables,omitempty"`
+	AsOf          *AsOf          `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DigestResponse) Reset() {
+	*x = DigestResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DigestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DigestResponse) ProtoMessage() {}
+
+func (x *DigestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DigestResponse.ProtoReflect.Descriptor instead.
+func (*DigestResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *DigestResponse) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *DigestResponse) GetTables() []*TableDigest {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+func (x *DigestResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type TableDigest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Rows          int64                  `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TableDigest) Reset() {
+	*x = TableDigest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TableDigest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TableDigest) ProtoMessage() {}
+
+func (x *TableDigest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
+func (*TableDigest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *TableDigest) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *TableDigest) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *TableDigest) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+type RebuildRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Throw the present projection away where it differs, and follow the chain
+	// anew from block 0.
+	Replace       bool `protobuf:"varint,1,opt,name=replace,proto3" json:"replace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildRequest) Reset() {
+	*x = RebuildRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildRequest) ProtoMessage() {}
+
+func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
+func (*RebuildRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *RebuildRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+type RebuildResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Message:
+	//
+	//	*RebuildResponse_Progress
+	//	*RebuildResponse_Result
+	Message       isRebuildResponse_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildResponse) Reset() {
+	*x = RebuildResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildResponse) ProtoMessage() {}
+
+func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
+func (*RebuildResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *RebuildResponse) GetMessage() isRebuildResponse_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *RebuildResponse) GetProgress() *RebuildProgress {
+	if x != nil {
+		if x, ok := x.Message.(*RebuildResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *RebuildResponse) GetResult() *RebuildResult {
+	if x != nil {
+		if x, ok := x.Message.(*RebuildResponse_Result); ok {
+			return x.Result
+		}
+	}
+	return nil
+}
+
+type isRebuildResponse_Message interface {
+	isRebuildResponse_Message()
+}
+
+type RebuildResponse_Progress struct {
+	Progress *RebuildProgress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type RebuildResponse_Result struct {
+	// Last message.
+	Result *RebuildResult `protobuf:"bytes,2,opt,name=result,proto3,oneof"`
+}
+
+func (*RebuildResponse_Progress) isRebuildResponse_Message() {}
+
+func (*RebuildResponse_Result) isRebuildResponse_Message() {}
+
+type RebuildProgress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blocks        uint64                 `protobuf:"varint,1,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	Of            uint64                 `protobuf:"varint,2,opt,name=of,proto3" json:"of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildProgress) Reset() {
+	*x = RebuildProgress{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildProgress) ProtoMessage() {}
+
+func (x *RebuildProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildProgress.ProtoReflect.Descriptor instead.
+func (*RebuildProgress) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *RebuildProgress) GetBlocks() uint64 {
+	if x != nil {
+		return x.Blocks
+	}
+	return 0
+}
+
+func (x *RebuildProgress) GetOf() uint64 {
+	if x != nil {
+		return x.Of
+	}
+	return 0
+}
+
+type RebuildResult struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Same    bool                   `protobuf:"varint,1,opt,name=same,proto3" json:"same,omitempty"`
+	Present *DigestResponse        `protobuf:"bytes,2,opt,name=present,proto3" json:"present,omitempty"`
+	Anew    *DigestResponse        `protobuf:"bytes,3,opt,name=anew,proto3" json:"anew,omitempty"`
+	// The present one was thrown away and is being followed anew.
+	Replaced      bool `protobuf:"varint,4,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildResult) Reset() {
+	*x = RebuildResult{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildResult) ProtoMessage() {}
+
+func (x *RebuildResult) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildResult.ProtoReflect.Descriptor instead.
+func (*RebuildResult) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *RebuildResult) GetSame() bool {
+	if x != nil {
+		return x.Same
+	}
+	return false
+}
+
+func (x *RebuildResult) GetPresent() *DigestResponse {
+	if x != nil {
+		return x.Present
+	}
+	return nil
+}
+
+func (x *RebuildResult) GetAnew() *DigestResponse {
+	if x != nil {
+		return x.Anew
+	}
+	return nil
+}
+
+func (x *RebuildResult) GetReplaced() bool {
+	if x != nil {
+		return x.Replaced
+	}
+	return false
+}
+
+type ExportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "fhir-bundle", "fhir-ndjson", "csv" or "html".
+	Format string       `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	Filter *EntryFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Language of the report: "en" or "zh".
+	Language      string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *ExportRequest) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *ExportRequest) GetFilter() *EntryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ExportRequest) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+type ExportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Message:
+	//
+	//	*ExportResponse_Content
+	//	*ExportResponse_Signature
+	Message       isExportResponse_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ExportResponse) GetMessage() isExportResponse_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetContent() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*ExportResponse_Content); ok {
+			return x.Content
+		}
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetSignature() *ExportSignature {
+	if x != nil {
+		if x, ok := x.Message.(*ExportResponse_Signature); ok {
+			return x.Signature
+		}
+	}
+	return nil
+}
+
+type isExportResponse_Message interface {
+	isExportResponse_Message()
+}
+
+type ExportResponse_Content struct {
+	// At most 1 MiB each.
+	Content []byte `protobuf:"bytes,1,opt,name=content,proto3,oneof"`
+}
+
+type ExportResponse_Signature struct {
+	// Last message.
+	Signature *ExportSignature `protobuf:"bytes,2,opt,name=signature,proto3,oneof"`
+}
+
+func (*ExportResponse_Content) isExportResponse_Message() {}
+
+func (*ExportResponse_Signature) isExportResponse_Message() {}
+
+// The detached signature of an export. statement is the canonical JSON that
+// was signed: it names the export's SHA-256, the ledger height and block hash
+// that it stands on, the member and the time.
+type ExportSignature struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Statement []byte                 `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	// Ed25519 by the key that the registry has of the member.
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	KeyId         string `protobuf:"bytes,3,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	PublicKey     []byte `protobuf:"bytes,4,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportSignature) Reset() {
+	*x = ExportSignature{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportSignature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportSignature) ProtoMessage() {}
+
+func (x *ExportSignature) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportSignature.ProtoReflect.Descriptor instead.
+func (*ExportSignature) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *ExportSignature) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+func (x *ExportSignature) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *ExportSignature) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *ExportSignature) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
 type HistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// First block wanted.
@@ -3072,7 +5246,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +5258,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +5271,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{44}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *HistoryRequest) GetFromBlock() uint64 {
@@ -3154,7 +5328,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +5340,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +5353,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{45}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Event) GetBlock() uint64 {
@@ -3271,7 +5445,7 @@ type StateWrite struct {
 
 func (x *StateWrite) Reset() {
 	*x = StateWrite{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +5457,7 @@ func (x *StateWrite) String() string {
 func (*StateWrite) ProtoMessage() {}
 
 func (x *StateWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +5470,7 @@ func (x *StateWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateWrite.ProtoReflect.Descriptor instead.
 func (*StateWrite) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{46}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *StateWrite) GetKey() []string {
@@ -3328,7 +5502,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3340,7 +5514,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3353,7 +5527,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{47}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
 }
 
 type StatusResponse struct {
@@ -3364,15 +5538,16 @@ type StatusResponse struct {
 	// The newest minute closed on the ledger.
 	ClosedThrough *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=closed_through,json=closedThrough,proto3" json:"closed_through,omitempty"`
 	// Work accepted and not yet on the ledger (releases, receipts, anchors).
-	Pending       int32  `protobuf:"varint,4,opt,name=pending,proto3" json:"pending,omitempty"`
-	Version       string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Pending       int32          `protobuf:"varint,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	Version       string         `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Audit         *AuditStanding `protobuf:"bytes,6,opt,name=audit,proto3" json:"audit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +5559,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +5572,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{48}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *StatusResponse) GetMember() *Member {
@@ -3435,6 +5610,77 @@ func (x *StatusResponse) GetVersion() string {
 	return ""
 }
 
+func (x *StatusResponse) GetAudit() *AuditStanding {
+	if x != nil {
+		return x.Audit
+	}
+	return nil
+}
+
+// How far the audit projection has come.
+type AuditStanding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Blocks taken into it.
+	Height uint64 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	// Blocks on the peer that it doesn't have yet.
+	Lag uint64 `protobuf:"varint,2,opt,name=lag,proto3" json:"lag,omitempty"`
+	// Why it doesn't go on; empty if it does.
+	Problem       string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditStanding) Reset() {
+	*x = AuditStanding{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditStanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditStanding) ProtoMessage() {}
+
+func (x *AuditStanding) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditStanding.ProtoReflect.Descriptor instead.
+func (*AuditStanding) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *AuditStanding) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *AuditStanding) GetLag() uint64 {
+	if x != nil {
+		return x.Lag
+	}
+	return 0
+}
+
+func (x *AuditStanding) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type HandleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Patient       *Patient               `protobuf:"bytes,1,opt,name=patient,proto3" json:"patient,omitempty"`
@@ -3444,7 +5690,7 @@ type HandleRequest struct {
 
 func (x *HandleRequest) Reset() {
 	*x = HandleRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +5702,7 @@ func (x *HandleRequest) String() string {
 func (*HandleRequest) ProtoMessage() {}
 
 func (x *HandleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +5715,7 @@ func (x *HandleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleRequest.ProtoReflect.Descriptor instead.
 func (*HandleRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{49}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *HandleRequest) GetPatient() *Patient {
@@ -3489,7 +5735,7 @@ type HandleResponse struct {
 
 func (x *HandleResponse) Reset() {
 	*x = HandleResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3501,7 +5747,7 @@ func (x *HandleResponse) String() string {
 func (*HandleResponse) ProtoMessage() {}
 
 func (x *HandleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3514,7 +5760,7 @@ func (x *HandleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleResponse.ProtoReflect.Descriptor instead.
 func (*HandleResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{50}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *HandleResponse) GetHandle() string {
@@ -3536,7 +5782,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3548,7 +5794,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3561,7 +5807,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{51}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ReleaseRequest) GetPermit() string {
@@ -3591,7 +5837,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +5849,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +5862,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{52}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ReleaseResponse) GetMessage() isReleaseResponse_Message {
@@ -3674,7 +5920,7 @@ type SignedManifest struct {
 
 func (x *SignedManifest) Reset() {
 	*x = SignedManifest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +5932,7 @@ func (x *SignedManifest) String() string {
 func (*SignedManifest) ProtoMessage() {}
 
 func (x *SignedManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +5945,7 @@ func (x *SignedManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedManifest.ProtoReflect.Descriptor instead.
 func (*SignedManifest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{53}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *SignedManifest) GetManifest() []byte {
@@ -3728,7 +5974,7 @@ type SealedChunk struct {
 
 func (x *SealedChunk) Reset() {
 	*x = SealedChunk{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3740,7 +5986,7 @@ func (x *SealedChunk) String() string {
 func (*SealedChunk) ProtoMessage() {}
 
 func (x *SealedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3753,7 +5999,7 @@ func (x *SealedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChunk.ProtoReflect.Descriptor instead.
 func (*SealedChunk) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{54}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *SealedChunk) GetRecordId() string {
@@ -4009,7 +6255,167 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"supporters\x12\x16\n" +
 	"\x06needed\x18\x02 \x01(\x05R\x06needed\x12\x1b\n" +
 	"\tin_effect\x18\x03 \x01(\bR\binEffect\x12)\n" +
-	"\x06commit\x18\x04 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"\x88\x01\n" +
+	"\x06commit\x18\x04 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"=\n" +
+	"\x04AsOf\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x1d\n" +
+	"\n" +
+	"block_hash\x18\x02 \x01(\fR\tblockHash\"\xcd\x05\n" +
+	"\n" +
+	"AuditEntry\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x14\n" +
+	"\x05block\x18\x02 \x01(\x04R\x05block\x12+\n" +
+	"\x11transaction_index\x18\x03 \x01(\x05R\x10transactionIndex\x12%\n" +
+	"\x0etransaction_id\x18\x04 \x01(\tR\rtransactionId\x12=\n" +
+	"\fclaimed_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vclaimedTime\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06action\x18\a \x01(\tR\x06action\x12\x18\n" +
+	"\aoutcome\x18\b \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12\x16\n" +
+	"\x06member\x18\n" +
+	" \x01(\tR\x06member\x12\x14\n" +
+	"\x05agent\x18\v \x01(\tR\x05agent\x12\x12\n" +
+	"\x04role\x18\f \x01(\tR\x04role\x12!\n" +
+	"\faccess_point\x18\r \x01(\tR\vaccessPoint\x12\x1a\n" +
+	"\bfunction\x18\x0e \x01(\tR\bfunction\x12\x1e\n" +
+	"\n" +
+	"validation\x18\x0f \x01(\tR\n" +
+	"validation\x12\x1c\n" +
+	"\tendorsers\x18\x10 \x03(\tR\tendorsers\x12\x1c\n" +
+	"\tcustodian\x18\x11 \x01(\tR\tcustodian\x12\x1c\n" +
+	"\trequester\x18\x12 \x01(\tR\trequester\x12\x16\n" +
+	"\x06handle\x18\x13 \x01(\tR\x06handle\x12\x16\n" +
+	"\x06object\x18\x14 \x01(\tR\x06object\x12\x18\n" +
+	"\aversion\x18\x15 \x01(\x05R\aversion\x12\x18\n" +
+	"\apurpose\x18\x16 \x01(\tR\apurpose\x12\x18\n" +
+	"\aclasses\x18\x17 \x03(\tR\aclasses\x12'\n" +
+	"\x06policy\x18\x18 \x01(\v2\x0f.yitong.v1.RuleR\x06policy\"\xca\x02\n" +
+	"\vEntryFilter\x12,\n" +
+	"\apatient\x18\x01 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x16\n" +
+	"\x06handle\x18\x02 \x01(\tR\x06handle\x12\x16\n" +
+	"\x06member\x18\x03 \x01(\tR\x06member\x12\x1c\n" +
+	"\tcustodian\x18\x04 \x01(\tR\tcustodian\x12\x1c\n" +
+	"\trequester\x18\x05 \x01(\tR\trequester\x12\x16\n" +
+	"\x06object\x18\x06 \x01(\tR\x06object\x12\x14\n" +
+	"\x05kinds\x18\a \x03(\tR\x05kinds\x12\x1a\n" +
+	"\boutcomes\x18\b \x03(\tR\boutcomes\x12\x18\n" +
+	"\apurpose\x18\t \x01(\tR\apurpose\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x12%\n" +
+	"\x04time\x18\v \x01(\v2\x11.yitong.v1.PeriodR\x04time\"\x88\x01\n" +
+	"\x0eEntriesRequest\x12.\n" +
+	"\x06filter\x18\x01 \x01(\v2\x16.yitong.v1.EntryFilterR\x06filter\x12#\n" +
+	"\x04page\x18\x02 \x01(\v2\x0f.yitong.v1.PageR\x04page\x12!\n" +
+	"\fnewest_first\x18\x03 \x01(\bR\vnewestFirst\"\x8d\x01\n" +
+	"\x0fEntriesResponse\x12/\n" +
+	"\aentries\x18\x01 \x03(\v2\x15.yitong.v1.AuditEntryR\aentries\x12#\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\x12$\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"I\n" +
+	"\x12ConsentLifeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
+	"\x04page\x18\x02 \x01(\v2\x0f.yitong.v1.PageR\x04page\"\x97\x01\n" +
+	"\x13ConsentLifeResponse\x125\n" +
+	"\bversions\x18\x01 \x03(\v2\x19.yitong.v1.ConsentVersionR\bversions\x12#\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\x12$\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"\x9f\x01\n" +
+	"\x0eConsentVersion\x12,\n" +
+	"\aconsent\x18\x01 \x01(\v2\x12.yitong.v1.ConsentR\aconsent\x12\x1c\n" +
+	"\tcustodian\x18\x02 \x01(\tR\tcustodian\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12)\n" +
+	"\x06commit\x18\x04 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"\xc9\x01\n" +
+	"\x12DisclosuresRequest\x12,\n" +
+	"\apatient\x18\x01 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x16\n" +
+	"\x06handle\x18\x02 \x01(\tR\x06handle\x12%\n" +
+	"\x04time\x18\x03 \x01(\v2\x11.yitong.v1.PeriodR\x04time\x12#\n" +
+	"\x04page\x18\x04 \x01(\v2\x0f.yitong.v1.PageR\x04page\x12!\n" +
+	"\fnewest_first\x18\x05 \x01(\bR\vnewestFirst\"\x99\x01\n" +
+	"\x13DisclosuresResponse\x127\n" +
+	"\vdisclosures\x18\x01 \x03(\v2\x15.yitong.v1.DisclosureR\vdisclosures\x12#\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\x12$\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"\xb0\x01\n" +
+	"\n" +
+	"Disclosure\x12)\n" +
+	"\x06access\x18\x01 \x01(\v2\x11.yitong.v1.AccessR\x06access\x12)\n" +
+	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\x12%\n" +
+	"\x0ecustodian_name\x18\x03 \x01(\tR\rcustodianName\x12%\n" +
+	"\x0erequester_name\x18\x04 \x01(\tR\rrequesterName\"s\n" +
+	"\x0eDenialsRequest\x12\x1c\n" +
+	"\tcustodian\x18\x01 \x01(\tR\tcustodian\x12\x1c\n" +
+	"\trequester\x18\x02 \x01(\tR\trequester\x12%\n" +
+	"\x04time\x18\x03 \x01(\v2\x11.yitong.v1.PeriodR\x04time\"i\n" +
+	"\x0fDenialsResponse\x120\n" +
+	"\areasons\x18\x01 \x03(\v2\x16.yitong.v1.DenialCountR\areasons\x12$\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\";\n" +
+	"\vDenialCount\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"\xa9\x01\n" +
+	"\x12UnreceiptedRequest\x12\x1c\n" +
+	"\tcustodian\x18\x01 \x01(\tR\tcustodian\x12\x1c\n" +
+	"\trequester\x18\x02 \x01(\tR\trequester\x122\n" +
+	"\x06before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12#\n" +
+	"\x04page\x18\x04 \x01(\v2\x0f.yitong.v1.PageR\x04page\"\x93\x01\n" +
+	"\x13UnreceiptedResponse\x121\n" +
+	"\breleases\x18\x01 \x03(\v2\x15.yitong.v1.DisclosureR\breleases\x12#\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\x12$\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"\x9d\x01\n" +
+	"\x0fExpiringRequest\x12)\n" +
+	"\x06within\x18\x01 \x01(\v2\x11.yitong.v1.PeriodR\x06within\x12\x1c\n" +
+	"\tcustodian\x18\x02 \x01(\tR\tcustodian\x12\x1c\n" +
+	"\trequester\x18\x03 \x01(\tR\trequester\x12#\n" +
+	"\x04page\x18\x04 \x01(\v2\x0f.yitong.v1.PageR\x04page\"\x94\x01\n" +
+	"\x10ExpiringResponse\x125\n" +
+	"\bconsents\x18\x01 \x03(\v2\x19.yitong.v1.ConsentVersionR\bconsents\x12#\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\x12$\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"O\n" +
+	"\x0eChangesRequest\x12%\n" +
+	"\x04time\x18\x01 \x01(\v2\x11.yitong.v1.PeriodR\x04time\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\"d\n" +
+	"\x0fChangesResponse\x12+\n" +
+	"\achanges\x18\x01 \x03(\v2\x11.yitong.v1.ChangeR\achanges\x12$\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"\xae\x01\n" +
+	"\x06Change\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12,\n" +
+	"\x03day\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03day\x12\x1a\n" +
+	"\brequests\x18\x03 \x01(\x03R\brequests\x12\x16\n" +
+	"\x06denied\x18\x04 \x01(\x03R\x06denied\x12\x14\n" +
+	"\x05usual\x18\x05 \x01(\x01R\x05usual\x12\x14\n" +
+	"\x05score\x18\x06 \x01(\x01R\x05score\"\x0f\n" +
+	"\rDigestRequest\"~\n" +
+	"\x0eDigestResponse\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x12.\n" +
+	"\x06tables\x18\x02 \x03(\v2\x16.yitong.v1.TableDigestR\x06tables\x12$\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"O\n" +
+	"\vTableDigest\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x12\n" +
+	"\x04rows\x18\x02 \x01(\x03R\x04rows\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\"*\n" +
+	"\x0eRebuildRequest\x12\x18\n" +
+	"\areplace\x18\x01 \x01(\bR\areplace\"\x8a\x01\n" +
+	"\x0fRebuildResponse\x128\n" +
+	"\bprogress\x18\x01 \x01(\v2\x1a.yitong.v1.RebuildProgressH\x00R\bprogress\x122\n" +
+	"\x06result\x18\x02 \x01(\v2\x18.yitong.v1.RebuildResultH\x00R\x06resultB\t\n" +
+	"\amessage\"9\n" +
+	"\x0fRebuildProgress\x12\x16\n" +
+	"\x06blocks\x18\x01 \x01(\x04R\x06blocks\x12\x0e\n" +
+	"\x02of\x18\x02 \x01(\x04R\x02of\"\xa3\x01\n" +
+	"\rRebuildResult\x12\x12\n" +
+	"\x04same\x18\x01 \x01(\bR\x04same\x123\n" +
+	"\apresent\x18\x02 \x01(\v2\x19.yitong.v1.DigestResponseR\apresent\x12-\n" +
+	"\x04anew\x18\x03 \x01(\v2\x19.yitong.v1.DigestResponseR\x04anew\x12\x1a\n" +
+	"\breplaced\x18\x04 \x01(\bR\breplaced\"s\n" +
+	"\rExportRequest\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\tR\x06format\x12.\n" +
+	"\x06filter\x18\x02 \x01(\v2\x16.yitong.v1.EntryFilterR\x06filter\x12\x1a\n" +
+	"\blanguage\x18\x03 \x01(\tR\blanguage\"s\n" +
+	"\x0eExportResponse\x12\x1a\n" +
+	"\acontent\x18\x01 \x01(\fH\x00R\acontent\x12:\n" +
+	"\tsignature\x18\x02 \x01(\v2\x1a.yitong.v1.ExportSignatureH\x00R\tsignatureB\t\n" +
+	"\amessage\"\x83\x01\n" +
+	"\x0fExportSignature\x12\x1c\n" +
+	"\tstatement\x18\x01 \x01(\fR\tstatement\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x15\n" +
+	"\x06key_id\x18\x03 \x01(\tR\x05keyId\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x04 \x01(\fR\tpublicKey\"\x88\x01\n" +
 	"\x0eHistoryRequest\x12\x1d\n" +
 	"\n" +
 	"from_block\x18\x01 \x01(\x04R\tfromBlock\x12\x16\n" +
@@ -4036,13 +6442,18 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x03(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
 	"\adeleted\x18\x03 \x01(\bR\adeleted\"\x0f\n" +
-	"\rStatusRequest\"\xca\x01\n" +
+	"\rStatusRequest\"\xfa\x01\n" +
 	"\x0eStatusResponse\x12)\n" +
 	"\x06member\x18\x01 \x01(\v2\x11.yitong.v1.MemberR\x06member\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x04R\x06height\x12A\n" +
 	"\x0eclosed_through\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\rclosedThrough\x12\x18\n" +
 	"\apending\x18\x04 \x01(\x05R\apending\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\"=\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12.\n" +
+	"\x05audit\x18\x06 \x01(\v2\x18.yitong.v1.AuditStandingR\x05audit\"S\n" +
+	"\rAuditStanding\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x10\n" +
+	"\x03lag\x18\x02 \x01(\x04R\x03lag\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"=\n" +
 	"\rHandleRequest\x12,\n" +
 	"\apatient\x18\x01 \x01(\v2\x12.yitong.v1.PatientR\apatient\"(\n" +
 	"\x0eHandleResponse\x12\x16\n" +
@@ -4078,9 +6489,19 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x04List\x12\x1e.yitong.v1.ListAccessesRequest\x1a\x1f.yitong.v1.ListAccessesResponse2\x89\x01\n" +
 	"\aMembers\x12E\n" +
 	"\x04List\x12\x1d.yitong.v1.ListMembersRequest\x1a\x1e.yitong.v1.ListMembersResponse\x127\n" +
-	"\x04Move\x12\x16.yitong.v1.MoveRequest\x1a\x17.yitong.v1.MoveResponse2A\n" +
+	"\x04Move\x12\x16.yitong.v1.MoveRequest\x1a\x17.yitong.v1.MoveResponse2\xf6\x05\n" +
 	"\x05Audit\x128\n" +
-	"\aHistory\x12\x19.yitong.v1.HistoryRequest\x1a\x10.yitong.v1.Event0\x012E\n" +
+	"\aHistory\x12\x19.yitong.v1.HistoryRequest\x1a\x10.yitong.v1.Event0\x01\x12@\n" +
+	"\aEntries\x12\x19.yitong.v1.EntriesRequest\x1a\x1a.yitong.v1.EntriesResponse\x12H\n" +
+	"\aConsent\x12\x1d.yitong.v1.ConsentLifeRequest\x1a\x1e.yitong.v1.ConsentLifeResponse\x12L\n" +
+	"\vDisclosures\x12\x1d.yitong.v1.DisclosuresRequest\x1a\x1e.yitong.v1.DisclosuresResponse\x12@\n" +
+	"\aDenials\x12\x19.yitong.v1.DenialsRequest\x1a\x1a.yitong.v1.DenialsResponse\x12L\n" +
+	"\vUnreceipted\x12\x1d.yitong.v1.UnreceiptedRequest\x1a\x1e.yitong.v1.UnreceiptedResponse\x12C\n" +
+	"\bExpiring\x12\x1a.yitong.v1.ExpiringRequest\x1a\x1b.yitong.v1.ExpiringResponse\x12@\n" +
+	"\aChanges\x12\x19.yitong.v1.ChangesRequest\x1a\x1a.yitong.v1.ChangesResponse\x12=\n" +
+	"\x06Digest\x12\x18.yitong.v1.DigestRequest\x1a\x19.yitong.v1.DigestResponse\x12B\n" +
+	"\aRebuild\x12\x19.yitong.v1.RebuildRequest\x1a\x1a.yitong.v1.RebuildResponse0\x01\x12?\n" +
+	"\x06Export\x12\x18.yitong.v1.ExportRequest\x1a\x19.yitong.v1.ExportResponse0\x012E\n" +
 	"\x04Node\x12=\n" +
 	"\x06Status\x12\x18.yitong.v1.StatusRequest\x1a\x19.yitong.v1.StatusResponse2\x8d\x01\n" +
 	"\bExchange\x12=\n" +
@@ -4099,7 +6520,7 @@ func file_yitong_v1_yitong_proto_rawDescGZIP() []byte {
 	return file_yitong_v1_yitong_proto_rawDescData
 }
 
-var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*Commit)(nil),                 // 0: yitong.v1.Commit
 	(*Period)(nil),                 // 1: yitong.v1.Period
@@ -4145,128 +6566,224 @@ var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*SuspendMotion)(nil),          // 41: yitong.v1.SuspendMotion
 	(*ReinstateMotion)(nil),        // 42: yitong.v1.ReinstateMotion
 	(*MoveResponse)(nil),           // 43: yitong.v1.MoveResponse
-	(*HistoryRequest)(nil),         // 44: yitong.v1.HistoryRequest
-	(*Event)(nil),                  // 45: yitong.v1.Event
-	(*StateWrite)(nil),             // 46: yitong.v1.StateWrite
-	(*StatusRequest)(nil),          // 47: yitong.v1.StatusRequest
-	(*StatusResponse)(nil),         // 48: yitong.v1.StatusResponse
-	(*HandleRequest)(nil),          // 49: yitong.v1.HandleRequest
-	(*HandleResponse)(nil),         // 50: yitong.v1.HandleResponse
-	(*ReleaseRequest)(nil),         // 51: yitong.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),        // 52: yitong.v1.ReleaseResponse
-	(*SignedManifest)(nil),         // 53: yitong.v1.SignedManifest
-	(*SealedChunk)(nil),            // 54: yitong.v1.SealedChunk
-	(*timestamppb.Timestamp)(nil),  // 55: google.protobuf.Timestamp
+	(*AsOf)(nil),                   // 44: yitong.v1.AsOf
+	(*AuditEntry)(nil),             // 45: yitong.v1.AuditEntry
+	(*EntryFilter)(nil),            // 46: yitong.v1.EntryFilter
+	(*EntriesRequest)(nil),         // 47: yitong.v1.EntriesRequest
+	(*EntriesResponse)(nil),        // 48: yitong.v1.EntriesResponse
+	(*ConsentLifeRequest)(nil),     // 49: yitong.v1.ConsentLifeRequest
+	(*ConsentLifeResponse)(nil),    // 50: yitong.v1.ConsentLifeResponse
+	(*ConsentVersion)(nil),         // 51: yitong.v1.ConsentVersion
+	(*DisclosuresRequest)(nil),     // 52: yitong.v1.DisclosuresRequest
+	(*DisclosuresResponse)(nil),    // 53: yitong.v1.DisclosuresResponse
+	(*Disclosure)(nil),             // 54: yitong.v1.Disclosure
+	(*DenialsRequest)(nil),         // 55: yitong.v1.DenialsRequest
+	(*DenialsResponse)(nil),        // 56: yitong.v1.DenialsResponse
+	(*DenialCount)(nil),            // 57: yitong.v1.DenialCount
+	(*UnreceiptedRequest)(nil),     // 58: yitong.v1.UnreceiptedRequest
+	(*UnreceiptedResponse)(nil),    // 59: yitong.v1.UnreceiptedResponse
+	(*ExpiringRequest)(nil),        // 60: yitong.v1.ExpiringRequest
+	(*ExpiringResponse)(nil),       // 61: yitong.v1.ExpiringResponse
+	(*ChangesRequest)(nil),         // 62: yitong.v1.ChangesRequest
+	(*ChangesResponse)(nil),        // 63: yitong.v1.ChangesResponse
+	(*Change)(nil),                 // 64: yitong.v1.Change
+	(*DigestRequest)(nil),          // 65: yitong.v1.DigestRequest
+	(*DigestResponse)(nil),         // 66: yitong.v1.DigestResponse
+	(*TableDigest)(nil),            // 67: yitong.v1.TableDigest
+	(*RebuildRequest)(nil),         // 68: yitong.v1.RebuildRequest
+	(*RebuildResponse)(nil),        // 69: yitong.v1.RebuildResponse
+	(*RebuildProgress)(nil),        // 70: yitong.v1.RebuildProgress
+	(*RebuildResult)(nil),          // 71: yitong.v1.RebuildResult
+	(*ExportRequest)(nil),          // 72: yitong.v1.ExportRequest
+	(*ExportResponse)(nil),         // 73: yitong.v1.ExportResponse
+	(*ExportSignature)(nil),        // 74: yitong.v1.ExportSignature
+	(*HistoryRequest)(nil),         // 75: yitong.v1.HistoryRequest
+	(*Event)(nil),                  // 76: yitong.v1.Event
+	(*StateWrite)(nil),             // 77: yitong.v1.StateWrite
+	(*StatusRequest)(nil),          // 78: yitong.v1.StatusRequest
+	(*StatusResponse)(nil),         // 79: yitong.v1.StatusResponse
+	(*AuditStanding)(nil),          // 80: yitong.v1.AuditStanding
+	(*HandleRequest)(nil),          // 81: yitong.v1.HandleRequest
+	(*HandleResponse)(nil),         // 82: yitong.v1.HandleResponse
+	(*ReleaseRequest)(nil),         // 83: yitong.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),        // 84: yitong.v1.ReleaseResponse
+	(*SignedManifest)(nil),         // 85: yitong.v1.SignedManifest
+	(*SealedChunk)(nil),            // 86: yitong.v1.SealedChunk
+	(*timestamppb.Timestamp)(nil),  // 87: google.protobuf.Timestamp
 }
 var file_yitong_v1_yitong_proto_depIdxs = []int32{
-	55, // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
-	55, // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
-	5,  // 2: yitong.v1.SubmitRequest.header:type_name -> yitong.v1.SubmitHeader
-	2,  // 3: yitong.v1.SubmitHeader.patient:type_name -> yitong.v1.Patient
-	1,  // 4: yitong.v1.SubmitHeader.data_period:type_name -> yitong.v1.Period
-	7,  // 5: yitong.v1.SubmitResponse.record:type_name -> yitong.v1.Record
-	0,  // 6: yitong.v1.SubmitResponse.commit:type_name -> yitong.v1.Commit
-	2,  // 7: yitong.v1.Record.patient:type_name -> yitong.v1.Patient
-	8,  // 8: yitong.v1.Record.parts:type_name -> yitong.v1.Part
-	55, // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
-	1,  // 10: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
-	3,  // 11: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
-	2,  // 12: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
-	7,  // 13: yitong.v1.ListRecordsResponse.records:type_name -> yitong.v1.Record
-	0,  // 14: yitong.v1.RetractResponse.commit:type_name -> yitong.v1.Commit
-	1,  // 15: yitong.v1.Provision.period:type_name -> yitong.v1.Period
-	1,  // 16: yitong.v1.Provision.data_period:type_name -> yitong.v1.Period
-	14, // 17: yitong.v1.Provision.actors:type_name -> yitong.v1.Actor
-	13, // 18: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
-	1,  // 19: yitong.v1.Consent.period:type_name -> yitong.v1.Period
-	13, // 20: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
-	55, // 21: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
-	2,  // 22: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
-	1,  // 23: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
-	13, // 24: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
-	2,  // 25: yitong.v1.AmendRequest.patient:type_name -> yitong.v1.Patient
-	1,  // 26: yitong.v1.AmendRequest.period:type_name -> yitong.v1.Period
-	13, // 27: yitong.v1.AmendRequest.provision:type_name -> yitong.v1.Provision
-	2,  // 28: yitong.v1.WithdrawRequest.patient:type_name -> yitong.v1.Patient
-	15, // 29: yitong.v1.ConsentResponse.consent:type_name -> yitong.v1.Consent
-	0,  // 30: yitong.v1.ConsentResponse.commit:type_name -> yitong.v1.Commit
-	2,  // 31: yitong.v1.ListConsentsRequest.patient:type_name -> yitong.v1.Patient
-	15, // 32: yitong.v1.ListConsentsResponse.consents:type_name -> yitong.v1.Consent
-	2,  // 33: yitong.v1.ConsentHistoryRequest.patient:type_name -> yitong.v1.Patient
-	15, // 34: yitong.v1.ConsentHistoryResponse.versions:type_name -> yitong.v1.Consent
-	2,  // 35: yitong.v1.AccessRequest.patient:type_name -> yitong.v1.Patient
-	1,  // 36: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
-	25, // 37: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
-	1,  // 38: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
-	55, // 39: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
-	25, // 40: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
-	26, // 41: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
-	55, // 42: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
-	28, // 43: yitong.v1.Access.release:type_name -> yitong.v1.Release
-	29, // 44: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
-	55, // 45: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
-	55, // 46: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
-	27, // 47: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
-	0,  // 48: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
-	8,  // 49: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
-	33, // 50: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
-	0,  // 51: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
-	3,  // 52: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
-	27, // 53: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
-	55, // 54: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
-	37, // 55: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
-	41, // 56: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
-	42, // 57: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
-	0,  // 58: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
-	55, // 59: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
-	46, // 60: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
-	37, // 61: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
-	55, // 62: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
-	2,  // 63: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
-	53, // 64: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	54, // 65: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,  // 66: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,  // 67: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,  // 68: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11, // 69: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16, // 70: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	17, // 71: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	18, // 72: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	20, // 73: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	22, // 74: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	24, // 75: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	31, // 76: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	34, // 77: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	35, // 78: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	38, // 79: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	40, // 80: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	44, // 81: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	47, // 82: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	49, // 83: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
-	51, // 84: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	6,  // 85: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10, // 86: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12, // 87: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	19, // 88: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	19, // 89: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	19, // 90: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	21, // 91: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	23, // 92: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	30, // 93: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	32, // 94: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	30, // 95: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	36, // 96: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	39, // 97: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	43, // 98: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	45, // 99: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	48, // 100: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	50, // 101: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
-	52, // 102: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	85, // [85:103] is the sub-list for method output_type
-	67, // [67:85] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	87,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
+	87,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
+	5,   // 2: yitong.v1.SubmitRequest.header:type_name -> yitong.v1.SubmitHeader
+	2,   // 3: yitong.v1.SubmitHeader.patient:type_name -> yitong.v1.Patient
+	1,   // 4: yitong.v1.SubmitHeader.data_period:type_name -> yitong.v1.Period
+	7,   // 5: yitong.v1.SubmitResponse.record:type_name -> yitong.v1.Record
+	0,   // 6: yitong.v1.SubmitResponse.commit:type_name -> yitong.v1.Commit
+	2,   // 7: yitong.v1.Record.patient:type_name -> yitong.v1.Patient
+	8,   // 8: yitong.v1.Record.parts:type_name -> yitong.v1.Part
+	87,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
+	1,   // 10: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
+	3,   // 11: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
+	2,   // 12: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
+	7,   // 13: yitong.v1.ListRecordsResponse.records:type_name -> yitong.v1.Record
+	0,   // 14: yitong.v1.RetractResponse.commit:type_name -> yitong.v1.Commit
+	1,   // 15: yitong.v1.Provision.period:type_name -> yitong.v1.Period
+	1,   // 16: yitong.v1.Provision.data_period:type_name -> yitong.v1.Period
+	14,  // 17: yitong.v1.Provision.actors:type_name -> yitong.v1.Actor
+	13,  // 18: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
+	1,   // 19: yitong.v1.Consent.period:type_name -> yitong.v1.Period
+	13,  // 20: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
+	87,  // 21: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
+	2,   // 22: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 23: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
+	13,  // 24: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
+	2,   // 25: yitong.v1.AmendRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 26: yitong.v1.AmendRequest.period:type_name -> yitong.v1.Period
+	13,  // 27: yitong.v1.AmendRequest.provision:type_name -> yitong.v1.Provision
+	2,   // 28: yitong.v1.WithdrawRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 29: yitong.v1.ConsentResponse.consent:type_name -> yitong.v1.Consent
+	0,   // 30: yitong.v1.ConsentResponse.commit:type_name -> yitong.v1.Commit
+	2,   // 31: yitong.v1.ListConsentsRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 32: yitong.v1.ListConsentsResponse.consents:type_name -> yitong.v1.Consent
+	2,   // 33: yitong.v1.ConsentHistoryRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 34: yitong.v1.ConsentHistoryResponse.versions:type_name -> yitong.v1.Consent
+	2,   // 35: yitong.v1.AccessRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 36: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
+	25,  // 37: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
+	1,   // 38: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
+	87,  // 39: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
+	25,  // 40: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
+	26,  // 41: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
+	87,  // 42: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
+	28,  // 43: yitong.v1.Access.release:type_name -> yitong.v1.Release
+	29,  // 44: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
+	87,  // 45: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
+	87,  // 46: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
+	27,  // 47: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
+	0,   // 48: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
+	8,   // 49: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
+	33,  // 50: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
+	0,   // 51: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
+	3,   // 52: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
+	27,  // 53: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
+	87,  // 54: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
+	37,  // 55: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
+	41,  // 56: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
+	42,  // 57: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
+	0,   // 58: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
+	87,  // 59: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
+	25,  // 60: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
+	2,   // 61: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
+	1,   // 62: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
+	46,  // 63: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
+	3,   // 64: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
+	45,  // 65: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
+	44,  // 66: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
+	3,   // 67: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
+	51,  // 68: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
+	44,  // 69: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
+	15,  // 70: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
+	0,   // 71: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
+	2,   // 72: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 73: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
+	3,   // 74: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
+	54,  // 75: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
+	44,  // 76: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
+	27,  // 77: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
+	0,   // 78: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
+	1,   // 79: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
+	57,  // 80: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
+	44,  // 81: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
+	87,  // 82: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
+	3,   // 83: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
+	54,  // 84: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
+	44,  // 85: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 86: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
+	3,   // 87: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
+	51,  // 88: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
+	44,  // 89: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 90: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
+	64,  // 91: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
+	44,  // 92: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
+	87,  // 93: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
+	67,  // 94: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
+	44,  // 95: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
+	70,  // 96: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
+	71,  // 97: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
+	66,  // 98: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
+	66,  // 99: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
+	46,  // 100: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
+	74,  // 101: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
+	87,  // 102: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
+	77,  // 103: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
+	37,  // 104: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
+	87,  // 105: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
+	80,  // 106: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
+	2,   // 107: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
+	85,  // 108: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	86,  // 109: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 110: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 111: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 112: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 113: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 114: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	17,  // 115: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	18,  // 116: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	20,  // 117: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	22,  // 118: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	24,  // 119: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	31,  // 120: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	34,  // 121: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	35,  // 122: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	38,  // 123: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	40,  // 124: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	75,  // 125: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	47,  // 126: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	49,  // 127: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	52,  // 128: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	55,  // 129: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	58,  // 130: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	60,  // 131: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	62,  // 132: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	65,  // 133: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	68,  // 134: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	72,  // 135: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	78,  // 136: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	81,  // 137: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
+	83,  // 138: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	6,   // 139: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 140: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 141: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	19,  // 142: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	19,  // 143: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	19,  // 144: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	21,  // 145: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	23,  // 146: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	30,  // 147: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	32,  // 148: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	30,  // 149: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	36,  // 150: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	39,  // 151: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	43,  // 152: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	76,  // 153: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	48,  // 154: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	50,  // 155: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	53,  // 156: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	56,  // 157: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	59,  // 158: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	61,  // 159: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	63,  // 160: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	66,  // 161: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	69,  // 162: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	73,  // 163: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	79,  // 164: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	82,  // 165: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
+	84,  // 166: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	139, // [139:167] is the sub-list for method output_type
+	111, // [111:139] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }
@@ -4287,7 +6804,15 @@ func file_yitong_v1_yitong_proto_init() {
 		(*MoveRequest_Suspend)(nil),
 		(*MoveRequest_Reinstate)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[52].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[69].OneofWrappers = []any{
+		(*RebuildResponse_Progress)(nil),
+		(*RebuildResponse_Result)(nil),
+	}
+	file_yitong_v1_yitong_proto_msgTypes[73].OneofWrappers = []any{
+		(*ExportResponse_Content)(nil),
+		(*ExportResponse_Signature)(nil),
+	}
+	file_yitong_v1_yitong_proto_msgTypes[84].OneofWrappers = []any{
 		(*ReleaseResponse_Manifest)(nil),
 		(*ReleaseResponse_Chunk)(nil),
 	}
@@ -4297,7 +6822,7 @@ func file_yitong_v1_yitong_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yitong_v1_yitong_proto_rawDesc), len(file_yitong_v1_yitong_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   55,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

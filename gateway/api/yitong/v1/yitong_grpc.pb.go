@@ -874,7 +874,17 @@ var Members_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Audit_History_FullMethodName = "/yitong.v1.Audit/History"
+	Audit_History_FullMethodName     = "/yitong.v1.Audit/History"
+	Audit_Entries_FullMethodName     = "/yitong.v1.Audit/Entries"
+	Audit_Consent_FullMethodName     = "/yitong.v1.Audit/Consent"
+	Audit_Disclosures_FullMethodName = "/yitong.v1.Audit/Disclosures"
+	Audit_Denials_FullMethodName     = "/yitong.v1.Audit/Denials"
+	Audit_Unreceipted_FullMethodName = "/yitong.v1.Audit/Unreceipted"
+	Audit_Expiring_FullMethodName    = "/yitong.v1.Audit/Expiring"
+	Audit_Changes_FullMethodName     = "/yitong.v1.Audit/Changes"
+	Audit_Digest_FullMethodName      = "/yitong.v1.Audit/Digest"
+	Audit_Rebuild_FullMethodName     = "/yitong.v1.Audit/Rebuild"
+	Audit_Export_FullMethodName      = "/yitong.v1.Audit/Export"
 )
 
 // AuditClient is the client API for Audit service.
@@ -885,6 +895,29 @@ const (
 type AuditClient interface {
 	// History streams what the blocks hold, oldest first.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error)
+	// Entries lists the audit trail: a patient's, a relationship's, a member's,
+	// what was denied, and whatever else the filter says.
+	Entries(ctx context.Context, in *EntriesRequest, opts ...grpc.CallOption) (*EntriesResponse, error)
+	// Consent tells the life of one consent: every version.
+	Consent(ctx context.Context, in *ConsentLifeRequest, opts ...grpc.CallOption) (*ConsentLifeResponse, error)
+	// Disclosures accounts for everything let go about a patient (45 CFR
+	// 164.528; PIPL article 45, GDPR article 15).
+	Disclosures(ctx context.Context, in *DisclosuresRequest, opts ...grpc.CallOption) (*DisclosuresResponse, error)
+	// Denials counts the requests denied, by reason; Entries lists them.
+	Denials(ctx context.Context, in *DenialsRequest, opts ...grpc.CallOption) (*DenialsResponse, error)
+	// Unreceipted lists what was released and never acknowledged.
+	Unreceipted(ctx context.Context, in *UnreceiptedRequest, opts ...grpc.CallOption) (*UnreceiptedResponse, error)
+	// Expiring lists consents in force that end soon.
+	Expiring(ctx context.Context, in *ExpiringRequest, opts ...grpc.CallOption) (*ExpiringResponse, error)
+	// Changes tells the days on which a member asked unlike its days before.
+	Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (*ChangesResponse, error)
+	// Digest hashes the projection in a canonical form: two members at the same
+	// height have the same.
+	Digest(ctx context.Context, in *DigestRequest, opts ...grpc.CallOption) (*DigestResponse, error)
+	// Rebuild makes the projection anew of the peer's blocks and compares.
+	Rebuild(ctx context.Context, in *RebuildRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RebuildResponse], error)
+	// Export writes an answer for other systems and for people, signed.
+	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
 }
 
 type auditClient struct {
@@ -914,6 +947,124 @@ func (c *auditClient) History(ctx context.Context, in *HistoryRequest, opts ...g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Audit_HistoryClient = grpc.ServerStreamingClient[Event]
 
+func (c *auditClient) Entries(ctx context.Context, in *EntriesRequest, opts ...grpc.CallOption) (*EntriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EntriesResponse)
+	err := c.cc.Invoke(ctx, Audit_Entries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Consent(ctx context.Context, in *ConsentLifeRequest, opts ...grpc.CallOption) (*ConsentLifeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConsentLifeResponse)
+	err := c.cc.Invoke(ctx, Audit_Consent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Disclosures(ctx context.Context, in *DisclosuresRequest, opts ...grpc.CallOption) (*DisclosuresResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisclosuresResponse)
+	err := c.cc.Invoke(ctx, Audit_Disclosures_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Denials(ctx context.Context, in *DenialsRequest, opts ...grpc.CallOption) (*DenialsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DenialsResponse)
+	err := c.cc.Invoke(ctx, Audit_Denials_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Unreceipted(ctx context.Context, in *UnreceiptedRequest, opts ...grpc.CallOption) (*UnreceiptedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnreceiptedResponse)
+	err := c.cc.Invoke(ctx, Audit_Unreceipted_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Expiring(ctx context.Context, in *ExpiringRequest, opts ...grpc.CallOption) (*ExpiringResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExpiringResponse)
+	err := c.cc.Invoke(ctx, Audit_Expiring_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (*ChangesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangesResponse)
+	err := c.cc.Invoke(ctx, Audit_Changes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Digest(ctx context.Context, in *DigestRequest, opts ...grpc.CallOption) (*DigestResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DigestResponse)
+	err := c.cc.Invoke(ctx, Audit_Digest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Rebuild(ctx context.Context, in *RebuildRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RebuildResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Audit_ServiceDesc.Streams[1], Audit_Rebuild_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RebuildRequest, RebuildResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Audit_RebuildClient = grpc.ServerStreamingClient[RebuildResponse]
+
+func (c *auditClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Audit_ServiceDesc.Streams[2], Audit_Export_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRequest, ExportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Audit_ExportClient = grpc.ServerStreamingClient[ExportResponse]
+
 // AuditServer is the server API for Audit service.
 // All implementations must embed UnimplementedAuditServer
 // for forward compatibility.
@@ -922,6 +1073,29 @@ type Audit_HistoryClient = grpc.ServerStreamingClient[Event]
 type AuditServer interface {
 	// History streams what the blocks hold, oldest first.
 	History(*HistoryRequest, grpc.ServerStreamingServer[Event]) error
+	// Entries lists the audit trail: a patient's, a relationship's, a member's,
+	// what was denied, and whatever else the filter says.
+	Entries(context.Context, *EntriesRequest) (*EntriesResponse, error)
+	// Consent tells the life of one consent: every version.
+	Consent(context.Context, *ConsentLifeRequest) (*ConsentLifeResponse, error)
+	// Disclosures accounts for everything let go about a patient (45 CFR
+	// 164.528; PIPL article 45, GDPR article 15).
+	Disclosures(context.Context, *DisclosuresRequest) (*DisclosuresResponse, error)
+	// Denials counts the requests denied, by reason; Entries lists them.
+	Denials(context.Context, *DenialsRequest) (*DenialsResponse, error)
+	// Unreceipted lists what was released and never acknowledged.
+	Unreceipted(context.Context, *UnreceiptedRequest) (*UnreceiptedResponse, error)
+	// Expiring lists consents in force that end soon.
+	Expiring(context.Context, *ExpiringRequest) (*ExpiringResponse, error)
+	// Changes tells the days on which a member asked unlike its days before.
+	Changes(context.Context, *ChangesRequest) (*ChangesResponse, error)
+	// Digest hashes the projection in a canonical form: two members at the same
+	// height have the same.
+	Digest(context.Context, *DigestRequest) (*DigestResponse, error)
+	// Rebuild makes the projection anew of the peer's blocks and compares.
+	Rebuild(*RebuildRequest, grpc.ServerStreamingServer[RebuildResponse]) error
+	// Export writes an answer for other systems and for people, signed.
+	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
 	mustEmbedUnimplementedAuditServer()
 }
 
@@ -934,6 +1108,36 @@ type UnimplementedAuditServer struct{}
 
 func (UnimplementedAuditServer) History(*HistoryRequest, grpc.ServerStreamingServer[Event]) error {
 	return status.Error(codes.Unimplemented, "method History not implemented")
+}
+func (UnimplementedAuditServer) Entries(context.Context, *EntriesRequest) (*EntriesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Entries not implemented")
+}
+func (UnimplementedAuditServer) Consent(context.Context, *ConsentLifeRequest) (*ConsentLifeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Consent not implemented")
+}
+func (UnimplementedAuditServer) Disclosures(context.Context, *DisclosuresRequest) (*DisclosuresResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Disclosures not implemented")
+}
+func (UnimplementedAuditServer) Denials(context.Context, *DenialsRequest) (*DenialsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Denials not implemented")
+}
+func (UnimplementedAuditServer) Unreceipted(context.Context, *UnreceiptedRequest) (*UnreceiptedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Unreceipted not implemented")
+}
+func (UnimplementedAuditServer) Expiring(context.Context, *ExpiringRequest) (*ExpiringResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Expiring not implemented")
+}
+func (UnimplementedAuditServer) Changes(context.Context, *ChangesRequest) (*ChangesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Changes not implemented")
+}
+func (UnimplementedAuditServer) Digest(context.Context, *DigestRequest) (*DigestResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Digest not implemented")
+}
+func (UnimplementedAuditServer) Rebuild(*RebuildRequest, grpc.ServerStreamingServer[RebuildResponse]) error {
+	return status.Error(codes.Unimplemented, "method Rebuild not implemented")
+}
+func (UnimplementedAuditServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Export not implemented")
 }
 func (UnimplementedAuditServer) mustEmbedUnimplementedAuditServer() {}
 func (UnimplementedAuditServer) testEmbeddedByValue()               {}
@@ -967,17 +1171,226 @@ func _Audit_History_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Audit_HistoryServer = grpc.ServerStreamingServer[Event]
 
+func _Audit_Entries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EntriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Entries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Entries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Entries(ctx, req.(*EntriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Consent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConsentLifeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Consent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Consent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Consent(ctx, req.(*ConsentLifeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Disclosures_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisclosuresRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Disclosures(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Disclosures_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Disclosures(ctx, req.(*DisclosuresRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Denials_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DenialsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Denials(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Denials_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Denials(ctx, req.(*DenialsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Unreceipted_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnreceiptedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Unreceipted(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Unreceipted_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Unreceipted(ctx, req.(*UnreceiptedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Expiring_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExpiringRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Expiring(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Expiring_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Expiring(ctx, req.(*ExpiringRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Changes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Changes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Changes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Changes(ctx, req.(*ChangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Digest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DigestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Digest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Digest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Digest(ctx, req.(*DigestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Rebuild_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RebuildRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuditServer).Rebuild(m, &grpc.GenericServerStream[RebuildRequest, RebuildResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Audit_RebuildServer = grpc.ServerStreamingServer[RebuildResponse]
+
+func _Audit_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuditServer).Export(m, &grpc.GenericServerStream[ExportRequest, ExportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Audit_ExportServer = grpc.ServerStreamingServer[ExportResponse]
+
 // Audit_ServiceDesc is the grpc.ServiceDesc for Audit service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Audit_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "yitong.v1.Audit",
 	HandlerType: (*AuditServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Entries",
+			Handler:    _Audit_Entries_Handler,
+		},
+		{
+			MethodName: "Consent",
+			Handler:    _Audit_Consent_Handler,
+		},
+		{
+			MethodName: "Disclosures",
+			Handler:    _Audit_Disclosures_Handler,
+		},
+		{
+			MethodName: "Denials",
+			Handler:    _Audit_Denials_Handler,
+		},
+		{
+			MethodName: "Unreceipted",
+			Handler:    _Audit_Unreceipted_Handler,
+		},
+		{
+			MethodName: "Expiring",
+			Handler:    _Audit_Expiring_Handler,
+		},
+		{
+			MethodName: "Changes",
+			Handler:    _Audit_Changes_Handler,
+		},
+		{
+			MethodName: "Digest",
+			Handler:    _Audit_Digest_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "History",
 			Handler:       _Audit_History_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Rebuild",
+			Handler:       _Audit_Rebuild_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Export",
+			Handler:       _Audit_Export_Handler,
 			ServerStreams: true,
 		},
 	},
