@@ -30,8 +30,11 @@ type Directive struct {
 // maxForm is the largest signed form kept, in bytes.
 const maxForm = 3 << 20
 
-// evidence is the signed form that a version of a consent rests on.
+// evidence is the signed form that a version of a consent rests on. It is kept by its
+// digest, so that a form that the ledger refuses never takes the place of the one that
+// it took.
 type evidence struct {
+	Version   string  `json:"version"` // id of the consent, "/" and the version
 	Patient   Patient `json:"patient"`
 	Requester string  `json:"requester"`
 	Form      []byte  `json:"form"`
@@ -103,6 +106,9 @@ func (g *Gateway) Amend(ctx context.Context, d Directive, version int) (consent.
 	return out, r, commit, nil
 }
 
+// evidenceName is that of a consent version's signed form in the key store.
+func evidenceName(id string, version int) string { return fmt.Sprintf("%s/%d", id, version) }
+
 // attest keeps the signed form and returns the digest that stands for it.
 func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relationship, string, error) {
 	if err := access.CheckID(d.ID); err != nil {
@@ -115,7 +121,7 @@ func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relatio
 	if err != nil {
 		return r, "", err
 	}
-	name := fmt.Sprintf("%s/%d", d.ID, version)
+	name := evidenceName(d.ID, version)
 	err = g.Keys.Update(func(tx *keys.Tx) error {
 		return save(tx, bucketConsents, name, evidence{r.Patient, r.Requester.MSP, d.Form})
 	})

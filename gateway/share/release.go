@@ -43,7 +43,8 @@ type releaseCommit struct {
 // Release lets a permit's keys go to the member that asks, as the custodian. The
 // order is the whole point of it:
 //
-//  1. the permit is read from this member's own peer, and holds by its own clock
+//  1. the permit is read from this member's own peer, holds by its own clock, and
+//     rests on consents that this member put on the ledger
 //  2. the parts it covers are chosen, and the choice is kept
 //  3. the release that names the choice is committed
 //  4. only then are the keys wrapped, and the manifest signed
@@ -71,6 +72,9 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 		return nil, err
 	}
 	if err := g.releasable(entry, requester); err != nil {
+		return nil, err
+	}
+	if err := g.attested(*entry.Access); err != nil {
 		return nil, err
 	}
 	manifest, err := g.choose(*entry.Access)
