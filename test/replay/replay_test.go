@@ -1,0 +1,155 @@
+package replay_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"google.golang.org/protobuf/proto"
+
+	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/audit/replay"
+	"yitong/gateway/audit/replay/channel"
+	"yitong/test/consortium"
+	"yitong/test/liar"
+	"yitong/test/patient"
+)
+
+// blocks are all that a member's peer has.
+func blocks(t *testing.T, c *consortium.Consortium, member string) [][]byte {
+	t.Helper()
+	l := c.Ledger(t, member, consortium.Chaincode)
+	height, err := l.Height(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out [][]byte
+	for raw, err := range replay.Encoded(l.RawBlocks(t.Context(), 0)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out = append(out, raw); uint64(len(out)) == height {
+			break
+		}
+	}
+	return out
+}
+
+func genesis(t *testing.T, raw [][]byte) [32]byte {
+	t.Helper()
+	var b common.Block
+	if err := proto.Unmarshal(raw[0], &b); err != nil {
+		t.Fatal(err)
+	}
+	return channel.Hash(b.Header)
+}
+
+func run(t *testing.T, raw [][]byte, digest [32]byte) *replay.Report {
+	t.Helper()
+	r, err := replay.Run(t.Context(), each(raw), replay.Options{Genesis: digest, Chaincode: consortium.Chaincode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func each(raw [][]byte) func(func([]byte, error) bool) {
+	return func(yield func([]byte, error) bool) {
+		for _, one := range raw {
+			if !yield(one, nil) {
+				return
+			}
+		}
+	}
+}
+
+// share does the main job once: a record, a request before there is a consent, a consent, a
+// request that is permitted and opened, a withdrawal and a request after it.
+func share(t *testing.T, c *consortium.Consortium, n uint64) {
+	t.Helper()
+	p := patient.Synthetic(t, n)
+	c.Submit(t, p)
+	c.Ask(t, p, "laboratory")
+	granted := c.Grant(t, p, consortium.ForPayment("laboratory"))
+	permit := c.Ask(t, p, "laboratory")
+	if _, _, err := c.Open(t.Context(), t, permit.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Client(t, consortium.HospitalA).Consents.Withdraw(t.Context(), &yitongv1.WithdrawRequest{
+		Id: granted.GetConsent().GetId(), Patient: p.ID, Requester: consortium.Insurer, Reason: "patient-request",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Ask(t, p, "laboratory")
+}
+
+func TestTheReplayAgreesWithEveryPeerOfARealConsortium(t *testing.T) {
+	c := consortium.Shared(t)
+	share(t, c, 1)
+	var digest [32]byte
+	states := map[uint64]string{}
+	for _, member := range []string{consortium.HospitalA, consortium.HospitalB, consortium.Insurer, consortium.Regulator} {
+		raw := blocks(t, c, member)
+		if digest == ([32]byte{}) {
+			digest = genesis(t, raw)
+		}
+		r := run(t, raw, digest)
+		for _, d := range r.Divergences {
+			t.Errorf("%s: %s", member, d)
+		}
+		if r.Recomputed["access:Request"] < 3 || r.Recomputed["access:Release"] < 1 || r.Recomputed["consent:Withdraw"] < 1 {
+			t.Errorf("%s: only %v was run again", member, r.Recomputed)
+		}
+		if other, ok := states[r.Height]; ok && other != r.State {
+			t.Errorf("%s: two peers of one height lead to two states", member)
+		}
+		states[r.Height] = r.State
+	}
+}
+
+func TestNoByteOfARealChainCanBeChanged(t *testing.T) {
+	c := consortium.Shared(t)
+	share(t, c, 2)
+	raw := blocks(t, c, consortium.Regulator)
+	digest := genesis(t, raw)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 150 {
+		block := random.IntN(len(raw))
+		spoilt := slices.Clone(raw)
+		spoilt[block] = bytes.Clone(raw[block])
+		offset := random.IntN(len(raw[block]))
+		spoilt[block][offset] ^= 1 << random.IntN(8)
+		if r := run(t, spoilt, digest); r.Sound() {
+			t.Errorf("byte %d of block %d isn't missed", offset, block)
+		}
+	}
+	if r := run(t, raw, digest); !r.Sound() {
+		t.Errorf("the untouched chain: %v", r.Divergences)
+	}
+}
+
+// Every member runs a chaincode that shows each decision a consent that nobody gave. All of
+// Fabric's checks are met; only the rules say otherwise.
+func TestAConspiracyOfAllMembersIsFoundByTheRules(t *testing.T) {
+	c := consortium.Start(t)
+	share(t, c, 3)
+	p := patient.Synthetic(t, 4)
+	c.Submit(t, p)
+	everybody := []string{consortium.HospitalA, consortium.HospitalB, consortium.Insurer, consortium.Regulator}
+	c.Order(t, consortium.Chaincode, liar.Orders{Permit: true}, everybody...)
+	forged := c.Ask(t, p, "laboratory")
+	if forged.GetOutcome() != "permit" {
+		t.Fatalf("the conspiracy failed: %v", forged)
+	}
+	c.Order(t, consortium.Chaincode, liar.Orders{}, everybody...)
+	c.Ask(t, p, "laboratory")
+
+	raw := blocks(t, c, consortium.HospitalB)
+	r := run(t, raw, genesis(t, raw))
+	if len(r.Divergences) != 1 || r.Divergences[0].Check != replay.ReadWriteSet || r.Divergences[0].Rule != "access:Request" {
+		t.Errorf("found %v, want the one decision that the rules don't give", r.Divergences)
+	}
+}
