@@ -147,12 +147,16 @@ func put(ctx context.Context, c *fabric.Connection, key, value string) error {
 	return err
 }
 
+// insist puts until it is committed. A transaction that got lost with the node that had
+// it is not waited for longer than it could take.
 func insist(t *testing.T, c *fabric.Connection, key, value string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
-		err := put(ctx, c, key, value)
+		try, done := context.WithTimeout(ctx, 20*time.Second)
+		err := put(try, c, key, value)
+		done()
 		if err == nil {
 			return
 		}
