@@ -213,7 +213,7 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 			}
 		}},
 		{name: "the own peer hangs after it handed over", peers: 2, ok: true, foreign: true, ordered: 1, proposals: 1, fault: func(c *consortium) {
-			c.cfg.Patience = 400 * time.Millisecond // a quarter of it is the own peer's
+			c.cfg.Patience = 8 * time.Second // a quarter of it at most is the own peer's
 			c.peers[0].onStatus = func(ctx context.Context, _ int) (peer.TxValidationCode, error) {
 				<-ctx.Done()
 				return 0, ctx.Err()
