@@ -16,6 +16,15 @@ const (
 	Refused Word = "refused"
 )
 
+// The codes with which a holder's gateway turns an order down that the ledger has.
+const (
+	NotGiven    refusal.Code = "not-given"    // the holder's answer is that it refuses
+	UnderReview refusal.Code = "under-review" // the holder hasn't made up its mind
+)
+
+// NotKept is the reason of a holder that doesn't have what is behind the digest any more.
+const NotKept = "not-kept"
+
 // Answer is a holder's word on an order. It is committed before anything is handed over.
 type Answer struct {
 	Order  string         `json:"order"` // id

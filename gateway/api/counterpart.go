@@ -133,6 +133,16 @@ func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, p
 	return d, nil
 }
 
+// Disclose implements share.Exchange.
+func (c *Counterparts) Disclose(ctx context.Context, holder registry.Member, order string, height uint64) (share.Disclosed, error) {
+	client, err := c.client(holder)
+	if err != nil {
+		return share.Disclosed{}, err
+	}
+	out, err := client.Disclose(ctx, &yitongv1.DiscloseRequest{Order: order, Height: height})
+	return share.Disclosed{Content: out.GetContent(), Salt: out.GetSalt()}, remote(err)
+}
+
 // remote turns the status of another gateway into the error it stands for, so that
 // a refusal there is a refusal here.
 func remote(err error) error {

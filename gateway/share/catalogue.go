@@ -18,7 +18,8 @@ const (
 	bucketPartKeys = "partkeys" // record id/part index -> 32-byte key
 	bucketPatients = "patients" // patient -> ids of its records
 	bucketHandles  = "handles"  // custodian: handle -> whose; requester: custodian/patient -> handle
-	bucketConsents = "consents" // consent id -> evidence
+	bucketConsents = "consents" // consent id/version -> evidence; its digest -> evidence, where a later form took that place
+	bucketClaims   = "claims"   // digest on the ledger -> claimed
 	bucketReleases = "releases" // permit id -> manifest chosen for it
 	bucketReceipts = "receipts" // permit id -> receipt on its way to the ledger
 )

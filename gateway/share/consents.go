@@ -1,6 +1,7 @@
 package share
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,11 +31,8 @@ type Directive struct {
 // maxForm is the largest signed form kept, in bytes.
 const maxForm = 3 << 20
 
-// evidence is the signed form that a version of a consent rests on. It is kept by its
-// digest, so that a form that the ledger refuses never takes the place of the one that
-// it took.
+// evidence is the signed form that a version of a consent rests on.
 type evidence struct {
-	Version   string  `json:"version"` // id of the consent, "/" and the version
 	Patient   Patient `json:"patient"`
 	Requester string  `json:"requester"`
 	Form      []byte  `json:"form"`
@@ -123,9 +121,22 @@ func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relatio
 	}
 	name := evidenceName(d.ID, version)
 	err = g.Keys.Update(func(tx *keys.Tx) error {
+		if err := g.setAside(tx, name, d.Form); err != nil {
+			return err
+		}
 		return save(tx, bucketConsents, name, evidence{r.Patient, r.Requester.MSP, d.Form})
 	})
-	return r, g.salted("evidence", name, d.Form), err
+	return r, g.salted(saltedForm, name, d.Form), err
+}
+
+// setAside keeps the form that a new one takes the place of, under its digest: the ledger
+// may have the old one and refuse the new.
+func (g *Gateway) setAside(tx *keys.Tx, name string, form []byte) error {
+	prior, ok, err := load[evidence](tx, bucketConsents, name)
+	if err != nil || !ok || bytes.Equal(prior.Form, form) {
+		return err
+	}
+	return save(tx, bucketConsents, g.salted(saltedForm, name, prior.Form), prior)
 }
 
 // Withdraw takes a consent back. From the next block on nothing is permitted, and

@@ -46,8 +46,10 @@ type consortium struct {
 	mu       sync.Mutex
 	gateways map[string]*share.Gateway
 	chains   map[string]*chain
-	deliver  func(share.Delivery) share.Delivery // a hand on the wire between gateways
-	lie      *delivery                           // what a custodian sends instead of the truth
+	deliver  func(share.Delivery) share.Delivery   // a hand on the wire between gateways
+	lie      *delivery                             // what a custodian sends instead of the truth
+	disclose func(share.Disclosed) share.Disclosed // a hand on what a holder discloses
+	cut      map[string]bool                       // members whose gateway can't be reached
 }
 
 func newConsortium(t *testing.T) *consortium {
@@ -238,6 +240,17 @@ func (w wire) Release(ctx context.Context, custodian registry.Member, permit str
 		}
 	}
 	return w.c.deliver(d), nil
+}
+
+func (w wire) Disclose(ctx context.Context, holder registry.Member, order string, height uint64) (share.Disclosed, error) {
+	if w.c.cut[holder.MSP] {
+		return share.Disclosed{}, share.ErrUnavailable
+	}
+	d, err := w.c.gateways[holder.MSP].Disclose(ctx, w.from, order, height)
+	if err == nil && w.c.disclose != nil {
+		d = w.c.disclose(d)
+	}
+	return d, err
 }
 
 type delivery struct {

@@ -3,7 +3,7 @@ package share
 // Buckets are the buckets of the key store that this package writes to.
 var Buckets = []string{
 	bucketSecrets, bucketRecords, bucketPartKeys, bucketPatients, bucketHandles,
-	bucketConsents, bucketReleases, bucketReceipts,
+	bucketConsents, bucketReleases, bucketReceipts, bucketClaims,
 }
 
 // Where the secrets lie that a lying custodian would use.

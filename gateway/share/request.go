@@ -43,11 +43,13 @@ func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.C
 		ID: c.ID, Custodian: custodian.MSP, Purpose: c.Purpose, Action: c.Action,
 		Classes: c.Classes, Period: c.Period, TTL: int64(c.TTL / time.Second),
 	}
-	if c.Reference != "" {
-		in.Claim = g.salted("claim", c.ID, []byte(c.Reference))
-	}
 	if in.Handle, err = g.handleAt(ctx, custodian, patient); err != nil {
 		return access.Access{}, ledger.Commit{}, err
+	}
+	if c.Reference != "" {
+		if in.Claim, err = g.keepClaim(ctx, c.ID, c.Reference); err != nil {
+			return access.Access{}, ledger.Commit{}, err
+		}
 	}
 	var out access.Access
 	commit, err := g.Ledger.Submit(ctx, contract.AccessRequest, in, &out)

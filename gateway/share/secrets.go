@@ -89,14 +89,31 @@ func (g *Gateway) Candidate() registry.Candidate {
 }
 
 // salted is the digest under which something of low entropy may stand on the
-// ledger: SHA-256 over a salt and the content. The salt follows from the entry's id
-// and a secret of the member, so a retry gives the same digest, and showing one salt
-// to a regulator opens one digest.
+// ledger. The salt follows from the entry's id and a secret of the member, so a retry
+// gives the same digest, and showing one salt to a regulator opens one digest.
 func (g *Gateway) salted(what, id string, content []byte) string {
+	return saltedDigest(g.salt(what, id), content)
+}
+
+// The things that are salted, by their name in the derivation.
+const (
+	saltedClaim = "claim"    // id: of the access
+	saltedForm  = "evidence" // id: of the consent, "/" and the version
+)
+
+// saltSize is the length of every salt, in bytes.
+const saltSize = sha256.Size
+
+func (g *Gateway) salt(what, id string) []byte {
 	m := hmac.New(sha256.New, g.salts)
 	fmt.Fprintf(m, "yitong salt v1\x00%s\x00%s", what, id)
+	return m.Sum(nil)
+}
+
+// saltedDigest is SHA-256 over a salt of saltSize and the content, in hex.
+func saltedDigest(salt, content []byte) string {
 	h := sha256.New()
-	h.Write(m.Sum(nil))
+	h.Write(salt)
 	h.Write(content)
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -55,6 +55,9 @@ type Exchange interface {
 	// Release asks a custodian to let a permit's keys go. The permit stands in a
 	// block below height; 0 where that isn't known.
 	Release(ctx context.Context, custodian registry.Member, permit string, height uint64) (Delivery, error)
+	// Disclose asks a holder for what an order of this regulator's is about. The order
+	// stands in a block below height.
+	Disclose(ctx context.Context, holder registry.Member, order string, height uint64) (Disclosed, error)
 }
 
 // Delivery is what a custodian sends for a permit.
@@ -79,6 +82,9 @@ type Config struct {
 	// transaction while none is on its way. Default 20 ms. While one is, it waits for
 	// that, but no longer than ten times as long.
 	Gather time.Duration
+	// Review keeps what a regulator orders until this member's own software answers
+	// (AnswerDisclosure). By default an order is complied with at once.
+	Review bool
 }
 
 // Gateway carries out one member's use cases. It is safe for concurrent use.
@@ -92,12 +98,14 @@ type Gateway struct {
 	clock   closings
 	records locks // by record id
 	permits locks // by permit id
+	orders  locks // by order id
 
 	anchoring *batcher[Record, ledger.Commit]
 	releasing *batcher[releaseOrder, releaseCommit]
 	receiving *batcher[receiptOrder, ledger.Commit]
 	looking   *batcher[lookup, contract.AccessEntry]
 	verifying *batcher[anchored, *record.Anchor]
+	keeping   *batcher[claimed, string]
 	permitted recent
 
 	ctx  context.Context
@@ -131,6 +139,7 @@ func New(c Config) (*Gateway, error) {
 	g.receiving = newBatcher(g.ctx, batchSize, c.Gather, 10*c.Gather, g.receiveAll)
 	g.looking = newBatcher(g.ctx, batchSize, c.Gather/10, c.Gather, g.lookUpAll)
 	g.verifying = newBatcher(g.ctx, batchSize, c.Gather/10, c.Gather, g.anchorsOf)
+	g.keeping = newBatcher(g.ctx, batchSize, 0, c.Gather, g.keepClaims)
 	return g, nil
 }
 
@@ -145,6 +154,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 		g.receiving.close()
 		g.looking.close()
 		g.verifying.close()
+		g.keeping.close()
 	}()
 	var err error
 	select {

@@ -5494,6 +5494,620 @@ func (x *StateWrite) GetDeleted() bool {
 	return false
 }
 
+// What stands on the ledger as a salted digest only.
+type Subject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "manifest" (what was released under a permit; its custodian has it),
+	// "claim" (the reference given with a request; its requester has it) or
+	// "form" (what a patient signed for a version of a consent; its custodian
+	// has it).
+	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	// Id of the access, or of the consent.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Member (name or MSP id).
+	Custodian string `protobuf:"bytes,3,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	// Member (name or MSP id).
+	Requester string `protobuf:"bytes,4,opt,name=requester,proto3" json:"requester,omitempty"`
+	// Of the consent; empty has it looked up.
+	Handle string `protobuf:"bytes,5,opt,name=handle,proto3" json:"handle,omitempty"`
+	// Of the consent, from 1.
+	Version       int32 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subject) Reset() {
+	*x = Subject{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subject) ProtoMessage() {}
+
+func (x *Subject) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subject.ProtoReflect.Descriptor instead.
+func (*Subject) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *Subject) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Subject) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Subject) GetCustodian() string {
+	if x != nil {
+		return x.Custodian
+	}
+	return ""
+}
+
+func (x *Subject) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *Subject) GetHandle() string {
+	if x != nil {
+		return x.Handle
+	}
+	return ""
+}
+
+func (x *Subject) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type OrderDisclosureRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 hexadecimal characters; empty lets the gateway choose.
+	Id      string   `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Subject *Subject `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// A code, for example of the case; it stays on the ledger.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderDisclosureRequest) Reset() {
+	*x = OrderDisclosureRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderDisclosureRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderDisclosureRequest) ProtoMessage() {}
+
+func (x *OrderDisclosureRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderDisclosureRequest.ProtoReflect.Descriptor instead.
+func (*OrderDisclosureRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *OrderDisclosureRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *OrderDisclosureRequest) GetSubject() *Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *OrderDisclosureRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type OrderDisclosureResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Order *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Of the conclusion; absent where it was recorded before.
+	Commit *Commit `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	// What was disclosed: a manifest as JSON, a claim reference as UTF-8, a form
+	// as it was submitted. Empty unless the outcome is disclosed.
+	Content []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
+	// SHA-256 of salt and content is the digest; a manifest holds its salt itself
+	// and is digested as package gateway/seal says.
+	Salt          []byte `protobuf:"bytes,4,opt,name=salt,proto3" json:"salt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderDisclosureResponse) Reset() {
+	*x = OrderDisclosureResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderDisclosureResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderDisclosureResponse) ProtoMessage() {}
+
+func (x *OrderDisclosureResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderDisclosureResponse.ProtoReflect.Descriptor instead.
+func (*OrderDisclosureResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *OrderDisclosureResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderDisclosureResponse) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+func (x *OrderDisclosureResponse) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *OrderDisclosureResponse) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
+	}
+	return nil
+}
+
+// A regulator's order to open a digest, and what came of it.
+type Order struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Subject *Subject               `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Reason  string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// MSP id of who ordered.
+	Regulator string `protobuf:"bytes,4,opt,name=regulator,proto3" json:"regulator,omitempty"`
+	// MSP id of who has it.
+	Holder string `protobuf:"bytes,5,opt,name=holder,proto3" json:"holder,omitempty"`
+	// What stands on the ledger, hexadecimal.
+	Digest  string                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"`
+	Ordered *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=ordered,proto3" json:"ordered,omitempty"`
+	Due     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=due,proto3" json:"due,omitempty"`
+	// "given", "refused" or empty: what the holder says.
+	Answer string `protobuf:"bytes,9,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Code of a refusal.
+	AnswerReason string                 `protobuf:"bytes,10,opt,name=answer_reason,json=answerReason,proto3" json:"answer_reason,omitempty"`
+	Answered     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=answered,proto3" json:"answered,omitempty"`
+	// "disclosed", "refused", "mismatch" or empty: what the regulator concludes.
+	Outcome   string                 `protobuf:"bytes,12,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Concluded *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=concluded,proto3" json:"concluded,omitempty"`
+	// Without a conclusion past its term, by this gateway's clock.
+	Overdue       bool `protobuf:"varint,14,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Order) Reset() {
+	*x = Order{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Order) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Order) ProtoMessage() {}
+
+func (x *Order) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Order.ProtoReflect.Descriptor instead.
+func (*Order) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *Order) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Order) GetSubject() *Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *Order) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Order) GetRegulator() string {
+	if x != nil {
+		return x.Regulator
+	}
+	return ""
+}
+
+func (x *Order) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *Order) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Order) GetOrdered() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ordered
+	}
+	return nil
+}
+
+func (x *Order) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *Order) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *Order) GetAnswerReason() string {
+	if x != nil {
+		return x.AnswerReason
+	}
+	return ""
+}
+
+func (x *Order) GetAnswered() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Answered
+	}
+	return nil
+}
+
+func (x *Order) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Order) GetConcluded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Concluded
+	}
+	return nil
+}
+
+func (x *Order) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
+}
+
+type OrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Page  *Page                  `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	// Only those to this member (name or MSP id).
+	Holder        string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrdersRequest) Reset() {
+	*x = OrdersRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrdersRequest) ProtoMessage() {}
+
+func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrdersRequest.ProtoReflect.Descriptor instead.
+func (*OrdersRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *OrdersRequest) GetPage() *Page {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *OrdersRequest) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+type OrdersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Orders        []*Order               `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	NextBookmark  string                 `protobuf:"bytes,2,opt,name=next_bookmark,json=nextBookmark,proto3" json:"next_bookmark,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrdersResponse) Reset() {
+	*x = OrdersResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrdersResponse) ProtoMessage() {}
+
+func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrdersResponse.ProtoReflect.Descriptor instead.
+func (*OrdersResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *OrdersResponse) GetOrders() []*Order {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+func (x *OrdersResponse) GetNextBookmark() string {
+	if x != nil {
+		return x.NextBookmark
+	}
+	return ""
+}
+
+type AnswerOrderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the order.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who ordered (name or MSP id).
+	Regulator string `protobuf:"bytes,2,opt,name=regulator,proto3" json:"regulator,omitempty"`
+	// "given" or "refused".
+	Answer string `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	// A code; of a refusal only.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerOrderRequest) Reset() {
+	*x = AnswerOrderRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerOrderRequest) ProtoMessage() {}
+
+func (x *AnswerOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerOrderRequest.ProtoReflect.Descriptor instead.
+func (*AnswerOrderRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *AnswerOrderRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AnswerOrderRequest) GetRegulator() string {
+	if x != nil {
+		return x.Regulator
+	}
+	return ""
+}
+
+func (x *AnswerOrderRequest) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *AnswerOrderRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type AnswerOrderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Commit        *Commit                `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerOrderResponse) Reset() {
+	*x = AnswerOrderResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerOrderResponse) ProtoMessage() {}
+
+func (x *AnswerOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerOrderResponse.ProtoReflect.Descriptor instead.
+func (*AnswerOrderResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *AnswerOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *AnswerOrderResponse) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -5502,7 +6116,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5514,7 +6128,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5527,7 +6141,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
 }
 
 type StatusResponse struct {
@@ -5547,7 +6161,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5559,7 +6173,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5572,7 +6186,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *StatusResponse) GetMember() *Member {
@@ -5632,7 +6246,7 @@ type AuditStanding struct {
 
 func (x *AuditStanding) Reset() {
 	*x = AuditStanding{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5644,7 +6258,7 @@ func (x *AuditStanding) String() string {
 func (*AuditStanding) ProtoMessage() {}
 
 func (x *AuditStanding) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5657,7 +6271,7 @@ func (x *AuditStanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStanding.ProtoReflect.Descriptor instead.
 func (*AuditStanding) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *AuditStanding) GetHeight() uint64 {
@@ -5690,7 +6304,7 @@ type HandleRequest struct {
 
 func (x *HandleRequest) Reset() {
 	*x = HandleRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5702,7 +6316,7 @@ func (x *HandleRequest) String() string {
 func (*HandleRequest) ProtoMessage() {}
 
 func (x *HandleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5715,7 +6329,7 @@ func (x *HandleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleRequest.ProtoReflect.Descriptor instead.
 func (*HandleRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *HandleRequest) GetPatient() *Patient {
@@ -5735,7 +6349,7 @@ type HandleResponse struct {
 
 func (x *HandleResponse) Reset() {
 	*x = HandleResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5747,7 +6361,7 @@ func (x *HandleResponse) String() string {
 func (*HandleResponse) ProtoMessage() {}
 
 func (x *HandleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5760,7 +6374,7 @@ func (x *HandleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleResponse.ProtoReflect.Descriptor instead.
 func (*HandleResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *HandleResponse) GetHandle() string {
@@ -5782,7 +6396,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5794,7 +6408,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5807,7 +6421,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ReleaseRequest) GetPermit() string {
@@ -5837,7 +6451,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5849,7 +6463,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5862,7 +6476,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ReleaseResponse) GetMessage() isReleaseResponse_Message {
@@ -5920,7 +6534,7 @@ type SignedManifest struct {
 
 func (x *SignedManifest) Reset() {
 	*x = SignedManifest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5932,7 +6546,7 @@ func (x *SignedManifest) String() string {
 func (*SignedManifest) ProtoMessage() {}
 
 func (x *SignedManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5945,7 +6559,7 @@ func (x *SignedManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedManifest.ProtoReflect.Descriptor instead.
 func (*SignedManifest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SignedManifest) GetManifest() []byte {
@@ -5974,7 +6588,7 @@ type SealedChunk struct {
 
 func (x *SealedChunk) Reset() {
 	*x = SealedChunk{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5986,7 +6600,7 @@ func (x *SealedChunk) String() string {
 func (*SealedChunk) ProtoMessage() {}
 
 func (x *SealedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5999,7 +6613,7 @@ func (x *SealedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChunk.ProtoReflect.Descriptor instead.
 func (*SealedChunk) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *SealedChunk) GetRecordId() string {
@@ -6019,6 +6633,113 @@ func (x *SealedChunk) GetPart() int32 {
 func (x *SealedChunk) GetSealed() []byte {
 	if x != nil {
 		return x.Sealed
+	}
+	return nil
+}
+
+type DiscloseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the order.
+	Order string `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Blocks on the regulator's peer, the order in one of them.
+	Height        uint64 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscloseRequest) Reset() {
+	*x = DiscloseRequest{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscloseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscloseRequest) ProtoMessage() {}
+
+func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscloseRequest.ProtoReflect.Descriptor instead.
+func (*DiscloseRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *DiscloseRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *DiscloseRequest) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+type DiscloseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A manifest as JSON without keys, a claim reference, or a signed form.
+	Content       []byte `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
+	Salt          []byte `protobuf:"bytes,2,opt,name=salt,proto3" json:"salt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscloseResponse) Reset() {
+	*x = DiscloseResponse{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscloseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscloseResponse) ProtoMessage() {}
+
+func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscloseResponse.ProtoReflect.Descriptor instead.
+func (*DiscloseResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *DiscloseResponse) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *DiscloseResponse) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
 	}
 	return nil
 }
@@ -6441,7 +7162,53 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"StateWrite\x12\x10\n" +
 	"\x03key\x18\x01 \x03(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
-	"\adeleted\x18\x03 \x01(\bR\adeleted\"\x0f\n" +
+	"\adeleted\x18\x03 \x01(\bR\adeleted\"\x9b\x01\n" +
+	"\aSubject\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1c\n" +
+	"\tcustodian\x18\x03 \x01(\tR\tcustodian\x12\x1c\n" +
+	"\trequester\x18\x04 \x01(\tR\trequester\x12\x16\n" +
+	"\x06handle\x18\x05 \x01(\tR\x06handle\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\x05R\aversion\"n\n" +
+	"\x16OrderDisclosureRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
+	"\asubject\x18\x02 \x01(\v2\x12.yitong.v1.SubjectR\asubject\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9a\x01\n" +
+	"\x17OrderDisclosureResponse\x12&\n" +
+	"\x05order\x18\x01 \x01(\v2\x10.yitong.v1.OrderR\x05order\x12)\n" +
+	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\x12\x18\n" +
+	"\acontent\x18\x03 \x01(\fR\acontent\x12\x12\n" +
+	"\x04salt\x18\x04 \x01(\fR\x04salt\"\xf2\x03\n" +
+	"\x05Order\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
+	"\asubject\x18\x02 \x01(\v2\x12.yitong.v1.SubjectR\asubject\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n" +
+	"\tregulator\x18\x04 \x01(\tR\tregulator\x12\x16\n" +
+	"\x06holder\x18\x05 \x01(\tR\x06holder\x12\x16\n" +
+	"\x06digest\x18\x06 \x01(\tR\x06digest\x124\n" +
+	"\aordered\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aordered\x12,\n" +
+	"\x03due\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x16\n" +
+	"\x06answer\x18\t \x01(\tR\x06answer\x12#\n" +
+	"\ranswer_reason\x18\n" +
+	" \x01(\tR\fanswerReason\x126\n" +
+	"\banswered\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\banswered\x12\x18\n" +
+	"\aoutcome\x18\f \x01(\tR\aoutcome\x128\n" +
+	"\tconcluded\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tconcluded\x12\x18\n" +
+	"\aoverdue\x18\x0e \x01(\bR\aoverdue\"L\n" +
+	"\rOrdersRequest\x12#\n" +
+	"\x04page\x18\x01 \x01(\v2\x0f.yitong.v1.PageR\x04page\x12\x16\n" +
+	"\x06holder\x18\x02 \x01(\tR\x06holder\"_\n" +
+	"\x0eOrdersResponse\x12(\n" +
+	"\x06orders\x18\x01 \x03(\v2\x10.yitong.v1.OrderR\x06orders\x12#\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\"r\n" +
+	"\x12AnswerOrderRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tregulator\x18\x02 \x01(\tR\tregulator\x12\x16\n" +
+	"\x06answer\x18\x03 \x01(\tR\x06answer\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"h\n" +
+	"\x13AnswerOrderResponse\x12&\n" +
+	"\x05order\x18\x01 \x01(\v2\x10.yitong.v1.OrderR\x05order\x12)\n" +
+	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"\x0f\n" +
 	"\rStatusRequest\"\xfa\x01\n" +
 	"\x0eStatusResponse\x12)\n" +
 	"\x06member\x18\x01 \x01(\v2\x11.yitong.v1.MemberR\x06member\x12\x16\n" +
@@ -6471,7 +7238,13 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\vSealedChunk\x12\x1b\n" +
 	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\x05R\x04part\x12\x16\n" +
-	"\x06sealed\x18\x03 \x01(\fR\x06sealed2\xd3\x01\n" +
+	"\x06sealed\x18\x03 \x01(\fR\x06sealed\"?\n" +
+	"\x0fDiscloseRequest\x12\x14\n" +
+	"\x05order\x18\x01 \x01(\tR\x05order\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x04R\x06height\"@\n" +
+	"\x10DiscloseResponse\x12\x18\n" +
+	"\acontent\x18\x01 \x01(\fR\acontent\x12\x12\n" +
+	"\x04salt\x18\x02 \x01(\fR\x04salt2\xd3\x01\n" +
 	"\aRecords\x12?\n" +
 	"\x06Submit\x12\x18.yitong.v1.SubmitRequest\x1a\x19.yitong.v1.SubmitResponse(\x01\x12E\n" +
 	"\x04List\x12\x1d.yitong.v1.ListRecordsRequest\x1a\x1e.yitong.v1.ListRecordsResponse\x12@\n" +
@@ -6489,7 +7262,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x04List\x12\x1e.yitong.v1.ListAccessesRequest\x1a\x1f.yitong.v1.ListAccessesResponse2\x89\x01\n" +
 	"\aMembers\x12E\n" +
 	"\x04List\x12\x1d.yitong.v1.ListMembersRequest\x1a\x1e.yitong.v1.ListMembersResponse\x127\n" +
-	"\x04Move\x12\x16.yitong.v1.MoveRequest\x1a\x17.yitong.v1.MoveResponse2\xf6\x05\n" +
+	"\x04Move\x12\x16.yitong.v1.MoveRequest\x1a\x17.yitong.v1.MoveResponse2\xdd\a\n" +
 	"\x05Audit\x128\n" +
 	"\aHistory\x12\x19.yitong.v1.HistoryRequest\x1a\x10.yitong.v1.Event0\x01\x12@\n" +
 	"\aEntries\x12\x19.yitong.v1.EntriesRequest\x1a\x1a.yitong.v1.EntriesResponse\x12H\n" +
@@ -6501,12 +7274,16 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\aChanges\x12\x19.yitong.v1.ChangesRequest\x1a\x1a.yitong.v1.ChangesResponse\x12=\n" +
 	"\x06Digest\x12\x18.yitong.v1.DigestRequest\x1a\x19.yitong.v1.DigestResponse\x12B\n" +
 	"\aRebuild\x12\x19.yitong.v1.RebuildRequest\x1a\x1a.yitong.v1.RebuildResponse0\x01\x12?\n" +
-	"\x06Export\x12\x18.yitong.v1.ExportRequest\x1a\x19.yitong.v1.ExportResponse0\x012E\n" +
+	"\x06Export\x12\x18.yitong.v1.ExportRequest\x1a\x19.yitong.v1.ExportResponse0\x01\x12X\n" +
+	"\x0fOrderDisclosure\x12!.yitong.v1.OrderDisclosureRequest\x1a\".yitong.v1.OrderDisclosureResponse\x12=\n" +
+	"\x06Orders\x12\x18.yitong.v1.OrdersRequest\x1a\x19.yitong.v1.OrdersResponse\x12L\n" +
+	"\vAnswerOrder\x12\x1d.yitong.v1.AnswerOrderRequest\x1a\x1e.yitong.v1.AnswerOrderResponse2E\n" +
 	"\x04Node\x12=\n" +
-	"\x06Status\x12\x18.yitong.v1.StatusRequest\x1a\x19.yitong.v1.StatusResponse2\x8d\x01\n" +
+	"\x06Status\x12\x18.yitong.v1.StatusRequest\x1a\x19.yitong.v1.StatusResponse2\xd2\x01\n" +
 	"\bExchange\x12=\n" +
 	"\x06Handle\x12\x18.yitong.v1.HandleRequest\x1a\x19.yitong.v1.HandleResponse\x12B\n" +
-	"\aRelease\x12\x19.yitong.v1.ReleaseRequest\x1a\x1a.yitong.v1.ReleaseResponse0\x01B'Z%yitong/gateway/api/yitong/v1;yitongv1b\x06proto3"
+	"\aRelease\x12\x19.yitong.v1.ReleaseRequest\x1a\x1a.yitong.v1.ReleaseResponse0\x01\x12C\n" +
+	"\bDisclose\x12\x1a.yitong.v1.DiscloseRequest\x1a\x1b.yitong.v1.DiscloseResponseB'Z%yitong/gateway/api/yitong/v1;yitongv1b\x06proto3"
 
 var (
 	file_yitong_v1_yitong_proto_rawDescOnce sync.Once
@@ -6520,100 +7297,110 @@ func file_yitong_v1_yitong_proto_rawDescGZIP() []byte {
 	return file_yitong_v1_yitong_proto_rawDescData
 }
 
-var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_yitong_v1_yitong_proto_goTypes = []any{
-	(*Commit)(nil),                 // 0: yitong.v1.Commit
-	(*Period)(nil),                 // 1: yitong.v1.Period
-	(*Patient)(nil),                // 2: yitong.v1.Patient
-	(*Page)(nil),                   // 3: yitong.v1.Page
-	(*SubmitRequest)(nil),          // 4: yitong.v1.SubmitRequest
-	(*SubmitHeader)(nil),           // 5: yitong.v1.SubmitHeader
-	(*SubmitResponse)(nil),         // 6: yitong.v1.SubmitResponse
-	(*Record)(nil),                 // 7: yitong.v1.Record
-	(*Part)(nil),                   // 8: yitong.v1.Part
-	(*ListRecordsRequest)(nil),     // 9: yitong.v1.ListRecordsRequest
-	(*ListRecordsResponse)(nil),    // 10: yitong.v1.ListRecordsResponse
-	(*RetractRequest)(nil),         // 11: yitong.v1.RetractRequest
-	(*RetractResponse)(nil),        // 12: yitong.v1.RetractResponse
-	(*Provision)(nil),              // 13: yitong.v1.Provision
-	(*Actor)(nil),                  // 14: yitong.v1.Actor
-	(*Consent)(nil),                // 15: yitong.v1.Consent
-	(*GrantRequest)(nil),           // 16: yitong.v1.GrantRequest
-	(*AmendRequest)(nil),           // 17: yitong.v1.AmendRequest
-	(*WithdrawRequest)(nil),        // 18: yitong.v1.WithdrawRequest
-	(*ConsentResponse)(nil),        // 19: yitong.v1.ConsentResponse
-	(*ListConsentsRequest)(nil),    // 20: yitong.v1.ListConsentsRequest
-	(*ListConsentsResponse)(nil),   // 21: yitong.v1.ListConsentsResponse
-	(*ConsentHistoryRequest)(nil),  // 22: yitong.v1.ConsentHistoryRequest
-	(*ConsentHistoryResponse)(nil), // 23: yitong.v1.ConsentHistoryResponse
-	(*AccessRequest)(nil),          // 24: yitong.v1.AccessRequest
-	(*Rule)(nil),                   // 25: yitong.v1.Rule
-	(*RefusedClass)(nil),           // 26: yitong.v1.RefusedClass
-	(*Access)(nil),                 // 27: yitong.v1.Access
-	(*Release)(nil),                // 28: yitong.v1.Release
-	(*Receipt)(nil),                // 29: yitong.v1.Receipt
-	(*AccessResponse)(nil),         // 30: yitong.v1.AccessResponse
-	(*OpenRequest)(nil),            // 31: yitong.v1.OpenRequest
-	(*OpenResponse)(nil),           // 32: yitong.v1.OpenResponse
-	(*OpenSummary)(nil),            // 33: yitong.v1.OpenSummary
-	(*GetAccessRequest)(nil),       // 34: yitong.v1.GetAccessRequest
-	(*ListAccessesRequest)(nil),    // 35: yitong.v1.ListAccessesRequest
-	(*ListAccessesResponse)(nil),   // 36: yitong.v1.ListAccessesResponse
-	(*Member)(nil),                 // 37: yitong.v1.Member
-	(*ListMembersRequest)(nil),     // 38: yitong.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),    // 39: yitong.v1.ListMembersResponse
-	(*MoveRequest)(nil),            // 40: yitong.v1.MoveRequest
-	(*SuspendMotion)(nil),          // 41: yitong.v1.SuspendMotion
-	(*ReinstateMotion)(nil),        // 42: yitong.v1.ReinstateMotion
-	(*MoveResponse)(nil),           // 43: yitong.v1.MoveResponse
-	(*AsOf)(nil),                   // 44: yitong.v1.AsOf
-	(*AuditEntry)(nil),             // 45: yitong.v1.AuditEntry
-	(*EntryFilter)(nil),            // 46: yitong.v1.EntryFilter
-	(*EntriesRequest)(nil),         // 47: yitong.v1.EntriesRequest
-	(*EntriesResponse)(nil),        // 48: yitong.v1.EntriesResponse
-	(*ConsentLifeRequest)(nil),     // 49: yitong.v1.ConsentLifeRequest
-	(*ConsentLifeResponse)(nil),    // 50: yitong.v1.ConsentLifeResponse
-	(*ConsentVersion)(nil),         // 51: yitong.v1.ConsentVersion
-	(*DisclosuresRequest)(nil),     // 52: yitong.v1.DisclosuresRequest
-	(*DisclosuresResponse)(nil),    // 53: yitong.v1.DisclosuresResponse
-	(*Disclosure)(nil),             // 54: yitong.v1.Disclosure
-	(*DenialsRequest)(nil),         // 55: yitong.v1.DenialsRequest
-	(*DenialsResponse)(nil),        // 56: yitong.v1.DenialsResponse
-	(*DenialCount)(nil),            // 57: yitong.v1.DenialCount
-	(*UnreceiptedRequest)(nil),     // 58: yitong.v1.UnreceiptedRequest
-	(*UnreceiptedResponse)(nil),    // 59: yitong.v1.UnreceiptedResponse
-	(*ExpiringRequest)(nil),        // 60: yitong.v1.ExpiringRequest
-	(*ExpiringResponse)(nil),       // 61: yitong.v1.ExpiringResponse
-	(*ChangesRequest)(nil),         // 62: yitong.v1.ChangesRequest
-	(*ChangesResponse)(nil),        // 63: yitong.v1.ChangesResponse
-	(*Change)(nil),                 // 64: yitong.v1.Change
-	(*DigestRequest)(nil),          // 65: yitong.v1.DigestRequest
-	(*DigestResponse)(nil),         // 66: yitong.v1.DigestResponse
-	(*TableDigest)(nil),            // 67: yitong.v1.TableDigest
-	(*RebuildRequest)(nil),         // 68: yitong.v1.RebuildRequest
-	(*RebuildResponse)(nil),        // 69: yitong.v1.RebuildResponse
-	(*RebuildProgress)(nil),        // 70: yitong.v1.RebuildProgress
-	(*RebuildResult)(nil),          // 71: yitong.v1.RebuildResult
-	(*ExportRequest)(nil),          // 72: yitong.v1.ExportRequest
-	(*ExportResponse)(nil),         // 73: yitong.v1.ExportResponse
-	(*ExportSignature)(nil),        // 74: yitong.v1.ExportSignature
-	(*HistoryRequest)(nil),         // 75: yitong.v1.HistoryRequest
-	(*Event)(nil),                  // 76: yitong.v1.Event
-	(*StateWrite)(nil),             // 77: yitong.v1.StateWrite
-	(*StatusRequest)(nil),          // 78: yitong.v1.StatusRequest
-	(*StatusResponse)(nil),         // 79: yitong.v1.StatusResponse
-	(*AuditStanding)(nil),          // 80: yitong.v1.AuditStanding
-	(*HandleRequest)(nil),          // 81: yitong.v1.HandleRequest
-	(*HandleResponse)(nil),         // 82: yitong.v1.HandleResponse
-	(*ReleaseRequest)(nil),         // 83: yitong.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),        // 84: yitong.v1.ReleaseResponse
-	(*SignedManifest)(nil),         // 85: yitong.v1.SignedManifest
-	(*SealedChunk)(nil),            // 86: yitong.v1.SealedChunk
-	(*timestamppb.Timestamp)(nil),  // 87: google.protobuf.Timestamp
+	(*Commit)(nil),                  // 0: yitong.v1.Commit
+	(*Period)(nil),                  // 1: yitong.v1.Period
+	(*Patient)(nil),                 // 2: yitong.v1.Patient
+	(*Page)(nil),                    // 3: yitong.v1.Page
+	(*SubmitRequest)(nil),           // 4: yitong.v1.SubmitRequest
+	(*SubmitHeader)(nil),            // 5: yitong.v1.SubmitHeader
+	(*SubmitResponse)(nil),          // 6: yitong.v1.SubmitResponse
+	(*Record)(nil),                  // 7: yitong.v1.Record
+	(*Part)(nil),                    // 8: yitong.v1.Part
+	(*ListRecordsRequest)(nil),      // 9: yitong.v1.ListRecordsRequest
+	(*ListRecordsResponse)(nil),     // 10: yitong.v1.ListRecordsResponse
+	(*RetractRequest)(nil),          // 11: yitong.v1.RetractRequest
+	(*RetractResponse)(nil),         // 12: yitong.v1.RetractResponse
+	(*Provision)(nil),               // 13: yitong.v1.Provision
+	(*Actor)(nil),                   // 14: yitong.v1.Actor
+	(*Consent)(nil),                 // 15: yitong.v1.Consent
+	(*GrantRequest)(nil),            // 16: yitong.v1.GrantRequest
+	(*AmendRequest)(nil),            // 17: yitong.v1.AmendRequest
+	(*WithdrawRequest)(nil),         // 18: yitong.v1.WithdrawRequest
+	(*ConsentResponse)(nil),         // 19: yitong.v1.ConsentResponse
+	(*ListConsentsRequest)(nil),     // 20: yitong.v1.ListConsentsRequest
+	(*ListConsentsResponse)(nil),    // 21: yitong.v1.ListConsentsResponse
+	(*ConsentHistoryRequest)(nil),   // 22: yitong.v1.ConsentHistoryRequest
+	(*ConsentHistoryResponse)(nil),  // 23: yitong.v1.ConsentHistoryResponse
+	(*AccessRequest)(nil),           // 24: yitong.v1.AccessRequest
+	(*Rule)(nil),                    // 25: yitong.v1.Rule
+	(*RefusedClass)(nil),            // 26: yitong.v1.RefusedClass
+	(*Access)(nil),                  // 27: yitong.v1.Access
+	(*Release)(nil),                 // 28: yitong.v1.Release
+	(*Receipt)(nil),                 // 29: yitong.v1.Receipt
+	(*AccessResponse)(nil),          // 30: yitong.v1.AccessResponse
+	(*OpenRequest)(nil),             // 31: yitong.v1.OpenRequest
+	(*OpenResponse)(nil),            // 32: yitong.v1.OpenResponse
+	(*OpenSummary)(nil),             // 33: yitong.v1.OpenSummary
+	(*GetAccessRequest)(nil),        // 34: yitong.v1.GetAccessRequest
+	(*ListAccessesRequest)(nil),     // 35: yitong.v1.ListAccessesRequest
+	(*ListAccessesResponse)(nil),    // 36: yitong.v1.ListAccessesResponse
+	(*Member)(nil),                  // 37: yitong.v1.Member
+	(*ListMembersRequest)(nil),      // 38: yitong.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),     // 39: yitong.v1.ListMembersResponse
+	(*MoveRequest)(nil),             // 40: yitong.v1.MoveRequest
+	(*SuspendMotion)(nil),           // 41: yitong.v1.SuspendMotion
+	(*ReinstateMotion)(nil),         // 42: yitong.v1.ReinstateMotion
+	(*MoveResponse)(nil),            // 43: yitong.v1.MoveResponse
+	(*AsOf)(nil),                    // 44: yitong.v1.AsOf
+	(*AuditEntry)(nil),              // 45: yitong.v1.AuditEntry
+	(*EntryFilter)(nil),             // 46: yitong.v1.EntryFilter
+	(*EntriesRequest)(nil),          // 47: yitong.v1.EntriesRequest
+	(*EntriesResponse)(nil),         // 48: yitong.v1.EntriesResponse
+	(*ConsentLifeRequest)(nil),      // 49: yitong.v1.ConsentLifeRequest
+	(*ConsentLifeResponse)(nil),     // 50: yitong.v1.ConsentLifeResponse
+	(*ConsentVersion)(nil),          // 51: yitong.v1.ConsentVersion
+	(*DisclosuresRequest)(nil),      // 52: yitong.v1.DisclosuresRequest
+	(*DisclosuresResponse)(nil),     // 53: yitong.v1.DisclosuresResponse
+	(*Disclosure)(nil),              // 54: yitong.v1.Disclosure
+	(*DenialsRequest)(nil),          // 55: yitong.v1.DenialsRequest
+	(*DenialsResponse)(nil),         // 56: yitong.v1.DenialsResponse
+	(*DenialCount)(nil),             // 57: yitong.v1.DenialCount
+	(*UnreceiptedRequest)(nil),      // 58: yitong.v1.UnreceiptedRequest
+	(*UnreceiptedResponse)(nil),     // 59: yitong.v1.UnreceiptedResponse
+	(*ExpiringRequest)(nil),         // 60: yitong.v1.ExpiringRequest
+	(*ExpiringResponse)(nil),        // 61: yitong.v1.ExpiringResponse
+	(*ChangesRequest)(nil),          // 62: yitong.v1.ChangesRequest
+	(*ChangesResponse)(nil),         // 63: yitong.v1.ChangesResponse
+	(*Change)(nil),                  // 64: yitong.v1.Change
+	(*DigestRequest)(nil),           // 65: yitong.v1.DigestRequest
+	(*DigestResponse)(nil),          // 66: yitong.v1.DigestResponse
+	(*TableDigest)(nil),             // 67: yitong.v1.TableDigest
+	(*RebuildRequest)(nil),          // 68: yitong.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 69: yitong.v1.RebuildResponse
+	(*RebuildProgress)(nil),         // 70: yitong.v1.RebuildProgress
+	(*RebuildResult)(nil),           // 71: yitong.v1.RebuildResult
+	(*ExportRequest)(nil),           // 72: yitong.v1.ExportRequest
+	(*ExportResponse)(nil),          // 73: yitong.v1.ExportResponse
+	(*ExportSignature)(nil),         // 74: yitong.v1.ExportSignature
+	(*HistoryRequest)(nil),          // 75: yitong.v1.HistoryRequest
+	(*Event)(nil),                   // 76: yitong.v1.Event
+	(*StateWrite)(nil),              // 77: yitong.v1.StateWrite
+	(*Subject)(nil),                 // 78: yitong.v1.Subject
+	(*OrderDisclosureRequest)(nil),  // 79: yitong.v1.OrderDisclosureRequest
+	(*OrderDisclosureResponse)(nil), // 80: yitong.v1.OrderDisclosureResponse
+	(*Order)(nil),                   // 81: yitong.v1.Order
+	(*OrdersRequest)(nil),           // 82: yitong.v1.OrdersRequest
+	(*OrdersResponse)(nil),          // 83: yitong.v1.OrdersResponse
+	(*AnswerOrderRequest)(nil),      // 84: yitong.v1.AnswerOrderRequest
+	(*AnswerOrderResponse)(nil),     // 85: yitong.v1.AnswerOrderResponse
+	(*StatusRequest)(nil),           // 86: yitong.v1.StatusRequest
+	(*StatusResponse)(nil),          // 87: yitong.v1.StatusResponse
+	(*AuditStanding)(nil),           // 88: yitong.v1.AuditStanding
+	(*HandleRequest)(nil),           // 89: yitong.v1.HandleRequest
+	(*HandleResponse)(nil),          // 90: yitong.v1.HandleResponse
+	(*ReleaseRequest)(nil),          // 91: yitong.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 92: yitong.v1.ReleaseResponse
+	(*SignedManifest)(nil),          // 93: yitong.v1.SignedManifest
+	(*SealedChunk)(nil),             // 94: yitong.v1.SealedChunk
+	(*DiscloseRequest)(nil),         // 95: yitong.v1.DiscloseRequest
+	(*DiscloseResponse)(nil),        // 96: yitong.v1.DiscloseResponse
+	(*timestamppb.Timestamp)(nil),   // 97: google.protobuf.Timestamp
 }
 var file_yitong_v1_yitong_proto_depIdxs = []int32{
-	87,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
-	87,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
+	97,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
+	97,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
 	5,   // 2: yitong.v1.SubmitRequest.header:type_name -> yitong.v1.SubmitHeader
 	2,   // 3: yitong.v1.SubmitHeader.patient:type_name -> yitong.v1.Patient
 	1,   // 4: yitong.v1.SubmitHeader.data_period:type_name -> yitong.v1.Period
@@ -6621,7 +7408,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	0,   // 6: yitong.v1.SubmitResponse.commit:type_name -> yitong.v1.Commit
 	2,   // 7: yitong.v1.Record.patient:type_name -> yitong.v1.Patient
 	8,   // 8: yitong.v1.Record.parts:type_name -> yitong.v1.Part
-	87,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
+	97,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
 	1,   // 10: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
 	3,   // 11: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
 	2,   // 12: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
@@ -6633,7 +7420,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	13,  // 18: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
 	1,   // 19: yitong.v1.Consent.period:type_name -> yitong.v1.Period
 	13,  // 20: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
-	87,  // 21: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
+	97,  // 21: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
 	2,   // 22: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
 	1,   // 23: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
 	13,  // 24: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
@@ -6651,14 +7438,14 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	1,   // 36: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
 	25,  // 37: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
 	1,   // 38: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
-	87,  // 39: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
+	97,  // 39: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
 	25,  // 40: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
 	26,  // 41: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
-	87,  // 42: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
+	97,  // 42: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
 	28,  // 43: yitong.v1.Access.release:type_name -> yitong.v1.Release
 	29,  // 44: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
-	87,  // 45: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
-	87,  // 46: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
+	97,  // 45: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
+	97,  // 46: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
 	27,  // 47: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
 	0,   // 48: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
 	8,   // 49: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
@@ -6666,12 +7453,12 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	0,   // 51: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
 	3,   // 52: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
 	27,  // 53: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
-	87,  // 54: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
+	97,  // 54: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
 	37,  // 55: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
 	41,  // 56: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
 	42,  // 57: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
 	0,   // 58: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
-	87,  // 59: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
+	97,  // 59: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
 	25,  // 60: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
 	2,   // 61: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
 	1,   // 62: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
@@ -6694,7 +7481,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	1,   // 79: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
 	57,  // 80: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
 	44,  // 81: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
-	87,  // 82: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
+	97,  // 82: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
 	3,   // 83: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
 	54,  // 84: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
 	44,  // 85: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
@@ -6705,7 +7492,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	1,   // 90: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
 	64,  // 91: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
 	44,  // 92: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
-	87,  // 93: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
+	97,  // 93: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
 	67,  // 94: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
 	44,  // 95: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
 	70,  // 96: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
@@ -6714,76 +7501,96 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	66,  // 99: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
 	46,  // 100: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
 	74,  // 101: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
-	87,  // 102: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
+	97,  // 102: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
 	77,  // 103: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
-	37,  // 104: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
-	87,  // 105: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
-	80,  // 106: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
-	2,   // 107: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
-	85,  // 108: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	86,  // 109: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,   // 110: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,   // 111: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,   // 112: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11,  // 113: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16,  // 114: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	17,  // 115: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	18,  // 116: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	20,  // 117: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	22,  // 118: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	24,  // 119: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	31,  // 120: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	34,  // 121: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	35,  // 122: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	38,  // 123: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	40,  // 124: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	75,  // 125: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	47,  // 126: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
-	49,  // 127: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
-	52,  // 128: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
-	55,  // 129: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
-	58,  // 130: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
-	60,  // 131: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
-	62,  // 132: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
-	65,  // 133: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
-	68,  // 134: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
-	72,  // 135: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
-	78,  // 136: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	81,  // 137: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
-	83,  // 138: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	6,   // 139: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 140: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 141: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	19,  // 142: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	19,  // 143: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	19,  // 144: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	21,  // 145: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	23,  // 146: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	30,  // 147: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	32,  // 148: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	30,  // 149: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	36,  // 150: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	39,  // 151: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	43,  // 152: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	76,  // 153: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	48,  // 154: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	50,  // 155: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	53,  // 156: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	56,  // 157: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	59,  // 158: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	61,  // 159: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	63,  // 160: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	66,  // 161: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	69,  // 162: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	73,  // 163: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	79,  // 164: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	82,  // 165: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
-	84,  // 166: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	139, // [139:167] is the sub-list for method output_type
-	111, // [111:139] is the sub-list for method input_type
-	111, // [111:111] is the sub-list for extension type_name
-	111, // [111:111] is the sub-list for extension extendee
-	0,   // [0:111] is the sub-list for field type_name
+	78,  // 104: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
+	81,  // 105: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
+	0,   // 106: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
+	78,  // 107: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
+	97,  // 108: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
+	97,  // 109: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
+	97,  // 110: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
+	97,  // 111: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
+	3,   // 112: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
+	81,  // 113: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
+	81,  // 114: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
+	0,   // 115: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
+	37,  // 116: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
+	97,  // 117: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
+	88,  // 118: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
+	2,   // 119: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
+	93,  // 120: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	94,  // 121: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 122: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 123: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 124: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 125: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 126: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	17,  // 127: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	18,  // 128: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	20,  // 129: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	22,  // 130: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	24,  // 131: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	31,  // 132: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	34,  // 133: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	35,  // 134: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	38,  // 135: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	40,  // 136: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	75,  // 137: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	47,  // 138: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	49,  // 139: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	52,  // 140: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	55,  // 141: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	58,  // 142: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	60,  // 143: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	62,  // 144: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	65,  // 145: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	68,  // 146: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	72,  // 147: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	79,  // 148: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
+	82,  // 149: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
+	84,  // 150: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
+	86,  // 151: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	89,  // 152: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
+	91,  // 153: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	95,  // 154: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
+	6,   // 155: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 156: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 157: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	19,  // 158: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	19,  // 159: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	19,  // 160: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	21,  // 161: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	23,  // 162: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	30,  // 163: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	32,  // 164: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	30,  // 165: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	36,  // 166: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	39,  // 167: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	43,  // 168: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	76,  // 169: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	48,  // 170: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	50,  // 171: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	53,  // 172: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	56,  // 173: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	59,  // 174: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	61,  // 175: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	63,  // 176: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	66,  // 177: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	69,  // 178: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	73,  // 179: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	80,  // 180: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	83,  // 181: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	85,  // 182: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	87,  // 183: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	90,  // 184: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
+	92,  // 185: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	96,  // 186: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	155, // [155:187] is the sub-list for method output_type
+	123, // [123:155] is the sub-list for method input_type
+	123, // [123:123] is the sub-list for extension type_name
+	123, // [123:123] is the sub-list for extension extendee
+	0,   // [0:123] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }
@@ -6812,7 +7619,7 @@ func file_yitong_v1_yitong_proto_init() {
 		(*ExportResponse_Content)(nil),
 		(*ExportResponse_Signature)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[84].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[92].OneofWrappers = []any{
 		(*ReleaseResponse_Manifest)(nil),
 		(*ReleaseResponse_Chunk)(nil),
 	}
@@ -6822,7 +7629,7 @@ func file_yitong_v1_yitong_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yitong_v1_yitong_proto_rawDesc), len(file_yitong_v1_yitong_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   87,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

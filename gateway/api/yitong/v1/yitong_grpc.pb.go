@@ -874,17 +874,20 @@ var Members_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Audit_History_FullMethodName     = "/yitong.v1.Audit/History"
-	Audit_Entries_FullMethodName     = "/yitong.v1.Audit/Entries"
-	Audit_Consent_FullMethodName     = "/yitong.v1.Audit/Consent"
-	Audit_Disclosures_FullMethodName = "/yitong.v1.Audit/Disclosures"
-	Audit_Denials_FullMethodName     = "/yitong.v1.Audit/Denials"
-	Audit_Unreceipted_FullMethodName = "/yitong.v1.Audit/Unreceipted"
-	Audit_Expiring_FullMethodName    = "/yitong.v1.Audit/Expiring"
-	Audit_Changes_FullMethodName     = "/yitong.v1.Audit/Changes"
-	Audit_Digest_FullMethodName      = "/yitong.v1.Audit/Digest"
-	Audit_Rebuild_FullMethodName     = "/yitong.v1.Audit/Rebuild"
-	Audit_Export_FullMethodName      = "/yitong.v1.Audit/Export"
+	Audit_History_FullMethodName         = "/yitong.v1.Audit/History"
+	Audit_Entries_FullMethodName         = "/yitong.v1.Audit/Entries"
+	Audit_Consent_FullMethodName         = "/yitong.v1.Audit/Consent"
+	Audit_Disclosures_FullMethodName     = "/yitong.v1.Audit/Disclosures"
+	Audit_Denials_FullMethodName         = "/yitong.v1.Audit/Denials"
+	Audit_Unreceipted_FullMethodName     = "/yitong.v1.Audit/Unreceipted"
+	Audit_Expiring_FullMethodName        = "/yitong.v1.Audit/Expiring"
+	Audit_Changes_FullMethodName         = "/yitong.v1.Audit/Changes"
+	Audit_Digest_FullMethodName          = "/yitong.v1.Audit/Digest"
+	Audit_Rebuild_FullMethodName         = "/yitong.v1.Audit/Rebuild"
+	Audit_Export_FullMethodName          = "/yitong.v1.Audit/Export"
+	Audit_OrderDisclosure_FullMethodName = "/yitong.v1.Audit/OrderDisclosure"
+	Audit_Orders_FullMethodName          = "/yitong.v1.Audit/Orders"
+	Audit_AnswerOrder_FullMethodName     = "/yitong.v1.Audit/AnswerOrder"
 )
 
 // AuditClient is the client API for Audit service.
@@ -918,6 +921,18 @@ type AuditClient interface {
 	Rebuild(ctx context.Context, in *RebuildRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RebuildResponse], error)
 	// Export writes an answer for other systems and for people, signed.
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
+	// OrderDisclosure has a holder open what stands on the ledger as a salted
+	// digest only. The order is recorded, what the holder gives is held against
+	// the digest on this regulator's own peer, and the outcome is recorded: one
+	// of disclosed, refused and mismatch. Only what verifies is returned. It is
+	// for regulators. Repeated under the same id, it goes on where it stopped.
+	OrderDisclosure(ctx context.Context, in *OrderDisclosureRequest, opts ...grpc.CallOption) (*OrderDisclosureResponse, error)
+	// Orders pages through such orders and what came of them: as a holder those
+	// to this member, as a regulator all.
+	Orders(ctx context.Context, in *OrdersRequest, opts ...grpc.CallOption) (*OrdersResponse, error)
+	// AnswerOrder answers an order to this member that is under review, or that
+	// the regulator hasn't fetched yet.
+	AnswerOrder(ctx context.Context, in *AnswerOrderRequest, opts ...grpc.CallOption) (*AnswerOrderResponse, error)
 }
 
 type auditClient struct {
@@ -1065,6 +1080,36 @@ func (c *auditClient) Export(ctx context.Context, in *ExportRequest, opts ...grp
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Audit_ExportClient = grpc.ServerStreamingClient[ExportResponse]
 
+func (c *auditClient) OrderDisclosure(ctx context.Context, in *OrderDisclosureRequest, opts ...grpc.CallOption) (*OrderDisclosureResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OrderDisclosureResponse)
+	err := c.cc.Invoke(ctx, Audit_OrderDisclosure_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) Orders(ctx context.Context, in *OrdersRequest, opts ...grpc.CallOption) (*OrdersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OrdersResponse)
+	err := c.cc.Invoke(ctx, Audit_Orders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditClient) AnswerOrder(ctx context.Context, in *AnswerOrderRequest, opts ...grpc.CallOption) (*AnswerOrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnswerOrderResponse)
+	err := c.cc.Invoke(ctx, Audit_AnswerOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServer is the server API for Audit service.
 // All implementations must embed UnimplementedAuditServer
 // for forward compatibility.
@@ -1096,6 +1141,18 @@ type AuditServer interface {
 	Rebuild(*RebuildRequest, grpc.ServerStreamingServer[RebuildResponse]) error
 	// Export writes an answer for other systems and for people, signed.
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
+	// OrderDisclosure has a holder open what stands on the ledger as a salted
+	// digest only. The order is recorded, what the holder gives is held against
+	// the digest on this regulator's own peer, and the outcome is recorded: one
+	// of disclosed, refused and mismatch. Only what verifies is returned. It is
+	// for regulators. Repeated under the same id, it goes on where it stopped.
+	OrderDisclosure(context.Context, *OrderDisclosureRequest) (*OrderDisclosureResponse, error)
+	// Orders pages through such orders and what came of them: as a holder those
+	// to this member, as a regulator all.
+	Orders(context.Context, *OrdersRequest) (*OrdersResponse, error)
+	// AnswerOrder answers an order to this member that is under review, or that
+	// the regulator hasn't fetched yet.
+	AnswerOrder(context.Context, *AnswerOrderRequest) (*AnswerOrderResponse, error)
 	mustEmbedUnimplementedAuditServer()
 }
 
@@ -1138,6 +1195,15 @@ func (UnimplementedAuditServer) Rebuild(*RebuildRequest, grpc.ServerStreamingSer
 }
 func (UnimplementedAuditServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Export not implemented")
+}
+func (UnimplementedAuditServer) OrderDisclosure(context.Context, *OrderDisclosureRequest) (*OrderDisclosureResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OrderDisclosure not implemented")
+}
+func (UnimplementedAuditServer) Orders(context.Context, *OrdersRequest) (*OrdersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Orders not implemented")
+}
+func (UnimplementedAuditServer) AnswerOrder(context.Context, *AnswerOrderRequest) (*AnswerOrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnswerOrder not implemented")
 }
 func (UnimplementedAuditServer) mustEmbedUnimplementedAuditServer() {}
 func (UnimplementedAuditServer) testEmbeddedByValue()               {}
@@ -1337,6 +1403,60 @@ func _Audit_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Audit_ExportServer = grpc.ServerStreamingServer[ExportResponse]
 
+func _Audit_OrderDisclosure_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OrderDisclosureRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).OrderDisclosure(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_OrderDisclosure_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).OrderDisclosure(ctx, req.(*OrderDisclosureRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_Orders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OrdersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).Orders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_Orders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).Orders(ctx, req.(*OrdersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Audit_AnswerOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnswerOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServer).AnswerOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Audit_AnswerOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServer).AnswerOrder(ctx, req.(*AnswerOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Audit_ServiceDesc is the grpc.ServiceDesc for Audit service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1375,6 +1495,18 @@ var Audit_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Digest",
 			Handler:    _Audit_Digest_Handler,
+		},
+		{
+			MethodName: "OrderDisclosure",
+			Handler:    _Audit_OrderDisclosure_Handler,
+		},
+		{
+			MethodName: "Orders",
+			Handler:    _Audit_Orders_Handler,
+		},
+		{
+			MethodName: "AnswerOrder",
+			Handler:    _Audit_AnswerOrder_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -1504,8 +1636,9 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Exchange_Handle_FullMethodName  = "/yitong.v1.Exchange/Handle"
-	Exchange_Release_FullMethodName = "/yitong.v1.Exchange/Release"
+	Exchange_Handle_FullMethodName   = "/yitong.v1.Exchange/Handle"
+	Exchange_Release_FullMethodName  = "/yitong.v1.Exchange/Release"
+	Exchange_Disclose_FullMethodName = "/yitong.v1.Exchange/Disclose"
 )
 
 // ExchangeClient is the client API for Exchange service.
@@ -1520,6 +1653,9 @@ type ExchangeClient interface {
 	// Release lets the keys of a permit go. The release is committed on the
 	// ledger before the first message is sent.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReleaseResponse], error)
+	// Disclose opens a digest to the regulator that ordered it. The answer is
+	// committed on the ledger before anything is sent.
+	Disclose(ctx context.Context, in *DiscloseRequest, opts ...grpc.CallOption) (*DiscloseResponse, error)
 }
 
 type exchangeClient struct {
@@ -1559,6 +1695,16 @@ func (c *exchangeClient) Release(ctx context.Context, in *ReleaseRequest, opts .
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Exchange_ReleaseClient = grpc.ServerStreamingClient[ReleaseResponse]
 
+func (c *exchangeClient) Disclose(ctx context.Context, in *DiscloseRequest, opts ...grpc.CallOption) (*DiscloseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiscloseResponse)
+	err := c.cc.Invoke(ctx, Exchange_Disclose_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ExchangeServer is the server API for Exchange service.
 // All implementations must embed UnimplementedExchangeServer
 // for forward compatibility.
@@ -1571,6 +1717,9 @@ type ExchangeServer interface {
 	// Release lets the keys of a permit go. The release is committed on the
 	// ledger before the first message is sent.
 	Release(*ReleaseRequest, grpc.ServerStreamingServer[ReleaseResponse]) error
+	// Disclose opens a digest to the regulator that ordered it. The answer is
+	// committed on the ledger before anything is sent.
+	Disclose(context.Context, *DiscloseRequest) (*DiscloseResponse, error)
 	mustEmbedUnimplementedExchangeServer()
 }
 
@@ -1586,6 +1735,9 @@ func (UnimplementedExchangeServer) Handle(context.Context, *HandleRequest) (*Han
 }
 func (UnimplementedExchangeServer) Release(*ReleaseRequest, grpc.ServerStreamingServer[ReleaseResponse]) error {
 	return status.Error(codes.Unimplemented, "method Release not implemented")
+}
+func (UnimplementedExchangeServer) Disclose(context.Context, *DiscloseRequest) (*DiscloseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Disclose not implemented")
 }
 func (UnimplementedExchangeServer) mustEmbedUnimplementedExchangeServer() {}
 func (UnimplementedExchangeServer) testEmbeddedByValue()                  {}
@@ -1637,6 +1789,24 @@ func _Exchange_Release_Handler(srv interface{}, stream grpc.ServerStream) error 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Exchange_ReleaseServer = grpc.ServerStreamingServer[ReleaseResponse]
 
+func _Exchange_Disclose_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiscloseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ExchangeServer).Disclose(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Exchange_Disclose_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ExchangeServer).Disclose(ctx, req.(*DiscloseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Exchange_ServiceDesc is the grpc.ServiceDesc for Exchange service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1647,6 +1817,10 @@ var Exchange_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Handle",
 			Handler:    _Exchange_Handle_Handler,
+		},
+		{
+			MethodName: "Disclose",
+			Handler:    _Exchange_Disclose_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
