@@ -150,6 +150,43 @@ func TestWithoutTheCustodianNoAnchorAndNoConsentIsValid(t *testing.T) {
 	})
 }
 
+// A2: a policy of a key binds only once the key is there, and what binds the first
+// write is that the chaincode touches another key with it. Where all the others
+// run a chaincode that doesn't, they begin a relationship with a consent of their
+// own. It is on the ledger, and honest members decide by it; the custodian, who
+// keeps the form of every consent that is its own, lets no key go.
+func TestAConsentThatAllTheOthersMadeUpOpensNothing(t *testing.T) {
+	c := consortium.Shared(t)
+	p := patient.Synthetic(t, 304)
+	c.Submit(t, p)
+	of := handle(t, c, p)
+	insurer := c.Ledger(t, consortium.Insurer, consortium.Chaincode)
+	c.Order(t, consortium.Chaincode, liar.Orders{Caller: consortium.HospitalAMSP, Forget: []string{"custodian"}}, others...)
+	commit(t, insurer, contract.ConsentGrant, grant(of), withoutCustodian, valid)
+	c.Order(t, consortium.Chaincode, liar.Orders{}, others...)
+
+	permit := c.Ask(t, p, "laboratory")
+	if permit.GetOutcome() != "permit" {
+		t.Fatalf("the decision is %s: this test proves nothing", permit.GetOutcome())
+	}
+	manifest, sealed, err := consortium.Manifest(t.Context(), c.Exchange(t, consortium.Insurer, consortium.HospitalA), permit.GetId())
+	if status.Code(err) != codes.PermissionDenied && status.Code(err) != codes.FailedPrecondition || manifest != nil || sealed != 0 {
+		t.Errorf("released a manifest of %d bytes and %d sealed bytes, error %v", len(manifest), sealed, err)
+	}
+	if parts, _, err := c.Open(t.Context(), t, permit.GetId()); err == nil || len(parts) != 0 {
+		t.Errorf("%d parts were opened, error %v", len(parts), err)
+	}
+
+	t.Run("control: once the patient has consented at the custodian, keys go", func(t *testing.T) {
+		other := patient.Synthetic(t, 305)
+		c.Submit(t, other)
+		c.Grant(t, other, consortium.ForPayment("laboratory"))
+		if parts, _, err := c.Open(t.Context(), t, c.Ask(t, other, "laboratory").GetId()); err != nil || len(parts) == 0 {
+			t.Errorf("%d parts were opened, error %v", len(parts), err)
+		}
+	})
+}
+
 // A2: the policies themselves.
 func TestWithoutTheCustodianNobodyChangesWhoHasToEndorse(t *testing.T) {
 	c := consortium.Shared(t)
