@@ -28,26 +28,32 @@ type level struct {
 var (
 	whole = plan{
 		warmUp: 900, open: 15 * time.Second, local: 10,
-		levels: []level{{1, 10, 8, 8}, {32, 10, 256, 64}, {128, 12, 768, 128}},
+		levels: []level{{1, 10, 8, 8}, {32, 10, 256, 64}, {128, 12, 512, 96}},
 	}
 	brief = plan{
-		short: true, warmUp: 150, local: 3,
-		levels: []level{{1, 3, 4, 3}, {32, 3, 96, 32}, {128, 3, 256, 64}},
+		short: true, warmUp: 100, local: 2,
+		levels: []level{{1, 2, 3, 3}, {32, 2, 64, 32}, {128, 3, 128, 16}},
 	}
 )
 
 // with replaces the rounds (0 leaves them) and the numbers of clients (0 likewise).
 func (p plan) with(rounds, clients int) plan {
-	levels := p.levels
-	p.levels = nil
-	for _, l := range levels {
-		if rounds > 0 {
-			l.rounds = rounds
+	levels := slices.Clone(p.levels)
+	if clients != 0 {
+		i := slices.IndexFunc(levels, func(l level) bool { return l.clients == clients })
+		if i < 0 { // none of the plan's: like its last
+			last := levels[len(levels)-1]
+			levels = append(levels, level{clients, last.rounds, 6 * clients, clients})
+			i = len(levels) - 1
 		}
-		if clients == 0 || clients == l.clients {
-			p.levels = append(p.levels, l)
+		levels = levels[i : i+1]
+	}
+	for i := range levels {
+		if rounds > 0 {
+			levels[i].rounds = rounds
 		}
 	}
+	p.levels = levels
 	return p
 }
 

@@ -47,8 +47,14 @@ func (r *report) judge() {
 	if n := len(r.Levels); n > 0 {
 		top := r.Levels[n-1]
 		at := fmt.Sprintf(", %d clients", top.Clients)
-		add("request / floor"+at, 0.92, true, top.arm(armRequest).Ratio)
-		add("access / floor"+at, 0.75, true, top.arm(armAccess).Ratio)
+		for _, a := range []struct {
+			arm   string
+			least float64
+		}{{armRequest, 0.92}, {armAccess, 0.75}} {
+			if got := top.arm(a.arm).Ratio; got.N > 0 {
+				add(a.arm+" / floor"+at, a.least, true, got)
+			}
+		}
 	}
 	if r.Local != nil {
 		of := func(e estimate, _ bool) estimate { return e }
@@ -89,6 +95,9 @@ func (p printer) results(l Level) {
 		p.say("  %-9s %s", a.Name, strings.Join(each, ", "))
 	}
 	control := l.arm(armControl).Ratio
+	if control.N == 0 {
+		return
+	}
 	width := control.High - control.Low
 	if control.Low <= 1 && 1 <= control.High && width < 0.06 {
 		p.say("control: holds (1 is inside, width %.3f)", width)
