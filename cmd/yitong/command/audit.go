@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) audit() *cobra.Command {
-	return noun("audit", "What the ledger holds, read back", append(a.auditChain(), a.auditHistory())...)
+	return noun("audit", "What the ledger holds, read back", append(append(a.auditQuestions(), a.auditChain()...), a.auditHistory())...)
 }
 
 func (a *app) auditHistory() *cobra.Command {

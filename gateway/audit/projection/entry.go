@@ -74,11 +74,15 @@ const (
 	KindRequest       Kind = "request" // with the decision on it
 	KindRelease       Kind = "release"
 	KindReceipt       Kind = "receipt"
+	KindOrder         Kind = "order" // of a regulator, that a digest be opened
+	KindAnswer        Kind = "answer"
+	KindConclusion    Kind = "conclusion"
 	KindOther         Kind = "other" // another chaincode, or writes that tell nothing by themselves
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindRecord, KindConsent, KindRequest, KindRelease, KindReceipt, KindOther}
+var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindRecord, KindConsent, KindRequest, KindRelease, KindReceipt,
+	KindOrder, KindAnswer, KindConclusion, KindOther}
 
 // Action says what was done with it.
 type Action string
@@ -100,6 +104,9 @@ const (
 	Moved      Action = "moved"
 	Carried    Action = "carried"
 	Closed     Action = "closed"
+	Ordered    Action = "ordered"
+	Answered   Action = "answered"
+	Concluded  Action = "concluded"
 	Deleted    Action = "deleted"
 	Called     Action = "called"
 )

@@ -11,6 +11,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/disclosure"
 	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
 	"yitong/gateway/ledger"
@@ -109,6 +110,9 @@ var readers = map[string]struct {
 	"access":        {3, readRequest},
 	"release":       {3, readRelease},
 	"receipt":       {3, readReceipt},
+	"order":         {3, readOrder},
+	"answer":        {3, readAnswer},
+	"conclusion":    {3, readConclusion},
 }
 
 func readMember(w ledger.Write) (effect, bool) {
@@ -214,6 +218,32 @@ func readReceipt(w ledger.Write) (effect, bool) {
 	}
 	e.row = stepRow{key: key, step: "receipt", document: w.Value}
 	return e, w.Delete || ok && r.Permit == key.id
+}
+
+func readOrder(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindOrder, Action: Ordered, Outcome: Success, Object: w.Attributes[2]}}
+	o, ok := decode[disclosure.Order](w)
+	subject := o.Subject
+	e.Custodian, e.Requester, e.Handle, e.Reason = text(subject.Custodian), text(subject.Requester), text(subject.Handle), text(o.Reason)
+	return e, w.Delete || ok && o.Holder == w.Attributes[0] && o.Regulator == w.Attributes[1] && o.ID == w.Attributes[2]
+}
+
+func readAnswer(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindAnswer, Action: Answered, Outcome: Success, Object: w.Attributes[2]}}
+	a, ok := decode[disclosure.Answer](w)
+	if e.Reason = text(a.Reason); a.Word != disclosure.Given {
+		e.Outcome = Failed
+	}
+	return e, w.Delete || ok && a.Order == w.Attributes[2]
+}
+
+func readConclusion(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindConclusion, Action: Concluded, Outcome: Success, Object: w.Attributes[2]}}
+	c, ok := decode[disclosure.Conclusion](w)
+	if e.Reason = text(string(c.Outcome)); c.Outcome != disclosure.Disclosed {
+		e.Outcome = Failed
+	}
+	return e, w.Delete || ok && c.Order == w.Attributes[2]
 }
 
 // decode reads a value; that of a deletion is zero and fine.

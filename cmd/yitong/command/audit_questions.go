@@ -1,0 +1,490 @@
+package command
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"yitong/cmd/yitong/client"
+	"yitong/cmd/yitong/screen"
+	yitongv1 "yitong/gateway/api/yitong/v1"
+)
+
+// auditQuestions are the verbs that the gateway answers from its projection.
+func (a *app) auditQuestions() []*cobra.Command {
+	return []*cobra.Command{
+		a.auditEntries(), a.auditPatient(), a.auditConsent(), a.auditDisclosures(), a.auditDenied(), a.auditMember(),
+		a.auditUnreceipted(), a.auditExpiring(), a.auditChanges(), a.auditDigest(), a.auditRebuild(),
+	}
+}
+
+var (
+	entryKinds    = fixed("configuration", "member", "keys", "motion", "closing", "record", "consent", "request", "release", "receipt", "order", "answer", "conclusion", "other")
+	entryOutcomes = fixed("success", "denied", "failed", "invalid")
+)
+
+// filterFlags say which entries of the audit trail are wanted.
+type filterFlags struct {
+	ask     yitongv1.EntryFilter
+	patient patientFlags
+	time    periodFlags
+}
+
+func (f *filterFlags) add(a *app, cmd *cobra.Command) {
+	flags := cmd.Flags()
+	f.patient.add(flags)
+	f.time.add(flags, "from", "until", "what happened")
+	flags.StringVar(&f.ask.Handle, "handle", "", "about the relationship with this handle")
+	flags.StringVar(&f.ask.Member, "member", "", "done by this member")
+	flags.StringVar(&f.ask.Custodian, "custodian", "", "about records of this hospital")
+	flags.StringVar(&f.ask.Requester, "requester", "", "about what this member asks for")
+	flags.StringVar(&f.ask.Object, "object", "", "about the consent, access, record, motion or member with this id")
+	flags.StringSliceVar(&f.ask.Kinds, "kind", nil, "of these kinds: request, release, receipt, consent, record, …")
+	flags.StringSliceVar(&f.ask.Outcomes, "outcome", nil, "that ended so: success, denied, failed, invalid")
+	flags.StringVar(&f.ask.Purpose, "purpose", "", "for this purpose, an HL7 v3 PurposeOfUse code")
+	flags.StringVar(&f.ask.Reason, "reason", "", "for this reason, a code")
+	for _, member := range []string{"member", "custodian", "requester"} {
+		a.mustComplete(cmd, member, a.completeMembers)
+	}
+	a.mustComplete(cmd, "kind", entryKinds)
+	a.mustComplete(cmd, "outcome", entryOutcomes)
+	a.mustComplete(cmd, "purpose", purposeCodes)
+}
+
+func (f *filterFlags) filter(a *app) (*yitongv1.EntryFilter, error) {
+	var err error
+	if f.ask.Patient, err = a.patient(f.patient); err != nil {
+		return nil, err
+	}
+	f.ask.Time, err = f.time.period()
+	return &f.ask, err
+}
+
+// listFlags bound a list.
+type listFlags struct {
+	limit  int
+	newest bool
+}
+
+func (l *listFlags) add(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&l.limit, "limit", 50, "at most so many; 0 is all")
+	cmd.Flags().BoolVar(&l.newest, "newest", false, "newest first")
+}
+
+func (a *app) auditEntries() *cobra.Command {
+	var f filterFlags
+	var l listFlags
+	cmd := &cobra.Command{
+		Use: "entries", Short: "List the audit trail, filtered", Args: cobra.NoArgs,
+		Long: "List the audit trail: what each transaction did or tried to do, who did it, about whom, under which\n" +
+			"purpose and rule, and how it ended. Flags narrow it; together they all must hold.",
+		Example: "  yitong audit entries --as regulator --outcome denied --newest\n" +
+			"  yitong audit entries --as hospital-a --requester insurer --kind release,receipt --from 2026-11-01",
+	}
+	f.add(a, cmd)
+	l.add(cmd)
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
+		filter, err := f.filter(a)
+		if err != nil {
+			return err
+		}
+		return a.listEntries(ctx, c, filter, l)
+	})
+	return cmd
+}
+
+func (a *app) auditPatient() *cobra.Command {
+	var f filterFlags
+	var l listFlags
+	cmd := &cobra.Command{
+		Use: "patient", Short: "Tell a patient's whole history, as far as this gateway knows the patient", Args: cobra.NoArgs,
+		Long: "Tell a patient's whole history: consents, requests, decisions, releases, receipts and records. Only this\n" +
+			"gateway turns the identifier into handles, and only for a patient it knows; nobody else is asked.",
+		Example: "  yitong audit patient --as hospital-a --patient-file bundle.json",
+	}
+	f.add(a, cmd)
+	l.add(cmd)
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
+		filter, err := f.filter(a)
+		if err != nil {
+			return err
+		}
+		if filter.Patient == nil {
+			_, err = a.needPatient(f.patient)
+			return err
+		}
+		return a.listEntries(ctx, c, filter, l)
+	})
+	return cmd
+}
+
+func (a *app) auditMember() *cobra.Command {
+	var f filterFlags
+	var l listFlags
+	cmd := &cobra.Command{
+		Use: "member MEMBER", Short: "Tell what a member did", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOneMember,
+	}
+	f.add(a, cmd)
+	l.add(cmd)
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, args []string) error {
+		f.ask.Member = args[0]
+		filter, err := f.filter(a)
+		if err != nil {
+			return err
+		}
+		return a.listEntries(ctx, c, filter, l)
+	})
+	return cmd
+}
+
+func (a *app) auditDenied() *cobra.Command {
+	var f filterFlags
+	var l listFlags
+	var count bool
+	cmd := &cobra.Command{
+		Use: "denied", Short: "List the requests that were denied, and why", Args: cobra.NoArgs,
+		Example: "  yitong audit denied --as regulator --requester insurer --count",
+	}
+	f.add(a, cmd)
+	l.add(cmd)
+	cmd.Flags().BoolVar(&count, "count", false, "count them by reason in place of listing them")
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
+		filter, err := f.filter(a)
+		if err != nil {
+			return err
+		}
+		if !count {
+			filter.Kinds, filter.Outcomes = []string{"request"}, []string{"denied"}
+			return a.listEntries(ctx, c, filter, l)
+		}
+		answer, err := c.Audit.Denials(ctx, &yitongv1.DenialsRequest{Custodian: filter.Custodian, Requester: filter.Requester, Time: filter.Time})
+		if err != nil {
+			return err
+		}
+		list := newListing(a.screen, []string{"REASON", "REQUESTS"})
+		for _, r := range answer.GetReasons() {
+			if err := list.add(r, r.GetReason(), fmt.Sprint(r.GetCount())); err != nil {
+				return err
+			}
+		}
+		return a.closeAsOf(list, answer.GetAsOf())
+	})
+	return cmd
+}
+
+func (a *app) listEntries(ctx context.Context, c *client.Client, filter *yitongv1.EntryFilter, l listFlags) error {
+	list := newListing(a.screen, []string{"BLOCK", "TIME (CLAIMED)", "WHO", "WHAT", "OUTCOME", "REASON", "CUSTODIAN", "REQUESTER", "PURPOSE", "CLASSES", "OBJECT"})
+	var asOf *yitongv1.AsOf
+	err := pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.AuditEntry, string, error) {
+		answer, err := c.Audit.Entries(ctx, &yitongv1.EntriesRequest{Filter: filter, Page: p, NewestFirst: l.newest})
+		asOf = answer.GetAsOf()
+		return answer.GetEntries(), answer.GetNextBookmark(), err
+	}, func(e *yitongv1.AuditEntry) error {
+		object := screen.Short(e.GetObject())
+		if e.GetVersion() > 0 {
+			object += fmt.Sprintf(" v%d", e.GetVersion())
+		}
+		return list.add(e, fmt.Sprint(e.GetBlock()), screen.Time(e.GetClaimedTime()), e.GetMember(), e.GetKind()+" "+e.GetAction(), e.GetOutcome(),
+			screen.Or(e.GetReason(), "-"), screen.Or(e.GetCustodian(), "-"), screen.Or(e.GetRequester(), "-"),
+			screen.Or(e.GetPurpose(), "-"), screen.List(e.GetClasses()), screen.Or(object, "-"))
+	})
+	if err != nil {
+		return err
+	}
+	return a.closeAsOf(list, asOf)
+}
+
+// closeAsOf ends a list and says what it stands on.
+func (a *app) closeAsOf(l *listing, asOf *yitongv1.AsOf) error {
+	if err := l.close(); err != nil {
+		return err
+	}
+	if asOf != nil && !a.screen.JSON {
+		a.screen.Say("as of block %d, %s", int64(asOf.GetHeight())-1, screen.Short(hex.EncodeToString(asOf.GetBlockHash())))
+	}
+	return nil
+}
+
+func (a *app) auditConsent() *cobra.Command {
+	return &cobra.Command{
+		Use: "consent ID", Short: "Tell a consent's life: every version, and why it was withdrawn", Args: cobra.ExactArgs(1),
+		RunE: a.verb(func(ctx context.Context, c *client.Client, args []string) error {
+			list := newListing(a.screen, consentHeader)
+			var asOf *yitongv1.AsOf
+			err := pages(0, func(p *yitongv1.Page) ([]*yitongv1.ConsentVersion, string, error) {
+				answer, err := c.Audit.Consent(ctx, &yitongv1.ConsentLifeRequest{Id: args[0], Page: p})
+				asOf = answer.GetAsOf()
+				return answer.GetVersions(), answer.GetNextBookmark(), err
+			}, func(v *yitongv1.ConsentVersion) error { return list.add(v, consentCells(v)...) })
+			if err != nil {
+				return err
+			}
+			return a.closeAsOf(list, asOf)
+		}),
+	}
+}
+
+var consentHeader = []string{"CONSENT", "VERSION", "STATUS", "RECORDED", "HOLDS", "DECISION", "CUSTODIAN", "REQUESTER", "REASON", "BLOCK"}
+
+func consentCells(v *yitongv1.ConsentVersion) []string {
+	c := v.GetConsent()
+	return []string{
+		screen.Short(c.GetId()), fmt.Sprint(c.GetVersion()), c.GetStatus(), screen.Time(c.GetRecorded()), screen.Span(c.GetPeriod()), c.GetProvision().GetType(),
+		v.GetCustodian(), c.GetRequester(), screen.Or(v.GetReason(), "-"), fmt.Sprint(v.GetCommit().GetBlock()),
+	}
+}
+
+func (a *app) auditDisclosures() *cobra.Command {
+	var who patientFlags
+	var when periodFlags
+	var l listFlags
+	var handle string
+	cmd := &cobra.Command{
+		Use: "disclosures", Short: "Account for everything released about a patient, to whom and why", Args: cobra.NoArgs,
+		Long: "Account for everything released about a patient: when, to whom, what and for what purpose (45 CFR\n" +
+			"164.528; the access report of PIPL article 45 and GDPR article 15), and whether it was opened.",
+		Example: "  yitong audit disclosures --as hospital-a --patient-file bundle.json --from 2020-11-21",
+	}
+	who.add(cmd.Flags())
+	when.add(cmd.Flags(), "from", "until", "released")
+	cmd.Flags().StringVar(&handle, "handle", "", "of the relationship with this handle, in place of a patient")
+	l.add(cmd)
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
+		ask := &yitongv1.DisclosuresRequest{Handle: handle, NewestFirst: l.newest}
+		var err error
+		if ask.Patient, err = a.patient(who); err != nil {
+			return err
+		}
+		if ask.Patient == nil && handle == "" {
+			return usage("nobody is named: use --patient-file FILE, or --handle for one relationship")
+		}
+		if ask.Time, err = when.period(); err != nil {
+			return err
+		}
+		list := newListing(a.screen, disclosureHeader)
+		var asOf *yitongv1.AsOf
+		err = pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.Disclosure, string, error) {
+			ask.Page = p
+			answer, err := c.Audit.Disclosures(ctx, ask)
+			asOf = answer.GetAsOf()
+			return answer.GetDisclosures(), answer.GetNextBookmark(), err
+		}, func(d *yitongv1.Disclosure) error { return list.add(d, disclosureCells(d)...) })
+		if err != nil {
+			return err
+		}
+		return a.closeAsOf(list, asOf)
+	})
+	return cmd
+}
+
+var disclosureHeader = []string{"RELEASED", "BY", "TO", "PURPOSE", "WHAT", "UNDER", "OPENED", "PERMIT", "BLOCK"}
+
+func disclosureCells(d *yitongv1.Disclosure) []string {
+	x := d.GetAccess()
+	return []string{
+		screen.Time(x.GetRelease().GetReleased()), d.GetCustodianName(), d.GetRequesterName(), screen.Or(x.GetPurpose(), "-"), screen.List(x.GetGranted()),
+		screen.Rule(x.GetRule()), screen.Or(x.GetReceipt().GetOutcome(), "no receipt"), screen.Short(x.GetId()), fmt.Sprint(d.GetCommit().GetBlock()),
+	}
+}
+
+func (a *app) auditUnreceipted() *cobra.Command {
+	ask := &yitongv1.UnreceiptedRequest{}
+	var l listFlags
+	var before string
+	cmd := &cobra.Command{
+		Use: "unreceipted", Short: "List what was released and never acknowledged", Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&ask.Custodian, "custodian", "", "released by this hospital")
+	f.StringVar(&ask.Requester, "requester", "", "released to this member")
+	f.StringVar(&before, "before", "", "released before this date or RFC 3339 time")
+	f.IntVar(&l.limit, "limit", 50, "at most so many; 0 is all")
+	a.mustComplete(cmd, "custodian", a.completeMembers)
+	a.mustComplete(cmd, "requester", a.completeMembers)
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) (err error) {
+		if ask.Before, err = moment(before, "before", false); err != nil {
+			return err
+		}
+		list := newListing(a.screen, disclosureHeader)
+		var asOf *yitongv1.AsOf
+		err = pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.Disclosure, string, error) {
+			ask.Page = p
+			answer, err := c.Audit.Unreceipted(ctx, ask)
+			asOf = answer.GetAsOf()
+			return answer.GetReleases(), answer.GetNextBookmark(), err
+		}, func(d *yitongv1.Disclosure) error { return list.add(d, disclosureCells(d)...) })
+		if err != nil {
+			return err
+		}
+		return a.closeAsOf(list, asOf)
+	})
+	return cmd
+}
+
+func (a *app) auditExpiring() *cobra.Command {
+	ask := &yitongv1.ExpiringRequest{}
+	var l listFlags
+	var days int
+	cmd := &cobra.Command{
+		Use: "expiring", Short: "List the consents in force that end soon", Args: cobra.NoArgs,
+		Example: "  yitong audit expiring --as hospital-a --days 30",
+	}
+	f := cmd.Flags()
+	f.IntVar(&days, "days", 30, "within so many days from now")
+	f.StringVar(&ask.Custodian, "custodian", "", "of this hospital")
+	f.StringVar(&ask.Requester, "requester", "", "towards this member")
+	f.IntVar(&l.limit, "limit", 50, "at most so many; 0 is all")
+	a.mustComplete(cmd, "custodian", a.completeMembers)
+	a.mustComplete(cmd, "requester", a.completeMembers)
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
+		if days < 1 {
+			return usage("--days must be 1 or more")
+		}
+		now := a.Now()
+		ask.Within = &yitongv1.Period{Start: timestamppb.New(now), End: timestamppb.New(now.AddDate(0, 0, days))}
+		list := newListing(a.screen, consentHeader)
+		var asOf *yitongv1.AsOf
+		err := pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.ConsentVersion, string, error) {
+			ask.Page = p
+			answer, err := c.Audit.Expiring(ctx, ask)
+			asOf = answer.GetAsOf()
+			return answer.GetConsents(), answer.GetNextBookmark(), err
+		}, func(v *yitongv1.ConsentVersion) error { return list.add(v, consentCells(v)...) })
+		if err != nil {
+			return err
+		}
+		return a.closeAsOf(list, asOf)
+	})
+	return cmd
+}
+
+func (a *app) auditChanges() *cobra.Command {
+	ask := &yitongv1.ChangesRequest{}
+	var when periodFlags
+	cmd := &cobra.Command{
+		Use: "changes", Short: "Tell the days on which a member asked unlike its days before", Args: cobra.NoArgs,
+		Long: "Tell the days on which a member asked far more, or far less, than in the 28 days before: four spreads\n" +
+			"off their median or more. Without --from it looks at the last seven days.",
+	}
+	when.add(cmd.Flags(), "from", "until", "days")
+	cmd.Flags().StringVar(&ask.Member, "member", "", "only this member")
+	a.mustComplete(cmd, "member", a.completeMembers)
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) (err error) {
+		if ask.Time, err = when.period(); err != nil {
+			return err
+		}
+		if ask.Time.GetStart() == nil {
+			ask.Time = &yitongv1.Period{Start: timestamppb.New(a.Now().AddDate(0, 0, -7)), End: ask.Time.GetEnd()}
+		}
+		answer, err := c.Audit.Changes(ctx, ask)
+		if err != nil {
+			return err
+		}
+		list := newListing(a.screen, []string{"DAY", "MEMBER", "REQUESTS", "DENIED", "USUAL", "SCORE"})
+		for _, ch := range answer.GetChanges() {
+			day, _, _ := strings.Cut(screen.Time(ch.GetDay()), " ")
+			if err := list.add(ch, day, ch.GetMember(), fmt.Sprint(ch.GetRequests()), fmt.Sprint(ch.GetDenied()), fmt.Sprintf("%.1f", ch.GetUsual()), fmt.Sprintf("%+.1f", ch.GetScore())); err != nil {
+				return err
+			}
+		}
+		return a.closeAsOf(list, answer.GetAsOf())
+	})
+	return cmd
+}
+
+func (a *app) auditDigest() *cobra.Command {
+	return &cobra.Command{
+		Use: "digest", Short: "Hash the projection that questions are answered from", Args: cobra.NoArgs,
+		Long: "Hash the projection that questions are answered from, in one canonical form. Two members whose\n" +
+			"projections stand on the same block have the same digest; else one of them was changed.",
+		RunE: a.streaming(func(ctx context.Context, c *client.Client, _ []string) error {
+			d, err := c.Audit.Digest(ctx, &yitongv1.DigestRequest{})
+			if err != nil {
+				return err
+			}
+			return a.showDigest(d)
+		}),
+	}
+}
+
+func (a *app) showDigest(d *yitongv1.DigestResponse) error {
+	if a.screen.JSON {
+		return a.screen.Document(d)
+	}
+	rows := [][]string{{"(all)", "", hex.EncodeToString(d.GetDigest())}}
+	for _, t := range d.GetTables() {
+		rows = append(rows, []string{t.GetTable(), fmt.Sprint(t.GetRows()), hex.EncodeToString(t.GetDigest())})
+	}
+	if err := a.screen.Table([]string{"TABLE", "ROWS", "SHA-256"}, rows); err != nil {
+		return err
+	}
+	a.screen.Say("as of block %d, %x", int64(d.GetAsOf().GetHeight())-1, d.GetAsOf().GetBlockHash())
+	return nil
+}
+
+func (a *app) auditRebuild() *cobra.Command {
+	ask := &yitongv1.RebuildRequest{}
+	cmd := &cobra.Command{
+		Use: "rebuild", Short: "Make the projection anew of the peer's blocks, and compare", Args: cobra.NoArgs,
+		Long: "Make the projection anew of the peer's blocks, beside the present one, and compare the two. They\n" +
+			"differ only if somebody changed the database; --replace then throws the present one away.",
+	}
+	cmd.Flags().BoolVar(&ask.Replace, "replace", false, "where they differ, throw the present one away and follow the chain anew")
+	cmd.RunE = a.streaming(func(ctx context.Context, c *client.Client, _ []string) error {
+		stream, err := c.Audit.Rebuild(ctx, ask)
+		if err != nil {
+			return err
+		}
+		bar := a.screen.Progress("blocks", 0)
+		defer bar.Close()
+		for {
+			m, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return errors.New("the gateway ended the rebuild without a result")
+			}
+			if err != nil {
+				return err
+			}
+			if result := m.GetResult(); result != nil {
+				return a.showRebuilt(result)
+			}
+		}
+	})
+	return cmd
+}
+
+func (a *app) showRebuilt(r *yitongv1.RebuildResult) error {
+	if a.screen.JSON {
+		if err := a.screen.Document(r); err != nil {
+			return err
+		}
+	} else {
+		var rows [][]string
+		for i, t := range r.GetPresent().GetTables() {
+			anew, verdict := r.GetAnew().GetTables()[i], "the same"
+			if hex.EncodeToString(t.GetDigest()) != hex.EncodeToString(anew.GetDigest()) {
+				verdict = "DIFFERS"
+			}
+			rows = append(rows, []string{t.GetTable(), fmt.Sprint(t.GetRows()), fmt.Sprint(anew.GetRows()), verdict})
+		}
+		if err := a.screen.Table([]string{"TABLE", "ROWS", "ROWS ANEW", "DIGESTS"}, rows); err != nil {
+			return err
+		}
+		a.screen.Say("as of block %d, %x", int64(r.GetPresent().GetAsOf().GetHeight())-1, r.GetPresent().GetAsOf().GetBlockHash())
+	}
+	switch {
+	case r.GetSame():
+		return nil
+	case r.GetReplaced():
+		a.screen.Say("the projection differed and is being made anew")
+		return nil
+	}
+	return &failure{exit: exitFailure, err: errors.New("the projection is not what the blocks say: somebody changed the database"),
+		next: "keep a copy of it as evidence, then `yitong audit rebuild --replace`"}
+}
