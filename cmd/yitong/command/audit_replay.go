@@ -33,7 +33,7 @@ import (
 // auditChain are the verbs about the chain itself: they read blocks, from the member's own
 // peer or a file, and believe nothing but the digest of the first one.
 func (a *app) auditChain() []*cobra.Command {
-	return []*cobra.Command{a.auditGenesis(), a.auditExport(), a.auditReplay()}
+	return append([]*cobra.Command{a.auditGenesis(), a.auditExport(), a.auditReplay()}, a.auditProof()...)
 }
 
 func (a *app) auditGenesis() *cobra.Command {
@@ -114,16 +114,21 @@ func (a *app) peerBlocks(ctx context.Context, from uint64) (blocks iter.Seq2[*co
 	if height, err = chain.Height(limited); err != nil {
 		return nil, 0, nil, errors.Join(&failure{exit: exitUnavailable, err: fmt.Errorf("the peer of %s doesn't answer: %w", a.as, err), next: "start it (`yitong up`) and repeat the command"}, chain.Close())
 	}
+	if from >= height {
+		return func(func(*common.Block, error) bool) {}, height, chain.Close, nil
+	}
+	return through(chain.RawBlocks(ctx, from), height), height, chain.Close, nil
+}
+
+// through ends a stream of blocks, which would wait for new ones, before the height.
+func through(blocks iter.Seq2[*common.Block, error], height uint64) iter.Seq2[*common.Block, error] {
 	return func(yield func(*common.Block, error) bool) {
-		if from >= height {
-			return
-		}
-		for b, err := range chain.RawBlocks(ctx, from) {
+		for b, err := range blocks {
 			if !yield(b, err) || err != nil || b.Header.Number+1 >= height {
 				return
 			}
 		}
-	}, height, chain.Close, nil
+	}
 }
 
 func (a *app) auditExport() *cobra.Command {

@@ -291,3 +291,23 @@ func (t *transaction) readSets(raw []byte) error {
 	}
 	return nil
 }
+
+// lookAt decodes a transaction without verifying it, nil if it isn't one of a chaincode.
+func lookAt(index int, raw []byte) *transaction {
+	t := &transaction{index: index}
+	env, payload, head := &common.Envelope{}, &common.Payload{}, &common.ChannelHeader{}
+	if proto.Unmarshal(raw, env) != nil || proto.Unmarshal(env.Payload, payload) != nil {
+		return nil
+	}
+	kind, err := t.readHeader(payload.Header)
+	if err != nil || kind != common.HeaderType_ENDORSER_TRANSACTION || proto.Unmarshal(payload.Header.ChannelHeader, head) != nil {
+		return nil
+	}
+	action, response, err := readAction(payload)
+	if err != nil {
+		return nil
+	}
+	t.readArguments(action.ChaincodeProposalPayload)
+	t.readResults(head, response)
+	return t
+}
