@@ -188,8 +188,12 @@ func (m *terminal) up(args ...string) *running {
 	}
 	go func() { r.ended <- cmd.Wait() }()
 	m.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	began := time.Now()
 	select {
 	case <-r.output.seen:
+		if took := time.Since(began); took > 2*slow {
+			m.t.Logf("yitong up took %v\n%s", took, r.output)
+		}
 	case err := <-r.ended:
 		m.t.Fatalf("yitong up: %v\n%s", err, r.output)
 	case <-time.After(2 * time.Minute):
