@@ -15,6 +15,7 @@ type auditing struct {
 	yitongv1.UnimplementedAuditServer
 	gateway    *share.Gateway
 	chain      audit.Blocks
+	channel    string
 	chaincode  string
 	projection *projection.Database
 	history    history.History
@@ -23,7 +24,7 @@ type auditing struct {
 
 func newAuditing(c Config) auditing {
 	return auditing{
-		gateway: c.Gateway, chain: c.Chain, chaincode: c.Chaincode,
+		gateway: c.Gateway, chain: c.Chain, channel: c.Channel, chaincode: c.Chaincode,
 		projection: c.Projection, history: history.History{Database: c.Projection}, scratch: c.Scratch,
 	}
 }

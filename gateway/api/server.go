@@ -31,6 +31,7 @@ const (
 type Config struct {
 	Gateway     *share.Gateway
 	Chain       audit.Blocks
+	Channel     string
 	Chaincode   string
 	Projection  *projection.Database // of the chain; nil answers no question of history
 	Scratch     string               // folder that a rebuild works in

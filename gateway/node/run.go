@@ -106,7 +106,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	kept.Go(func() { history.Keep(following, chain, log) })
 
 	server := api.NewServer(api.Config{
-		Gateway: gateway, Chain: chain, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
+		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.forServer, Trust: trust, Version: version, Log: log,
 	})
 	ended := make(chan error, 1)

@@ -1,0 +1,62 @@
+package report
+
+// language is the words of a report in one language.
+type language struct {
+	Code    string
+	Columns []string // of the trail
+	words   map[string]string
+}
+
+// Term is the word for a code or a label; what has none stays as it is.
+func (l language) Term(code string) string {
+	if word, ok := l.words[code]; ok {
+		return word
+	}
+	return code
+}
+
+// languages have the same terms, which a test sees to.
+var languages = map[string]language{
+	"en": {
+		Code:    "en",
+		Columns: []string{"Block", "Time (claimed)", "Who", "What", "Outcome", "Custodian", "Requester", "Purpose", "Classes", "Patient (handle)", "Object", "Rule", "Transaction"},
+		words: map[string]string{
+			"title": "Audit report", "reported-by": "Reported by", "made": "Made", "stands-on": "Stands on", "channel": "channel", "block": "block",
+			"entries": "Entries", "requests": "Requests", "figures": "Figures", "trail": "Audit trail", "left-out": "Entries not listed here, but counted in the figures",
+			"signed-note":  "The signature beside this file covers every byte of it. It says which member made it and on which block of the ledger it stands; anyone with the ledger can recompute what it tells.",
+			"user-note":    "Members are identified by the certificates that signed. The person at a member's software and that person's role are not on the ledger and are absent here.",
+			"figure-kinds": "By kind", "figure-outcomes": "By outcome", "figure-days": "By day", "figure-months": "By month", "figure-denials": "Why requests were denied",
+			"filter-patient": "Patient", "filter-handle": "Handle", "filter-member": "Member", "filter-custodian": "Custodian", "filter-requester": "Requester", "filter-object": "Object",
+			"filter-kinds": "Kinds", "filter-outcomes": "Outcomes", "filter-purpose": "Purpose", "filter-reason": "Reason", "filter-time": "Time",
+			"configuration": "configuration", "member": "member", "keys": "keys", "motion": "motion", "closing": "closing", "record": "record", "consent": "consent", "request": "request",
+			"release": "release", "receipt": "receipt", "order": "order", "answer": "answer", "conclusion": "conclusion", "other": "other",
+			"created": "created", "changed": "changed", "granted": "granted", "amended": "amended", "withdrawn": "withdrawn", "anchored": "anchored", "superseded": "superseded", "retracted": "retracted",
+			"asked": "asked", "released": "released", "received": "received", "moved": "moved", "carried": "carried", "closed": "closed", "ordered": "ordered", "answered": "answered", "concluded": "concluded", "deleted": "deleted", "called": "called",
+			"success": "success", "denied": "denied", "failed": "failed", "invalid": "invalid",
+			"permitted": "permitted", "nothing-said": "nothing said", "purpose-not-covered": "purpose not covered", "action-not-covered": "action not covered", "class-not-covered": "class not covered",
+			"data-period-not-covered": "data period not covered", "actor-not-covered": "actor not covered", "period-not-begun": "period not begun", "period-over": "period over",
+			"opened": "opened", "active": "active", "suspended": "suspended", "patient-request": "patient's request",
+		},
+	},
+	"zh": {
+		Code:    "zh",
+		Columns: []string{"区块", "时间（申报）", "主体", "事项", "结果", "保管方", "请求方", "目的", "数据类别", "患者（假名）", "对象", "规则", "交易"},
+		words: map[string]string{
+			"title": "审计报告", "reported-by": "报告方", "made": "生成时间", "stands-on": "账本依据", "channel": "通道", "block": "区块",
+			"entries": "条目", "requests": "请求", "figures": "图表", "trail": "审计轨迹", "left-out": "未在此列出但已计入图表的条目",
+			"signed-note":  "随附签名覆盖本文件的每一个字节，说明由哪个成员生成、以账本的哪个区块为依据；任何持有账本的人都可以重新计算其内容。",
+			"user-note":    "成员以签名证书识别。成员系统背后的个人及其角色不在账本上，因此此处空缺。",
+			"figure-kinds": "按类型", "figure-outcomes": "按结果", "figure-days": "按日", "figure-months": "按月", "figure-denials": "请求被拒绝的原因",
+			"filter-patient": "患者", "filter-handle": "假名", "filter-member": "成员", "filter-custodian": "保管方", "filter-requester": "请求方", "filter-object": "对象",
+			"filter-kinds": "类型", "filter-outcomes": "结果", "filter-purpose": "目的", "filter-reason": "原因", "filter-time": "时间",
+			"configuration": "通道配置", "member": "成员", "keys": "公钥", "motion": "动议", "closing": "分钟关闭", "record": "病历", "consent": "同意书", "request": "请求",
+			"release": "释放", "receipt": "回执", "order": "披露令", "answer": "答复", "conclusion": "结论", "other": "其他",
+			"created": "创建", "changed": "变更", "granted": "授予", "amended": "修订", "withdrawn": "撤回", "anchored": "锚定", "superseded": "被取代", "retracted": "撤销",
+			"asked": "提出", "released": "已释放", "received": "已接收", "moved": "提议", "carried": "通过", "closed": "已关闭", "ordered": "下令", "answered": "已答复", "concluded": "已结论", "deleted": "删除", "called": "调用",
+			"success": "成功", "denied": "拒绝", "failed": "失败", "invalid": "无效",
+			"permitted": "允许", "nothing-said": "无相关同意", "purpose-not-covered": "目的未涵盖", "action-not-covered": "操作未涵盖", "class-not-covered": "类别未涵盖",
+			"data-period-not-covered": "数据时段未涵盖", "actor-not-covered": "主体未涵盖", "period-not-begun": "尚未生效", "period-over": "已过期",
+			"opened": "已打开", "active": "有效", "suspended": "已暂停", "patient-request": "患者要求",
+		},
+	},
+}
