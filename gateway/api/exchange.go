@@ -10,6 +10,7 @@ import (
 
 	"yitong/chaincode/record"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/audit/height"
 	"yitong/gateway/share"
 )
 
@@ -17,6 +18,7 @@ import (
 type exchange struct {
 	yitongv1.UnimplementedExchangeServer
 	gateway *share.Gateway
+	heights *height.Keeper // nil keeps none
 }
 
 func (s exchange) Handle(ctx context.Context, in *yitongv1.HandleRequest) (*yitongv1.HandleResponse, error) {

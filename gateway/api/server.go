@@ -16,6 +16,7 @@ import (
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit"
+	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/projection"
 	"yitong/gateway/share"
 )
@@ -37,6 +38,7 @@ type Config struct {
 	Scratch     string               // folder that a rebuild works in
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Trust       Trust
+	Heights     *height.Keeper // nil exchanges none
 	Version     string
 	Log         *slog.Logger
 }
@@ -62,6 +64,7 @@ func NewServer(c Config) *grpc.Server {
 	yitongv1.RegisterMembersServer(s, members{gateway: c.Gateway})
 	yitongv1.RegisterAuditServer(s, newAuditing(c))
 	yitongv1.RegisterNodeServer(s, node{gateway: c.Gateway, projection: c.Projection, version: c.Version})
-	yitongv1.RegisterExchangeServer(s, exchange{gateway: c.Gateway})
+	yitongv1.RegisterExchangeServer(s, exchange{gateway: c.Gateway, heights: c.Heights})
+	yitongv1.RegisterHeightsServer(s, heights{keeper: c.Heights})
 	return s
 }

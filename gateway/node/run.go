@@ -104,10 +104,15 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	defer kept.Wait()
 	defer unfollow()
 	kept.Go(func() { history.Keep(following, chain, log) })
+	heights, err := keepHeights(config, gateway, chain, others, log)
+	if err != nil {
+		return err
+	}
+	kept.Go(func() { heights.Keep(following) })
 
 	server := api.NewServer(api.Config{
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
-		Certificate: shown.forServer, Trust: trust, Version: version, Log: log,
+		Certificate: shown.forServer, Trust: trust, Version: version, Log: log, Heights: heights,
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()

@@ -25,6 +25,7 @@ type Client struct {
 	Members  yitongv1.MembersClient
 	Audit    yitongv1.AuditClient
 	Node     yitongv1.NodeClient
+	Heights  yitongv1.HeightsClient
 
 	conn *grpc.ClientConn
 }
@@ -55,6 +56,7 @@ func Dial(p Profile) (*Client, error) {
 		Members:  yitongv1.NewMembersClient(conn),
 		Audit:    yitongv1.NewAuditClient(conn),
 		Node:     yitongv1.NewNodeClient(conn),
+		Heights:  yitongv1.NewHeightsClient(conn),
 		conn:     conn,
 	}, nil
 }

@@ -33,7 +33,7 @@ import (
 // auditChain are the verbs about the chain itself: they read blocks, from the member's own
 // peer or a file, and believe nothing but the digest of the first one.
 func (a *app) auditChain() []*cobra.Command {
-	return append([]*cobra.Command{a.auditGenesis(), a.auditExport(), a.auditReplay()}, a.auditProof()...)
+	return append([]*cobra.Command{a.auditGenesis(), a.auditExport(), a.auditReplay(), a.auditHeights()}, a.auditProof()...)
 }
 
 func (a *app) auditGenesis() *cobra.Command {

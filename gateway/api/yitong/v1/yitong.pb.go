@@ -6748,7 +6748,7 @@ var File_yitong_v1_yitong_proto protoreflect.FileDescriptor
 
 const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\n" +
-	"\x16yitong/v1/yitong.proto\x12\tyitong.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n" +
+	"\x16yitong/v1/yitong.proto\x12\tyitong.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16yitong/v1/height.proto\"E\n" +
 	"\x06Commit\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId\x12\x14\n" +
 	"\x05block\x18\x02 \x01(\x04R\x05block\"h\n" +
@@ -7279,11 +7279,12 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x06Orders\x12\x18.yitong.v1.OrdersRequest\x1a\x19.yitong.v1.OrdersResponse\x12L\n" +
 	"\vAnswerOrder\x12\x1d.yitong.v1.AnswerOrderRequest\x1a\x1e.yitong.v1.AnswerOrderResponse2E\n" +
 	"\x04Node\x12=\n" +
-	"\x06Status\x12\x18.yitong.v1.StatusRequest\x1a\x19.yitong.v1.StatusResponse2\xd2\x01\n" +
+	"\x06Status\x12\x18.yitong.v1.StatusRequest\x1a\x19.yitong.v1.StatusResponse2\x91\x02\n" +
 	"\bExchange\x12=\n" +
 	"\x06Handle\x12\x18.yitong.v1.HandleRequest\x1a\x19.yitong.v1.HandleResponse\x12B\n" +
 	"\aRelease\x12\x19.yitong.v1.ReleaseRequest\x1a\x1a.yitong.v1.ReleaseResponse0\x01\x12C\n" +
-	"\bDisclose\x12\x1a.yitong.v1.DiscloseRequest\x1a\x1b.yitong.v1.DiscloseResponseB'Z%yitong/gateway/api/yitong/v1;yitongv1b\x06proto3"
+	"\bDisclose\x12\x1a.yitong.v1.DiscloseRequest\x1a\x1b.yitong.v1.DiscloseResponse\x12=\n" +
+	"\x06Height\x12\x18.yitong.v1.HeightRequest\x1a\x19.yitong.v1.HeightResponseB'Z%yitong/gateway/api/yitong/v1;yitongv1b\x06proto3"
 
 var (
 	file_yitong_v1_yitong_proto_rawDescOnce sync.Once
@@ -7397,6 +7398,8 @@ var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*DiscloseRequest)(nil),         // 95: yitong.v1.DiscloseRequest
 	(*DiscloseResponse)(nil),        // 96: yitong.v1.DiscloseResponse
 	(*timestamppb.Timestamp)(nil),   // 97: google.protobuf.Timestamp
+	(*HeightRequest)(nil),           // 98: yitong.v1.HeightRequest
+	(*HeightResponse)(nil),          // 99: yitong.v1.HeightResponse
 }
 var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	97,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
@@ -7554,40 +7557,42 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	89,  // 152: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
 	91,  // 153: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
 	95,  // 154: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
-	6,   // 155: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 156: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 157: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	19,  // 158: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	19,  // 159: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	19,  // 160: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	21,  // 161: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	23,  // 162: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	30,  // 163: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	32,  // 164: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	30,  // 165: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	36,  // 166: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	39,  // 167: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	43,  // 168: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	76,  // 169: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	48,  // 170: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	50,  // 171: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	53,  // 172: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	56,  // 173: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	59,  // 174: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	61,  // 175: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	63,  // 176: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	66,  // 177: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	69,  // 178: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	73,  // 179: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	80,  // 180: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
-	83,  // 181: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
-	85,  // 182: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
-	87,  // 183: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	90,  // 184: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
-	92,  // 185: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	96,  // 186: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
-	155, // [155:187] is the sub-list for method output_type
-	123, // [123:155] is the sub-list for method input_type
+	98,  // 155: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
+	6,   // 156: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 157: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 158: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	19,  // 159: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	19,  // 160: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	19,  // 161: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	21,  // 162: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	23,  // 163: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	30,  // 164: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	32,  // 165: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	30,  // 166: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	36,  // 167: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	39,  // 168: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	43,  // 169: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	76,  // 170: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	48,  // 171: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	50,  // 172: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	53,  // 173: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	56,  // 174: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	59,  // 175: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	61,  // 176: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	63,  // 177: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	66,  // 178: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	69,  // 179: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	73,  // 180: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	80,  // 181: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	83,  // 182: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	85,  // 183: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	87,  // 184: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	90,  // 185: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
+	92,  // 186: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	96,  // 187: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	99,  // 188: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
+	156, // [156:189] is the sub-list for method output_type
+	123, // [123:156] is the sub-list for method input_type
 	123, // [123:123] is the sub-list for extension type_name
 	123, // [123:123] is the sub-list for extension extendee
 	0,   // [0:123] is the sub-list for field type_name
@@ -7598,6 +7603,7 @@ func file_yitong_v1_yitong_proto_init() {
 	if File_yitong_v1_yitong_proto != nil {
 		return
 	}
+	file_yitong_v1_height_proto_init()
 	file_yitong_v1_yitong_proto_msgTypes[4].OneofWrappers = []any{
 		(*SubmitRequest_Header)(nil),
 		(*SubmitRequest_Content)(nil),

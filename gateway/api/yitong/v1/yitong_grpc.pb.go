@@ -1639,6 +1639,7 @@ const (
 	Exchange_Handle_FullMethodName   = "/yitong.v1.Exchange/Handle"
 	Exchange_Release_FullMethodName  = "/yitong.v1.Exchange/Release"
 	Exchange_Disclose_FullMethodName = "/yitong.v1.Exchange/Disclose"
+	Exchange_Height_FullMethodName   = "/yitong.v1.Exchange/Height"
 )
 
 // ExchangeClient is the client API for Exchange service.
@@ -1656,6 +1657,9 @@ type ExchangeClient interface {
 	// Disclose opens a digest to the regulator that ordered it. The answer is
 	// committed on the ledger before anything is sent.
 	Disclose(ctx context.Context, in *DiscloseRequest, opts ...grpc.CallOption) (*DiscloseResponse, error)
+	// Height takes the caller's statement of how far its ledger reaches, and
+	// answers with all statements this gateway knows, its own first.
+	Height(ctx context.Context, in *HeightRequest, opts ...grpc.CallOption) (*HeightResponse, error)
 }
 
 type exchangeClient struct {
@@ -1705,6 +1709,16 @@ func (c *exchangeClient) Disclose(ctx context.Context, in *DiscloseRequest, opts
 	return out, nil
 }
 
+func (c *exchangeClient) Height(ctx context.Context, in *HeightRequest, opts ...grpc.CallOption) (*HeightResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HeightResponse)
+	err := c.cc.Invoke(ctx, Exchange_Height_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ExchangeServer is the server API for Exchange service.
 // All implementations must embed UnimplementedExchangeServer
 // for forward compatibility.
@@ -1720,6 +1734,9 @@ type ExchangeServer interface {
 	// Disclose opens a digest to the regulator that ordered it. The answer is
 	// committed on the ledger before anything is sent.
 	Disclose(context.Context, *DiscloseRequest) (*DiscloseResponse, error)
+	// Height takes the caller's statement of how far its ledger reaches, and
+	// answers with all statements this gateway knows, its own first.
+	Height(context.Context, *HeightRequest) (*HeightResponse, error)
 	mustEmbedUnimplementedExchangeServer()
 }
 
@@ -1738,6 +1755,9 @@ func (UnimplementedExchangeServer) Release(*ReleaseRequest, grpc.ServerStreaming
 }
 func (UnimplementedExchangeServer) Disclose(context.Context, *DiscloseRequest) (*DiscloseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Disclose not implemented")
+}
+func (UnimplementedExchangeServer) Height(context.Context, *HeightRequest) (*HeightResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Height not implemented")
 }
 func (UnimplementedExchangeServer) mustEmbedUnimplementedExchangeServer() {}
 func (UnimplementedExchangeServer) testEmbeddedByValue()                  {}
@@ -1807,6 +1827,24 @@ func _Exchange_Disclose_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Exchange_Height_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HeightRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ExchangeServer).Height(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Exchange_Height_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ExchangeServer).Height(ctx, req.(*HeightRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Exchange_ServiceDesc is the grpc.ServiceDesc for Exchange service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1821,6 +1859,10 @@ var Exchange_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Disclose",
 			Handler:    _Exchange_Disclose_Handler,
+		},
+		{
+			MethodName: "Height",
+			Handler:    _Exchange_Height_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
