@@ -7,6 +7,7 @@ import (
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/disclosure"
 	"yitong/chaincode/registry"
 	"yitong/gateway/ledger"
 )
@@ -60,6 +61,21 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 		return tellOne(t.Argument, func(in contract.Withdrawal) (string, string) {
 			return fmt.Sprintf("withdrew consent %s for %s: %s", short(in.ID), in.Requester, in.Reason), in.Handle
 		})
+	case contract.DisclosureOrder:
+		return tellOne(t.Argument, func(in disclosure.Draft) (string, string) {
+			return fmt.Sprintf("ordered %s to open %s: %s (order %s)", in.Subject.Holder(), tellSubject(in.Subject), in.Reason, short(in.ID)), in.Subject.Handle
+		})
+	case contract.DisclosureAnswer:
+		return tellOne(t.Argument, func(in contract.Answering) (string, string) {
+			if in.Word == disclosure.Given {
+				return fmt.Sprintf("gave what order %s of %s is about", short(in.Order), in.Regulator), ""
+			}
+			return fmt.Sprintf("refused order %s of %s: %s", short(in.Order), in.Regulator, in.Reason), ""
+		})
+	case contract.DisclosureConclude:
+		return tellOne(t.Argument, func(in contract.Concluding) (string, string) {
+			return fmt.Sprintf("concluded order %s to %s: %s", short(in.Order), in.Holder, tellOutcome[in.Outcome]), ""
+		})
 	case contract.RegistryFound:
 		return tellOne(t.Argument, func(in contract.Founding) (string, string) {
 			var names []string
@@ -94,6 +110,18 @@ func tellAccess(value []byte) (string, string) {
 		return asked + "deny (" + rule + ")", a.Handle
 	}
 	return asked + "permit for " + strings.Join(a.Decision.Scope.Classes.Codes(), ", ") + " (" + rule + ")", a.Handle
+}
+
+// tellOutcome says what a conclusion means.
+var tellOutcome = map[disclosure.Outcome]string{
+	disclosure.Disclosed: "disclosed, and it opens the digest on the ledger",
+	disclosure.Withheld:  "refused",
+	disclosure.Mismatch:  "mismatch: what was given doesn't open the digest on the ledger",
+}
+
+func tellSubject(s disclosure.Subject) string {
+	s.ID = short(s.ID)
+	return s.String()
 }
 
 func tellMotion(m registry.Motion) (string, string) {

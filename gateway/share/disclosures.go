@@ -44,14 +44,14 @@ func (g *Gateway) OrderDisclosure(ctx context.Context, o DisclosureOrder) (Discl
 		return Disclosure{}, err
 	}
 	var order disclosure.Order
-	if _, err := g.Ledger.Submit(ctx, contract.DisclosureOrder, draft, &order); err != nil {
+	commit, err := g.Ledger.Submit(ctx, contract.DisclosureOrder, draft, &order)
+	if err != nil {
 		return Disclosure{}, fmt.Errorf("ordering %s: %w", draft.Subject, err)
 	}
-	height, err := g.Ledger.Height(ctx)
-	if err != nil {
+	if err := g.reach(ctx, commit.Block+1); err != nil {
 		return Disclosure{}, err
 	}
-	given, gerr := g.Exchange.Disclose(ctx, holder, order.ID, height)
+	given, gerr := g.Exchange.Disclose(ctx, holder, order.ID, commit.Block+1)
 	name := contract.DisclosureQuery{Holder: order.Holder, Regulator: order.Regulator, Order: order.ID}
 	standing, err := g.standing(ctx, name, gerr)
 	if err != nil {

@@ -10,4 +10,7 @@ var Buckets = []string{
 const (
 	BucketSecrets  = bucketSecrets
 	BucketPartKeys = bucketPartKeys
+	BucketConsents = bucketConsents
+	BucketReleases = bucketReleases
+	BucketClaims   = bucketClaims
 )
