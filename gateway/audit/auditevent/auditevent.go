@@ -12,7 +12,6 @@
 package auditevent
 
 import (
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -112,7 +111,7 @@ type Agent struct {
 type Network struct {
 	Extension []Extension `json:"extension,omitempty"`
 	Address   string      `json:"address,omitempty"`
-	Type      string      `json:"type,omitempty"` // 1 machine name, 2 IP address
+	Type      string      `json:"type,omitempty"` // 5: a URI
 }
 
 // Observer is the audit source.
@@ -203,11 +202,7 @@ func network(address string) *Network {
 	if address == "" {
 		return &Network{Extension: absent}
 	}
-	kind := "1"
-	if host, _, err := net.SplitHostPort(address); err == nil && net.ParseIP(host) != nil {
-		kind = "2"
-	}
-	return &Network{Address: address, Type: kind}
+	return &Network{Address: "https://" + address, Type: "5"}
 }
 
 func concept(system, code, display string) Concept {

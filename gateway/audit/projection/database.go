@@ -33,6 +33,7 @@ type Database struct {
 	conn     *sql.Conn  // the writer's; nil until it is needed
 	prepared map[string]*sql.Stmt
 	requests map[accessKey]asked
+	trace    func(query string, args []any) // told of every statement; tests only
 
 	following following
 }
@@ -211,6 +212,9 @@ func (w *writer) exec(query string, args ...any) error {
 	s, err := w.statement(query)
 	if err != nil {
 		return err
+	}
+	if w.trace != nil {
+		w.trace(query, args)
 	}
 	_, err = s.ExecContext(w.ctx, args...)
 	return err

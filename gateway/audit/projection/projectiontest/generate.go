@@ -144,9 +144,6 @@ func (g *generator) block(number uint64) []ledger.Transaction {
 		t := g.transaction()
 		g.now = g.now.Add(g.step * time.Duration(max(1, len(t.Writes)))) // about one event a step
 		g.events += max(1, len(t.Writes))
-		if g.IntN(100) == 0 && t.Function == contract.AccessRequest {
-			t.Code = peer.TxValidationCode_MVCC_READ_CONFLICT
-		}
 		txs = append(txs, t)
 	}
 	return txs
@@ -324,10 +321,14 @@ func (g *generator) request() ledger.Transaction {
 	if err != nil {
 		panic(fmt.Sprintf("projectiontest: the rules refuse what is invented: %v", err))
 	}
-	if a.Permitted() {
+	t := g.call(r.Requester, contract.AccessRequest, Put(a, "access", r.Custodian, r.Requester, a.ID))
+	switch {
+	case g.IntN(100) == 0:
+		t.Code = peer.TxValidationCode_MVCC_READ_CONFLICT
+	case a.Permitted():
 		g.permits = append(g.permits, a)
 	}
-	return g.call(r.Requester, contract.AccessRequest, Put(a, "access", r.Custodian, r.Requester, a.ID))
+	return t
 }
 
 func (g *generator) release() ledger.Transaction {
