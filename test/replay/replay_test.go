@@ -2,14 +2,17 @@ package replay_test
 
 import (
 	"bytes"
+	"context"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/protobuf/proto"
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/replay"
 	"yitong/gateway/audit/replay/channel"
 	"yitong/test/consortium"
@@ -151,5 +154,59 @@ func TestAConspiracyOfAllMembersIsFoundByTheRules(t *testing.T) {
 	r := run(t, raw, genesis(t, raw))
 	if len(r.Divergences) != 1 || r.Divergences[0].Check != replay.ReadWriteSet || r.Divergences[0].Rule != "access:Request" {
 		t.Errorf("found %v, want the one decision that the rules don't give", r.Divergences)
+	}
+}
+
+// Gateways tell each other how far their peers are; what they sign is held against the chain.
+func TestMembersSignHowFarTheirLedgersReach(t *testing.T) {
+	c := consortium.Shared(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*height.Patience)
+	defer cancel()
+	regulator := c.Client(t, consortium.Regulator)
+	pace := time.NewTicker(time.Second)
+	defer pace.Stop()
+	var answer *yitongv1.HeightsResponse
+	for {
+		var err error
+		if answer, err = regulator.Heights.List(ctx, &yitongv1.HeightsRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		agree := 0
+		for _, one := range answer.GetOthers() {
+			if one.GetVerdict() == string(height.Agrees) {
+				agree++
+			}
+		}
+		if agree == 3 {
+			break
+		}
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+			t.Fatalf("the others' heights didn't come: %v", answer)
+		}
+	}
+	var signed []height.Statement
+	for _, one := range answer.GetOthers() {
+		m := one.GetStatement()
+		s := height.Statement{Channel: m.GetChannel(), Member: m.GetMspId(), Blocks: m.GetBlocks(), At: m.GetAt().AsTime(), Key: m.GetKeyId(), Signature: m.GetSignature()}
+		copy(s.Hash[:], m.GetHash())
+		signed = append(signed, s)
+	}
+	raw := blocks(t, c, consortium.Regulator)
+	replayed := func(raw [][]byte) *replay.Report {
+		r, err := replay.Run(t.Context(), each(raw), replay.Options{Genesis: genesis(t, raw), Chaincode: consortium.Chaincode, Heights: signed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := replayed(raw); !r.Sound() {
+		t.Errorf("the whole chain: %v", r.Divergences)
+	}
+	highest := slices.MaxFunc(signed, func(a, b height.Statement) int { return int(a.Blocks) - int(b.Blocks) })
+	r := replayed(raw[:highest.Last()])
+	if !slices.ContainsFunc(r.Divergences, func(d replay.Divergence) bool { return d.Check == replay.Hidden }) {
+		t.Errorf("a hidden tail gives %v", r.Divergences)
 	}
 }

@@ -24,6 +24,7 @@ import (
 
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/consortium"
+	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/replay"
 	"yitong/gateway/audit/replay/channel"
 	"yitong/gateway/ledger"
@@ -187,9 +188,9 @@ func (a *app) export(ctx context.Context, out string, from uint64) (err error) {
 
 // replaying are the flags of a replay.
 type replaying struct {
-	in, genesis, checkpoint string
-	until                   uint64
-	workers                 int
+	in, genesis, checkpoint, heights string
+	until                            uint64
+	workers                          int
 }
 
 func (a *app) auditReplay() *cobra.Command {
@@ -214,6 +215,7 @@ The exit code is 0 if nothing diverged and 1 if something did.`,
 	f.StringVar(&r.in, "in", "", "file of `yitong audit export`, in place of a peer")
 	f.StringVar(&r.genesis, "genesis", "", "digest of the first block, 64 hexadecimal digits (default: of the directory's genesis.block)")
 	f.StringVar(&r.checkpoint, "checkpoint", "", "file to go on from and to keep the state in")
+	f.StringVar(&r.heights, "heights", "", "file of members' signed heights (`yitong audit heights --json`), to hold against the chain")
 	f.Uint64Var(&r.until, "until", 0, "end before this block")
 	f.IntVar(&r.workers, "workers", 0, "how many work at once (default: one per processor)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.replay(cmd.Context(), r) }
@@ -228,6 +230,15 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 	o := replay.Options{
 		Genesis: digest, Chaincode: consortium.Chaincode, Checkpoint: r.checkpoint, Until: r.until, Workers: r.workers,
 	}
+	if r.heights != "" {
+		raw, err := os.ReadFile(r.heights)
+		if err == nil {
+			o.Heights, err = height.ParseAll(raw)
+		}
+		if err != nil {
+			return &failure{exit: exitUsage, err: err, next: "write it with `yitong audit heights --json`"}
+		}
+	}
 	var blocks iter.Seq2[[]byte, error]
 	if r.in != "" {
 		file, err := os.Open(r.in)
@@ -237,13 +248,13 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 		defer file.Close()
 		blocks = replay.Read(file)
 	} else {
-		raw, height, end, err := a.peerBlocks(ctx, 0)
+		raw, blocksThere, end, err := a.peerBlocks(ctx, 0)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, end()) }()
 		if o.Until == 0 {
-			o.Until = height
+			o.Until = blocksThere
 		}
 		blocks = replay.Encoded(raw)
 	}

@@ -223,16 +223,18 @@ func TestOnlyAMembersOwnWordIsTaken(t *testing.T) {
 	}
 	a := w.members["A"].keeper
 	for name, change := range map[string]func(*height.Statement){
-		"another channel":  func(s *height.Statement) { s.Channel = "other" },
-		"another member":   func(s *height.Statement) { s.Member = "Stranger" },
-		"more blocks":      func(s *height.Statement) { s.Blocks++ },
-		"no blocks":        func(s *height.Statement) { s.Blocks = 0 },
-		"another hash":     func(s *height.Statement) { s.Hash[0] ^= 1 },
-		"another time":     func(s *height.Statement) { s.At = s.At.Add(-time.Second) },
-		"a time to come":   func(s *height.Statement) { s.At = s.At.Add(time.Hour) },
-		"another key":      func(s *height.Statement) { s.Key = "other" },
-		"no signature":     func(s *height.Statement) { s.Signature = nil },
-		"another's sign":   func(s *height.Statement) { s.Sign(s.Key, func(m []byte) []byte { return ed25519.Sign(w.members["A"].key, m) }) },
+		"another channel": func(s *height.Statement) { s.Channel = "other" },
+		"another member":  func(s *height.Statement) { s.Member = "Stranger" },
+		"more blocks":     func(s *height.Statement) { s.Blocks++ },
+		"no blocks":       func(s *height.Statement) { s.Blocks = 0 },
+		"another hash":    func(s *height.Statement) { s.Hash[0] ^= 1 },
+		"another time":    func(s *height.Statement) { s.At = s.At.Add(-time.Second) },
+		"a time to come":  func(s *height.Statement) { s.At = s.At.Add(time.Hour) },
+		"another key":     func(s *height.Statement) { s.Key = "other" },
+		"no signature":    func(s *height.Statement) { s.Signature = nil },
+		"another's sign": func(s *height.Statement) {
+			s.Sign(s.Key, func(m []byte) []byte { return ed25519.Sign(w.members["A"].key, m) })
+		},
 		"a bit of another": func(s *height.Statement) { s.Signature[3] ^= 1 },
 	} {
 		t.Run(name, func(t *testing.T) {

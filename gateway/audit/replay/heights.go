@@ -1,31 +1,39 @@
 package replay
 
-import "encoding/hex"
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 
-// Height is what another member has stated and signed: that its peer has the block of
-// that number with that hash. Whoever hands it in has verified the signature.
-type Height struct {
-	Member string // MSP id
-	Block  uint64
-	Hash   [32]byte
-}
+	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
+
+	"yitong/chaincode/registry"
+)
 
 // remember keeps the hash of a block that somebody speaks of.
 func (c *committer) remember(b *block) {
 	for _, h := range c.options.Heights {
-		if h.Block == b.number {
+		if h.Last() == b.number {
 			c.hashes[b.number] = b.hash
 		}
 	}
 }
 
-// compareHeights holds the chain against what others have seen of it.
+// compareHeights holds the chain against what others have signed of it. Their keys are
+// those that the registry has at the end of the chain.
 func (c *committer) compareHeights() {
+	if c.at.config == nil {
+		return
+	}
 	for _, h := range c.options.Heights {
-		d := Divergence{Block: h.Block, Index: -1}
-		hash, seen := c.hashes[h.Block]
+		d := Divergence{Block: h.Last(), Index: -1}
+		hash, seen := c.hashes[h.Last()]
+		key := c.signingKey(h.Member)
 		switch {
-		case h.Block >= c.at.next:
+		case h.Channel != c.at.config.Channel || key.ID != h.Key || !h.Verify(ed25519.PublicKey(key.Public)):
+			d.Check, d.Detail = Statement, fmt.Sprintf("a statement in the name of %s isn't signed by the key that the registry has of it", h.Member)
+		case h.Last() >= c.at.next:
 			d.Check, d.Detail = Hidden, h.Member+" has signed that it has this block, and the chain ends before it"
 		case seen && hash != h.Hash:
 			d.Check, d.Detail = Fork, h.Member+" has signed that its block of this number is another, "+hex.EncodeToString(h.Hash[:])
@@ -34,4 +42,17 @@ func (c *committer) compareHeights() {
 		}
 		c.report.diverge(d)
 	}
+}
+
+// signingKey is the key that the registry has of a member; none if it has none.
+func (c *committer) signingKey(msp string) registry.Key {
+	name, err := shim.CreateCompositeKey("keys", []string{msp})
+	if err != nil {
+		return registry.Key{}
+	}
+	var keys registry.Keys
+	if e := c.state.get(place{c.options.Chaincode, name}); e != nil && json.Unmarshal(e.Value, &keys) == nil {
+		return keys.Signing
+	}
+	return registry.Key{}
 }

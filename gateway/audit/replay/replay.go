@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/replay/channel"
 )
 
@@ -26,8 +27,8 @@ type Options struct {
 	Workers int
 	// Until ends the replay before the block of that number; 0 for all there are.
 	Until uint64
-	// Heights are what other members say that they have seen; see Height.
-	Heights []Height
+	// Heights are what other members have signed that they have seen.
+	Heights []height.Statement
 	// Progress, if given, is told how far we are, about ten times a second.
 	Progress func(Progress)
 }

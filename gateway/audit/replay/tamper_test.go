@@ -3,6 +3,7 @@ package replay_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"yitong/chaincode/contract"
+	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/replay"
 	"yitong/gateway/audit/replay/channel"
 	"yitong/gateway/audit/replay/replaytest"
@@ -301,19 +303,27 @@ func TestAHiddenTailAndAForkAreFoundByOthersHeights(t *testing.T) {
 	c := genuine(t)
 	raw := c.Encoded()
 	n := len(raw)
-	head := replay.Height{Member: "HospitalB", Block: uint64(n - 1), Hash: hashOf(t, c, n-1)}
-	early := replay.Height{Member: "Insurer", Block: 3, Hash: hashOf(t, c, 3)}
-	other := replay.Height{Member: "Insurer", Block: 3, Hash: [32]byte{1}}
+	state := func(member string, last int, hash [32]byte) height.Statement {
+		s := height.Statement{Channel: replaytest.ChannelName, Member: member, Blocks: uint64(last + 1), Hash: hash, At: time.Now()}
+		s.Sign("signing", func(m []byte) []byte { return ed25519.Sign(replaytest.SigningKey(11, member).Private, m) })
+		return s
+	}
+	head := state("HospitalB", n-1, hashOf(t, c, n-1))
+	early := state("Insurer", 3, hashOf(t, c, 3))
+	other := state("Insurer", 3, [32]byte{1})
+	forged := early
+	forged.Blocks = uint64(n + 9)
 	for name, tt := range map[string]struct {
 		blocks  int
-		heights []replay.Height
+		heights []height.Statement
 		want    replay.Check
 	}{
-		"the whole chain":                      {n, []replay.Height{head, early}, ""},
-		"the last block is hidden":             {n - 1, []replay.Height{head, early}, replay.Hidden},
-		"the last five are hidden":             {n - 5, []replay.Height{head}, replay.Hidden},
-		"nobody speaks of what is hidden":      {n - 5, []replay.Height{early}, ""},
-		"another member has seen another past": {n, []replay.Height{other}, replay.Fork},
+		"the whole chain":                      {n, []height.Statement{head, early}, ""},
+		"the last block is hidden":             {n - 1, []height.Statement{head, early}, replay.Hidden},
+		"the last five are hidden":             {n - 5, []height.Statement{head}, replay.Hidden},
+		"nobody speaks of what is hidden":      {n - 5, []height.Statement{early}, ""},
+		"a statement nobody signed":            {n, []height.Statement{head, forged}, replay.Statement},
+		"another member has seen another past": {n, []height.Statement{other}, replay.Fork},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := replay.Run(t.Context(), replaytest.Each(raw[:tt.blocks]), replay.Options{Genesis: c.Genesis(), Chaincode: replaytest.ChaincodeName, Heights: tt.heights})
