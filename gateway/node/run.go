@@ -32,6 +32,10 @@ import (
 	"yitong/gateway/vault"
 )
 
+// fateTime is how long a gateway asks for the fate of a transaction before it tells
+// its caller that it isn't known: several changes of the ordering nodes' leader.
+const fateTime = 15 * time.Second
+
 // stopTime is how long a gateway that is told to stop waits for calls under way.
 const stopTime = 20 * time.Second
 
@@ -167,7 +171,8 @@ func readPassphrase(path string) ([]byte, error) {
 func dial(ctx context.Context, config Config, log *slog.Logger) (*ledger.Ledger, error) {
 	c := ledger.Config{
 		Channel: config.Channel, Chaincode: config.Chaincode, MSP: config.Member.MSP,
-		Cert: config.Identity.Cert, Key: config.Identity.Key, TLSCert: config.TLS.Cert, TLSKey: config.TLS.Key, Logger: log,
+		Cert: config.Identity.Cert, Key: config.Identity.Key, TLSCert: config.TLS.Cert, TLSKey: config.TLS.Key,
+		Patience: fateTime, Logger: log,
 	}
 	for _, p := range config.Peers {
 		c.Peers = append(c.Peers, ledger.Peer{Address: p.Address, TLSCA: p.CA, ServerName: p.ServerName})

@@ -33,7 +33,7 @@ type Client struct {
 // retries repeats a call whose outcome is unknown. That is safe because every
 // call that writes names itself by an id chosen here (see NewID).
 const retries = `{"methodConfig":[{"name":[{}],"retryPolicy":{
-	"maxAttempts":4,"initialBackoff":"0.2s","maxBackoff":"2s","backoffMultiplier":2,
+	"maxAttempts":3,"initialBackoff":"0.2s","maxBackoff":"2s","backoffMultiplier":2,
 	"retryableStatusCodes":["UNAVAILABLE"]}}]}`
 
 // Dial prepares a connection; the first call makes it.
