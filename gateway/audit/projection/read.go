@@ -268,9 +268,8 @@ func text(s string) string {
 		return s
 	}
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-	for len(s) > maxText {
-		_, n := utf8.DecodeLastRuneInString(s[:maxText+1])
-		s = s[:maxText+1-n]
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") // without the rune that was cut through
 	}
 	return s
 }
