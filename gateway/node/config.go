@@ -49,6 +49,9 @@ type Config struct {
 	// sqlite:PATH or postgres://…; by default a file in State. It can be thrown
 	// away at any time, it is made anew of the blocks.
 	Audit string `yaml:"audit,omitempty"`
+	// ReviewOrders keeps what a regulator orders to be disclosed until this member's
+	// own software has answered. By default the gateway complies at once.
+	ReviewOrders bool `yaml:"review_orders,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }

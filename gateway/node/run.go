@@ -73,6 +73,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 			MSP: config.Member.MSP, Name: config.Member.Name, Kind: config.Member.Kind, Gateway: config.Member.Gateway,
 		},
 		Ledger: chain, Keys: store, Vault: sealed, Exchange: others, Log: log,
+		Review: config.ReviewOrders,
 	})
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func (g *Gateway) OrderDisclosure(ctx context.Context, o DisclosureOrder) (Discl
 	}
 	if gerr != nil {
 		if a := standing.Answer; (a == nil || a.Word != disclosure.Refused) && !standing.Overdue(g.now()) {
-			return Disclosure{Disclosure: standing}, fmt.Errorf("order %s stands; %s has not opened it: %w", order.ID, holder.Name, gerr)
+			return Disclosure{Disclosure: standing}, stands(order.ID, holder.Name, gerr)
 		}
 		return g.conclude(ctx, standing, disclosure.Withheld)
 	}
@@ -78,6 +78,16 @@ func (g *Gateway) OrderDisclosure(ctx context.Context, o DisclosureOrder) (Discl
 		done.Disclosed = verified
 	}
 	return done, err
+}
+
+// stands says that an order is on the ledger and open, and why it isn't concluded. A
+// refusal stays one, so that it says so as well where only refusals are told.
+func stands(order, holder string, cause error) error {
+	var refused *refusal.Refusal
+	if errors.As(cause, &refused) {
+		return refusal.New(refused.Code, "order "+order+" stands: "+refused.Message, refused.Allowed)
+	}
+	return fmt.Errorf("order %s stands; %s has not opened it: %w", order, holder, cause)
 }
 
 // draft is an order as the ledger takes it, and the member that it is to.

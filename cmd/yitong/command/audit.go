@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,8 @@ import (
 )
 
 func (a *app) audit() *cobra.Command {
-	return noun("audit", "What the ledger holds, read back", append(append(a.auditQuestions(), a.auditChain()...), a.auditHistory())...)
+	verbs := slices.Concat(a.auditQuestions(), a.auditChain(), a.auditDisclose(), []*cobra.Command{a.auditHistory()})
+	return noun("audit", "What the ledger holds, read back", verbs...)
 }
 
 func (a *app) auditHistory() *cobra.Command {

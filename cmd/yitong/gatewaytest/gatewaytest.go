@@ -36,6 +36,9 @@ import (
 // Version is what the gateways say they are.
 const Version = "test"
 
+// Reviewer is the member that answers orders to disclose by itself.
+const Reviewer = "hospital-b"
+
 var members = []registry.Candidate{
 	{MSP: "HospitalA", Name: "hospital-a", Kind: registry.Hospital},
 	{MSP: "HospitalB", Name: "hospital-b", Kind: registry.Hospital},
@@ -96,7 +99,10 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	log := slog.New(slog.DiscardHandler)
 	others := api.NewCounterparts(trust, func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil })
 	link := &chain{shared: c.chain, msp: m.MSP}
-	g, err := share.New(share.Config{Self: m, Ledger: link, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1})
+	g, err := share.New(share.Config{
+		Self: m, Ledger: link, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1,
+		Review: m.Name == Reviewer,
+	})
 	must(t, err)
 	server := api.NewServer(api.Config{
 		Gateway: g, Chain: link, Chaincode: chaincode, Trust: trust, Version: Version, Log: log,
