@@ -1,7 +1,7 @@
 // Command bench measures Yitong beside its own bounds and prints ratios.
 //
-//	go run ./test/bench            everything; about 20 minutes on two cores
-//	go run ./test/bench --short    the same with fewer rounds; about 2 minutes
+//	go run ./test/bench            everything; about 25 minutes on two idle cores
+//	go run ./test/bench --short    the same with fewer rounds; 2 to 4 minutes
 //	go run ./test/bench --json     one JSON document on standard output, the text on standard error
 //	go run ./test/bench --profile DIR   CPU profiles of every gateway and chaincode server
 //

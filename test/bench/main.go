@@ -57,7 +57,7 @@ type options struct {
 func flags() (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	short := f.Bool("short", false, "fewer rounds, about 2 minutes")
+	short := f.Bool("short", false, "fewer rounds, 2 to 4 minutes")
 	f.BoolVar(&o.json, "json", false, "one JSON document on standard output, the text on standard error")
 	f.StringVar(&o.profile, "profile", "", "put CPU profiles of gateways and chaincode servers into this `directory`")
 	f.StringVar(&o.only, "only", "", "ledger or local: measure only what needs a network, or only what needs none")

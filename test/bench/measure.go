@@ -118,6 +118,7 @@ func openLoops(ctx context.Context, o options, w *world, r *report, arms []arm, 
 			if a.name != armFloor && a.name != armRequest && a.name != armAccess {
 				continue
 			}
+			w.settle(ctx)
 			c := w.open(ctx, a, share*top.arm(a.name).Rate, o.open)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
