@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"yitong/chaincode/access"
+	"yitong/chaincode/refusal"
 	"yitong/gateway/keys"
 )
 
@@ -14,10 +16,19 @@ type claimed struct {
 	Reference string `json:"reference"`
 }
 
+// maxReference is the longest reference of a claim, in bytes.
+const maxReference = 1 << 10
+
 // keepClaim keeps a reference and returns the digest that stands for it. It is kept by
 // its digest, so that a request that the ledger refuses never takes the place of the one
 // that it took. Requests at the same time share one write of the key store.
 func (g *Gateway) keepClaim(ctx context.Context, id, reference string) (digest string, err error) {
+	if err := access.CheckID(id); err != nil {
+		return "", err
+	}
+	if len(reference) > maxReference {
+		return "", refusal.New(refusal.Malformed, "the claim reference is too long", fmt.Sprintf("at most %d bytes", maxReference))
+	}
 	return g.keeping.do(ctx, claimed{id, reference})
 }
 

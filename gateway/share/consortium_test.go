@@ -41,7 +41,7 @@ var chen = share.Patient{System: "https://hospital-a.example/mrn", Value: "MRN-0
 // consortium is four members' gateways over one in-process ledger that simulates,
 // validates and commits as Fabric does.
 type consortium struct {
-	t        *testing.T
+	t        testing.TB
 	ledger   *ledgertest.Ledger
 	mu       sync.Mutex
 	gateways map[string]*share.Gateway
@@ -53,7 +53,7 @@ type consortium struct {
 	cut      map[string]bool                       // members whose gateway can't be reached
 }
 
-func newConsortium(t *testing.T) *consortium {
+func newConsortium(t testing.TB) *consortium {
 	t.Helper()
 	c := &consortium{
 		t: t, ledger: ledgertest.New(t, hospitalA, hospitalB, insurer, regulator),
@@ -125,7 +125,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func emptyStore(t *testing.T, msp string) *keys.Store {
+func emptyStore(t testing.TB, msp string) *keys.Store {
 	t.Helper()
 	err := stores[msp].Update(func(tx *keys.Tx) error {
 		for _, bucket := range share.Buckets {

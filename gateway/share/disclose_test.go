@@ -513,3 +513,17 @@ func TestWhatTheLedgerRefusedIsNotWhatIsDisclosed(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+func TestAClaimReferenceHasABound(t *testing.T) {
+	c := newConsortium(t)
+	claim := share.Claim{
+		Custodian: "HospitalA", Patient: chen, Purpose: consent.CLMATTCH, Action: consent.Access,
+		Classes: record.ClassesOf(record.Laboratory), Reference: strings.Repeat("x", 1<<10),
+	}
+	if _, _, err := c.gateways[insurer].Request(t.Context(), claim); err != nil {
+		t.Fatal(err)
+	}
+	claim.Reference += "x"
+	_, _, err := c.gateways[insurer].Request(t.Context(), claim)
+	wantRefusal(t, err, refusal.Malformed)
+}
