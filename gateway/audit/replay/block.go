@@ -21,6 +21,7 @@ type block struct {
 	data     [][]byte
 	metadata [][]byte
 	hash     [32]byte
+	isConfig bool // it holds a configuration
 	found    []Divergence
 
 	config       *channel.Config // in force for this block
@@ -67,6 +68,7 @@ func readBlock(raw []byte) (*block, error) {
 	}
 	b := &block{size: len(raw), header: m.Header, data: m.GetData().GetData(), metadata: m.GetMetadata().GetMetadata()}
 	b.number, b.hash = b.header.Number, channel.Hash(b.header)
+	b.isConfig = len(b.data) == 1 && holdsConfig(b.data[0])
 	if err != nil {
 		b.diverge(Encoding, "the block: %v", err)
 	}
@@ -119,12 +121,8 @@ func (b *block) checkMetadata() {
 	}
 }
 
-// isConfig says whether the block holds a configuration, as far as its header tells.
-func (b *block) isConfig() bool {
-	if len(b.data) != 1 {
-		return false
-	}
-	_, _, err := channel.ReadConfig(b.data[0])
+func holdsConfig(raw []byte) bool {
+	_, _, err := channel.ReadConfig(raw)
 	return err == nil
 }
 
@@ -149,7 +147,7 @@ func (b *block) verify() {
 // doesn't follow is not followed: what comes after is judged by the one before.
 func (b *block) configure() {
 	b.after = b.config
-	if b.number == 0 || !b.isConfig() || len(b.transactions) != 1 {
+	if b.number == 0 || !b.isConfig || len(b.transactions) != 1 {
 		return
 	}
 	t := b.transactions[0]

@@ -98,7 +98,7 @@ func (e *Excerpt) Block(raw []byte, places []int) (Head, []Transaction, error) {
 	e.next = b.number + 1
 	b.config = e.configs[e.last]
 	b.lastConfig = e.last
-	if b.isConfig() {
+	if b.isConfig {
 		b.lastConfig = b.number
 		places = []int{0}
 	}
@@ -263,7 +263,7 @@ func Look(raw []byte) (number uint64, config bool, valid []Transaction, err erro
 	if err != nil {
 		return 0, false, nil, err
 	}
-	if b.isConfig() {
+	if b.isConfig {
 		return b.number, true, nil, nil
 	}
 	flags := b.slot(common.BlockMetadataIndex_TRANSACTIONS_FILTER)

@@ -20,34 +20,56 @@ const (
 )
 
 // preparer does for each block all that needs no state: decoding, hashes, links,
-// configurations and every signature. It works on a batch while the committer works on the
-// one before.
+// configurations and every signature. It decodes one batch while it verifies the one before
+// and the committer works on the one before that.
 type preparer struct {
 	options Options
 	at      position
 }
 
+// decoded is some blocks as they were read, each with the reason if it can't be.
+type decoded struct {
+	blocks []*block
+	errs   []error
+	err    error // of the source, after them
+}
+
 func (p *preparer) run(ctx context.Context, blocks iter.Seq2[[]byte, error], out chan<- batch) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next := make(chan decoded, 1)
+	go func() { defer close(next); p.read(ctx, blocks, next) }()
+	for d := range next {
+		b := p.prepare(d)
+		select {
+		case out <- b:
+		case <-ctx.Done():
+			b.stop = true
+		}
+		if b.err != nil || b.stop {
+			break
+		}
+	}
+	cancel()
+	for range next { // the reading ends when it is told that nobody waits
+	}
+}
+
+// read decodes blocks, a batch at a time.
+func (p *preparer) read(ctx context.Context, blocks iter.Seq2[[]byte, error], next chan<- decoded) {
 	var raw [][]byte
 	size := 0
 	send := func(err error) bool {
-		b := p.prepare(raw)
-		if errors.Is(err, ErrFraming) {
-			b.found = append(b.found, Divergence{Block: p.at.next, Index: -1, Check: Framing, Detail: err.Error()})
-			b.stop, err = true, nil
-		}
-		if b.err == nil {
-			b.err = err
-		}
+		d := decoded{blocks: make([]*block, len(raw)), errs: make([]error, len(raw)), err: err}
+		p.parallel(len(raw), func(i int) { d.blocks[i], d.errs[i] = readBlock(raw[i]) })
 		raw, size = nil, 0
 		select {
-		case out <- b:
-			return b.err == nil && !b.stop
+		case next <- d:
+			return err == nil
 		case <-ctx.Done():
 			return false
 		}
 	}
-	left := p.options.Until
 	for one, err := range blocks {
 		if err != nil {
 			send(err)
@@ -55,37 +77,41 @@ func (p *preparer) run(ctx context.Context, blocks iter.Seq2[[]byte, error], out
 		}
 		raw = append(raw, one)
 		size += len(one)
-		if size >= batchBytes || len(raw) >= batchBlocks {
-			if !send(nil) {
-				return
-			}
-		}
-		if left > 0 && p.at.next+uint64(len(raw)) >= left {
-			break
+		if (size >= batchBytes || len(raw) >= batchBlocks) && !send(nil) {
+			return
 		}
 	}
 	send(nil)
 }
 
-// prepare works out a batch of encoded blocks.
-func (p *preparer) prepare(raw [][]byte) batch {
+// prepare fits a batch to the chain and verifies it.
+func (p *preparer) prepare(d decoded) batch {
 	var b batch
-	read, errs := make([]*block, len(raw)), make([]error, len(raw))
-	p.parallel(len(raw), func(i int) { read[i], errs[i] = readBlock(raw[i]) })
-	for i, one := range read {
-		if errs[i] != nil {
+	for i, one := range d.blocks {
+		if d.errs[i] != nil {
 			// It may have been anything; the next one will be found not to follow.
-			b.found = append(b.found, Divergence{Block: p.at.next, Index: -1, Check: Encoding, Detail: errs[i].Error()})
+			b.found = append(b.found, Divergence{Block: p.at.next, Index: -1, Check: Encoding, Detail: d.errs[i].Error()})
 			continue
 		}
 		if one.number < p.at.next && p.resumed() && len(b.blocks) == 0 {
 			continue // done before the checkpoint
 		}
-		if !p.accept(one, &b) {
+		if p.options.Until > 0 && p.at.next >= p.options.Until {
+			b.stop = true
+		}
+		if b.stop || !p.accept(one, &b) {
 			break
 		}
 	}
 	p.verify(b.blocks)
+	switch {
+	case b.stop:
+	case errors.Is(d.err, ErrFraming):
+		b.found = append(b.found, Divergence{Block: p.at.next, Index: -1, Check: Framing, Detail: d.err.Error()})
+		b.stop = true
+	default:
+		b.err = d.err
+	}
 	return b
 }
 
@@ -119,7 +145,7 @@ func (p *preparer) accept(one *block, b *batch) bool {
 		one.diverge(Link, "it doesn't name the hash of the block before")
 	}
 	one.config = p.at.config
-	if one.isConfig() {
+	if one.isConfig {
 		p.at.lastConfig = one.number
 		// What comes after is judged by the configuration it makes.
 		one.lastConfig = one.number

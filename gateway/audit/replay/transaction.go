@@ -21,6 +21,8 @@ import (
 type transaction struct {
 	index     int
 	id        string
+	head      *common.ChannelHeader
+	nonce     []byte
 	config    *common.ConfigEnvelope // of a configuration
 	timestamp time.Time
 	creator   []byte
@@ -121,7 +123,7 @@ func (t *transaction) readHeader(h *common.Header) (common.HeaderType, error) {
 	if err := proto.Unmarshal(h.SignatureHeader, signature); err != nil {
 		return 0, fmt.Errorf("the signature header can't be read: %w", err)
 	}
-	t.creator = signature.Creator
+	t.head, t.nonce, t.creator = head, signature.Nonce, signature.Creator
 	kind := common.HeaderType(head.Type)
 	switch kind {
 	case common.HeaderType_ENDORSER_TRANSACTION, common.HeaderType_CONFIG_UPDATE, common.HeaderType_CONFIG:
@@ -152,10 +154,7 @@ func (t *transaction) checkCreator(c *channel.Config, env *common.Envelope) erro
 
 // readEndorsed reads and checks what endorsers signed.
 func (t *transaction) readEndorsed(c *channel.Config, payload *common.Payload) {
-	head, signature := &common.ChannelHeader{}, &common.SignatureHeader{}
-	_ = proto.Unmarshal(payload.Header.ChannelHeader, head) // both were read before
-	_ = proto.Unmarshal(payload.Header.SignatureHeader, signature)
-	if t.id != transactionID(signature) {
+	if t.id != transactionID(t.nonce, t.creator) {
 		t.fail(peer.TxValidationCode_BAD_PROPOSAL_TXID, "its id isn't the hash of nonce and creator")
 		return
 	}
@@ -167,14 +166,14 @@ func (t *transaction) readEndorsed(c *channel.Config, payload *common.Payload) {
 	t.endorsed = true
 	t.verifyEndorsements(c, action.GetAction())
 	t.readArguments(action.GetChaincodeProposalPayload())
-	t.readResults(head, response)
+	t.readResults(response)
 }
 
 // transactionID is Fabric's: the hash of nonce and creator.
-func transactionID(h *common.SignatureHeader) string {
+func transactionID(nonce, creator []byte) string {
 	sum := sha256.New()
-	sum.Write(h.Nonce)
-	sum.Write(h.Creator)
+	sum.Write(nonce)
+	sum.Write(creator)
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
@@ -229,9 +228,9 @@ func (t *transaction) readArguments(raw []byte) {
 }
 
 // readResults follows the first half of plugindispatcher.Dispatch.
-func (t *transaction) readResults(head *common.ChannelHeader, response *peer.ProposalResponsePayload) {
+func (t *transaction) readResults(response *peer.ProposalResponsePayload) {
 	extension, action := &peer.ChaincodeHeaderExtension{}, &peer.ChaincodeAction{}
-	if err := proto.Unmarshal(head.Extension, extension); err != nil {
+	if err := proto.Unmarshal(t.head.Extension, extension); err != nil {
 		t.fail(peer.TxValidationCode_BAD_HEADER_EXTENSION, "%v", err)
 		return
 	}
@@ -295,12 +294,12 @@ func (t *transaction) readSets(raw []byte) error {
 // lookAt decodes a transaction without verifying it, nil if it isn't one of a chaincode.
 func lookAt(index int, raw []byte) *transaction {
 	t := &transaction{index: index}
-	env, payload, head := &common.Envelope{}, &common.Payload{}, &common.ChannelHeader{}
+	env, payload := &common.Envelope{}, &common.Payload{}
 	if proto.Unmarshal(raw, env) != nil || proto.Unmarshal(env.Payload, payload) != nil {
 		return nil
 	}
 	kind, err := t.readHeader(payload.Header)
-	if err != nil || kind != common.HeaderType_ENDORSER_TRANSACTION || proto.Unmarshal(payload.Header.ChannelHeader, head) != nil {
+	if err != nil || kind != common.HeaderType_ENDORSER_TRANSACTION {
 		return nil
 	}
 	action, response, err := readAction(payload)
@@ -308,6 +307,6 @@ func lookAt(index int, raw []byte) *transaction {
 		return nil
 	}
 	t.readArguments(action.ChaincodeProposalPayload)
-	t.readResults(head, response)
+	t.readResults(response)
 	return t
 }

@@ -140,7 +140,6 @@ func ReadConfig(raw []byte) (*common.ChannelHeader, *common.ConfigEnvelope, erro
 		{func() []byte { return raw }, env},
 		{func() []byte { return env.GetPayload() }, payload},
 		{func() []byte { return payload.GetHeader().GetChannelHeader() }, header},
-		{func() []byte { return payload.GetData() }, config},
 	} {
 		if err := proto.Unmarshal(step.raw(), step.into); err != nil {
 			return nil, nil, fmt.Errorf("configuration block: %w", err)
@@ -148,6 +147,9 @@ func ReadConfig(raw []byte) (*common.ChannelHeader, *common.ConfigEnvelope, erro
 	}
 	if common.HeaderType(header.Type) != common.HeaderType_CONFIG {
 		return nil, nil, errors.New("the block holds no configuration")
+	}
+	if err := proto.Unmarshal(payload.GetData(), config); err != nil {
+		return nil, nil, fmt.Errorf("configuration block: %w", err)
 	}
 	return header, config, nil
 }
