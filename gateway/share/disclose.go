@@ -65,15 +65,11 @@ func (g *Gateway) Disclose(ctx context.Context, regulator, order string, height 
 		return Disclosed{}, err
 	}
 	if d.Answer == nil {
-		word, reason := disclosure.Given, ""
-		switch {
-		case !kept:
-			word, reason = disclosure.Refused, disclosure.NotKept
-		case g.Review:
+		if kept && g.Review {
 			return Disclosed{}, refusal.New(disclosure.UnderReview, "the order is being reviewed by "+g.Self.Name, "the same order again, once "+g.Self.Name+" has answered it")
 		}
-		if d.Answer, _, err = g.answer(ctx, name, word, reason); err != nil {
-			return Disclosed{}, fmt.Errorf("answering order %s: %w", order, err)
+		if d.Answer, err = g.comply(ctx, name, kept); err != nil {
+			return Disclosed{}, err
 		}
 	}
 	switch {
@@ -83,6 +79,19 @@ func (g *Gateway) Disclose(ctx context.Context, regulator, order string, height 
 		return Disclosed{}, errors.New("what was given before isn't in the key store any more")
 	}
 	return content, nil
+}
+
+// comply answers an order: with what is kept, or that it isn't.
+func (g *Gateway) comply(ctx context.Context, name contract.DisclosureQuery, kept bool) (*disclosure.Answer, error) {
+	word, reason := disclosure.Given, ""
+	if !kept {
+		word, reason = disclosure.Refused, disclosure.NotKept
+	}
+	answer, _, err := g.answer(ctx, name, word, reason)
+	if err != nil {
+		return nil, fmt.Errorf("answering order %s: %w", name.Order, err)
+	}
+	return answer, nil
 }
 
 // AnswerDisclosure answers an order on behalf of this member: that it complies, or that

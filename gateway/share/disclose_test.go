@@ -527,3 +527,30 @@ func TestAClaimReferenceHasABound(t *testing.T) {
 	_, _, err := c.gateways[insurer].Request(t.Context(), claim)
 	wantRefusal(t, err, refusal.Malformed)
 }
+
+func TestAHolderAnswersWhatARegulatorOrdersAndNeverFetches(t *testing.T) {
+	c, a := opening(t)
+	c.cut = map[string]bool{hospitalA: true, insurer: true}
+	manifest, claim := orderOf(disclosure.Manifest, a.ID), orderOf(disclosure.Claim, a.ID)
+	for _, o := range []share.DisclosureOrder{manifest, claim} {
+		if _, err := c.order(o); !errors.Is(err, share.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	wipe(t, insurer, share.BucketClaims)
+	for _, holder := range []string{hospitalA, insurer, hospitalA} { // once more changes nothing
+		if err := c.gateways[holder].AnswerOrders(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if on := c.ordered(manifest.ID, hospitalA); on.Answer == nil || on.Answer.Word != disclosure.Given {
+		t.Errorf("the manifest: %+v", on)
+	}
+	if on := c.ordered(claim.ID, insurer); on.Answer == nil || on.Answer.Word != disclosure.Refused || on.Answer.Reason != disclosure.NotKept {
+		t.Errorf("the claim: %+v", on)
+	}
+	c.cut = nil
+	if d, err := c.order(manifest); err != nil || d.Conclusion.Outcome != disclosure.Disclosed {
+		t.Errorf("fetched later: %+v, %v", d, err)
+	}
+}
