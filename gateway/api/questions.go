@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -17,10 +18,20 @@ import (
 	"yitong/gateway/audit/projection"
 )
 
-// ready refuses questions where there is no projection to answer them from.
-func (s auditing) ready() error {
+// patience is how long a question waits for the projection to have what the peer has. An
+// answer that stands on less is given all the same: it says on what it stands.
+const patience = 2 * time.Second
+
+// ready refuses questions where there is no projection to answer them from, and gives the
+// one there is the time to take in the peer's newest blocks.
+func (s auditing) ready(ctx context.Context) error {
 	if s.projection == nil {
 		return status.Error(codes.Unavailable, "this gateway keeps no projection of the ledger")
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if height, err := s.chain.Height(ctx); err == nil { // a peer that is away is no reason not to answer
+		_ = s.projection.Reach(ctx, height)
 	}
 	return nil
 }
@@ -42,7 +53,7 @@ func (s auditing) Entries(ctx context.Context, in *yitongv1.EntriesRequest) (*yi
 }
 
 func (s auditing) Consent(ctx context.Context, in *yitongv1.ConsentLifeRequest) (*yitongv1.ConsentLifeResponse, error) {
-	if err := s.ready(); err != nil {
+	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
 	list, next, asOf, err := s.history.Consent(ctx, in.GetId(), pageOf(in.GetPage(), false))
@@ -132,7 +143,7 @@ func (s auditing) Changes(ctx context.Context, in *yitongv1.ChangesRequest) (*yi
 // filter reads what is asked for: members by name or MSP id, a patient as the handles
 // and records that this gateway knows of it.
 func (s auditing) filter(ctx context.Context, in *yitongv1.EntryFilter) (f history.Filter, err error) {
-	if err := s.ready(); err != nil {
+	if err := s.ready(ctx); err != nil {
 		return f, err
 	}
 	f = history.Filter{Object: in.GetObject(), Purpose: in.GetPurpose(), Reason: in.GetReason(), Time: periodOf(in.GetTime())}
@@ -187,7 +198,7 @@ func (s auditing) patient(ctx context.Context, in *yitongv1.Patient) (about []co
 // pair reads two members, by name or MSP id. One that left no trace in the registry may
 // still be in the history, so an MSP id that isn't listed is taken as it is.
 func (s auditing) pair(ctx context.Context, a, b string) (string, string, error) {
-	if err := s.ready(); err != nil {
+	if err := s.ready(ctx); err != nil {
 		return "", "", err
 	}
 	if a == "" && b == "" {

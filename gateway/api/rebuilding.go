@@ -10,7 +10,7 @@ import (
 )
 
 func (s auditing) Digest(ctx context.Context, _ *yitongv1.DigestRequest) (*yitongv1.DigestResponse, error) {
-	if err := s.ready(); err != nil {
+	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
 	d, err := s.projection.Digest(ctx)
@@ -21,7 +21,7 @@ func (s auditing) Digest(ctx context.Context, _ *yitongv1.DigestRequest) (*yiton
 }
 
 func (s auditing) Rebuild(in *yitongv1.RebuildRequest, stream grpc.ServerStreamingServer[yitongv1.RebuildResponse]) error {
-	if err := s.ready(); err != nil {
+	if err := s.ready(stream.Context()); err != nil {
 		return err
 	}
 	rebuilt, err := s.projection.Rebuild(stream.Context(), s.chain, s.scratch, func(done, wanted uint64) {

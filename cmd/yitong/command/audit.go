@@ -78,7 +78,7 @@ func (a *app) showStatus(ctx context.Context) error {
 	if len(profiles) == 0 {
 		return &failure{exit: exitNotFound, err: fmt.Errorf("there is no consortium in %s", a.dir), next: "start one with `yitong up`, or name its directory with --dir"}
 	}
-	list := newListing(a.screen, []string{"MEMBER", "KIND", "GATEWAY", "STATUS", "BLOCKS", "CLOSED THROUGH", "PENDING", "VERSION"})
+	list := newListing(a.screen, []string{"MEMBER", "KIND", "GATEWAY", "STATUS", "BLOCKS", "AUDITED", "CLOSED THROUGH", "PENDING", "VERSION"})
 	var first error
 	for _, p := range profiles {
 		answer, err := a.ask(ctx, p)
@@ -88,11 +88,11 @@ func (a *app) showStatus(ctx context.Context) error {
 			}
 			a.screen.Say("%s: %s", p.Member, a.failureOf(ctx, err).err)
 			if !a.screen.JSON {
-				list.rows = append(list.rows, []string{p.Member, p.Kind, p.Gateway, "unreachable", "-", "-", "-", "-"})
+				list.rows = append(list.rows, []string{p.Member, p.Kind, p.Gateway, "unreachable", "-", "-", "-", "-", "-"})
 			}
 			continue
 		}
-		if err := list.add(answer, p.Member, p.Kind, p.Gateway, screen.Or(answer.GetMember().GetStatus(), "-"), fmt.Sprint(answer.GetHeight()),
+		if err := list.add(answer, p.Member, p.Kind, p.Gateway, screen.Or(answer.GetMember().GetStatus(), "-"), fmt.Sprint(answer.GetHeight()), audited(answer.GetAudit()),
 			screen.Time(answer.GetClosedThrough()), fmt.Sprint(answer.GetPending()), strings.TrimPrefix(answer.GetVersion(), "v")); err != nil {
 			return err
 		}
@@ -109,4 +109,17 @@ func (a *app) ask(ctx context.Context, p client.Profile) (*yitongv1.StatusRespon
 	ctx, cancel := a.limited(ctx)
 	defer cancel()
 	return c.Node.Status(ctx, &yitongv1.StatusRequest{})
+}
+
+// audited says how many blocks questions about the past are answered from.
+func audited(s *yitongv1.AuditStanding) string {
+	switch {
+	case s == nil:
+		return "-"
+	case s.GetProblem() != "":
+		return fmt.Sprintf("%d, stopped", s.GetHeight())
+	case s.GetLag() > 0:
+		return fmt.Sprintf("%d (%d behind)", s.GetHeight(), s.GetLag())
+	}
+	return fmt.Sprint(s.GetHeight())
 }

@@ -9,6 +9,7 @@ import (
 
 	"yitong/chaincode/ledgertest"
 	"yitong/chaincode/refusal"
+	"yitong/gateway/audit/projection/projectiontest"
 	"yitong/gateway/ledger"
 )
 
@@ -67,10 +68,22 @@ func (c *chain) keep(tx *ledgertest.Tx, function string, arg []byte) {
 		}
 		told.Writes = append(told.Writes, write)
 	}
-	c.blocks[tx.Block] = ledger.Block{Number: tx.Block, Transactions: []ledger.Transaction{told}}
-	c.height = tx.Block + 1
+	for c.height < tx.Block { // a block that somebody else wrote
+		c.link(nil)
+	}
+	c.link([]ledger.Transaction{told})
 	close(c.grown)
 	c.grown = make(chan struct{})
+}
+
+// link appends the next block.
+func (c *chain) link(txs []ledger.Transaction) {
+	var previous []byte
+	if last, there := c.blocks[c.height-1]; there {
+		previous = last.Hash[:]
+	}
+	c.blocks[c.height] = projectiontest.Link(previous, c.height, txs)
+	c.height++
 }
 
 func (c *chain) Evaluate(ctx context.Context, function string, in, out any, _ ...ledger.Option) error {
@@ -99,8 +112,7 @@ func (c *chain) Blocks(ctx context.Context, from uint64) iter.Seq2[ledger.Block,
 			block, there := c.blocks[number]
 			height, grown := c.height, c.grown
 			c.mu.Unlock()
-			if there || number < height {
-				block.Number = number
+			if there && number < height {
 				if !yield(block, nil) {
 					return
 				}
@@ -115,6 +127,11 @@ func (c *chain) Blocks(ctx context.Context, from uint64) iter.Seq2[ledger.Block,
 			}
 		}
 	}
+}
+
+// BlocksAfter yields what follows a block.
+func (c *chain) BlocksAfter(ctx context.Context, number uint64, _ [32]byte) iter.Seq2[ledger.Block, error] {
+	return c.Blocks(ctx, number+1)
 }
 
 // refused finds the refusal in an endorser's answer, as gateway/ledger does.

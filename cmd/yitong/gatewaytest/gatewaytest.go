@@ -27,6 +27,7 @@ import (
 	"yitong/chaincode/registry"
 	"yitong/cmd/yitong/client"
 	"yitong/gateway/api"
+	"yitong/gateway/audit/projection"
 	"yitong/gateway/keys"
 	"yitong/gateway/share"
 	"yitong/gateway/vault"
@@ -104,8 +105,13 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 		Review: m.Name == Reviewer,
 	})
 	must(t, err)
+	history, err := projection.Open(t.Context(), "sqlite:"+filepath.Join(folder, "audit.db"), chaincode)
+	must(t, err)
+	following, unfollow := context.WithCancel(context.Background())
+	kept := make(chan struct{})
+	go func() { defer close(kept); history.Keep(following, link, log) }()
 	server := api.NewServer(api.Config{
-		Gateway: g, Chain: link, Chaincode: chaincode, Trust: trust, Version: Version, Log: log,
+		Gateway: g, Chain: link, Channel: "test", Chaincode: chaincode, Projection: history, Scratch: folder, Trust: trust, Version: Version, Log: log,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own, nil },
 	})
 	c.servers[m.Name] = server
@@ -114,7 +120,9 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	t.Cleanup(func() {
 		server.Stop()
 		<-served
-		if err := errors.Join(g.Close(context.Background()), others.Close(), store.Close(), sealed.Close()); err != nil {
+		unfollow()
+		<-kept
+		if err := errors.Join(history.Close(), g.Close(context.Background()), others.Close(), store.Close(), sealed.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -141,6 +141,47 @@ type following struct {
 	mu      sync.Mutex
 	problem error
 	reset   chan struct{} // closed by the next Reset
+	grown   chan struct{} // closed by the next block; nil if nobody waits
+}
+
+// grew tells those who wait that there is more.
+func (f *following) grew() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.grown != nil {
+		close(f.grown)
+		f.grown = nil
+	}
+}
+
+func (f *following) next() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.grown == nil {
+		f.grown = make(chan struct{})
+	}
+	return f.grown
+}
+
+// Reach waits until so many blocks are in the projection: what a peer has shown its
+// reader a moment ago may be a block ahead. It gives up when ctx ends, and at once while
+// the projection doesn't go on.
+func (d *Database) Reach(ctx context.Context, blocks uint64) error {
+	for {
+		more := d.following.next() // before looking, so that nothing is missed in between
+		at, err := d.Checkpoint(ctx)
+		if err != nil || at.Blocks >= blocks {
+			return err
+		}
+		if err := d.Problem(); err != nil {
+			return fmt.Errorf("the projection is at block %d and doesn't go on: %w", at.Blocks, err)
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // begin forgets what went wrong, and returns what the next Reset closes.

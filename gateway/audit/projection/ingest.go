@@ -81,6 +81,7 @@ func (d *Database) Apply(ctx context.Context, blocks ...ledger.Block) (err error
 	if err := w.tx.Commit(); err != nil {
 		return fmt.Errorf("keeping blocks up to %d: %w", at.Blocks, err)
 	}
+	d.following.grew()
 	return nil
 }
 
