@@ -3,6 +3,7 @@ package replay_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit/height"
+	"yitong/gateway/audit/proof"
 	"yitong/gateway/audit/replay"
 	"yitong/gateway/audit/replay/channel"
 	"yitong/test/consortium"
@@ -111,6 +113,62 @@ func TestTheReplayAgreesWithEveryPeerOfARealConsortium(t *testing.T) {
 		}
 		states[r.Height] = r.State
 	}
+}
+
+func TestAnAccessOfARealConsortiumIsProved(t *testing.T) {
+	c := consortium.Shared(t)
+	p := patient.Synthetic(t, 6)
+	c.Submit(t, p)
+	c.Grant(t, p, consortium.ForPayment("laboratory"))
+	permit := c.Ask(t, p, "laboratory")
+	if _, _, err := c.Open(t.Context(), t, permit.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	raw := blocks(t, c, consortium.Regulator)
+	file, err := proof.Build(t.Context(), proof.Blocks(raw), genesis(t, raw), consortium.Chaincode, permit.GetId())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := proof.Verify(bytes.NewReader(file), genesis(t, raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !shown.Access.Permitted() || shown.Release == nil || shown.Receipt == nil || len(shown.Consents) != 1 {
+		t.Errorf("it shows %+v", shown)
+	}
+}
+
+// What a peer answers out of its database is what its blocks give.
+func TestAPeersAnswersAreThoseOfItsBlocks(t *testing.T) {
+	c := consortium.Shared(t)
+	share(t, c, 5)
+	l := c.Ledger(t, consortium.Regulator, consortium.Chaincode)
+	ask := func(ctx context.Context, function string, argument []byte) ([]byte, error) {
+		var answer json.RawMessage
+		err := l.Evaluate(ctx, function, json.RawMessage(argument), &answer)
+		return answer, err
+	}
+	for range 5 { // a minute may be closed meanwhile
+		raw := blocks(t, c, consortium.Regulator)
+		r, err := replay.Run(t.Context(), each(raw), replay.Options{
+			Genesis: genesis(t, raw), Chaincode: consortium.Chaincode, Peer: &replay.Peer{Member: consortium.RegulatorMSP, Ask: ask},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		height, err := l.Height(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if height != uint64(len(raw)) {
+			continue
+		}
+		if !r.Sound() {
+			t.Errorf("%v", r.Divergences)
+		}
+		return
+	}
+	t.Error("new blocks came all the time")
 }
 
 func TestNoByteOfARealChainCanBeChanged(t *testing.T) {

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -191,6 +192,7 @@ type replaying struct {
 	in, genesis, checkpoint, heights string
 	until                            uint64
 	workers                          int
+	state                            bool
 }
 
 func (a *app) auditReplay() *cobra.Command {
@@ -217,12 +219,16 @@ The exit code is 0 if nothing diverged and 1 if something did.`,
 	f.StringVar(&r.checkpoint, "checkpoint", "", "file to go on from and to keep the state in")
 	f.StringVar(&r.heights, "heights", "", "file of members' signed heights (`yitong audit heights --json`), to hold against the chain")
 	f.Uint64Var(&r.until, "until", 0, "end before this block")
+	f.BoolVar(&r.state, "compare-state", false, "also ask the peer all that the member may ask, and compare with what the blocks give")
 	f.IntVar(&r.workers, "workers", 0, "how many work at once (default: one per processor)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.replay(cmd.Context(), r) }
 	return cmd
 }
 
 func (a *app) replay(ctx context.Context, r replaying) (err error) {
+	if r.state && (r.in != "" || r.until > 0) {
+		return usage("--compare-state asks the peer for its newest state: leave out --in and --until")
+	}
 	digest, err := a.genesis(r.genesis)
 	if err != nil {
 		return err
@@ -256,6 +262,11 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 		if o.Until == 0 {
 			o.Until = blocksThere
 		}
+		if r.state {
+			if o.Peer, err = a.askPeer(ctx, blocksThere); err != nil {
+				return err
+			}
+		}
 		blocks = replay.Encoded(raw)
 	}
 	told, end := a.replayProgress()
@@ -282,6 +293,33 @@ func (a *app) replayProgress() (told func(replay.Progress), end func()) {
 		}
 		done = min(done, p.Bytes)
 	}, bar.Close
+}
+
+// askPeer is the member's peer, to be held against what its blocks give. It may not be
+// beyond them: then its answers are later ones.
+func (a *app) askPeer(ctx context.Context, height uint64) (*replay.Peer, error) {
+	chain, err := a.ownPeer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { chain.Close() })
+	profile, err := client.ReadProfile(a.dir, a.as)
+	if err != nil {
+		return nil, err
+	}
+	return &replay.Peer{Member: profile.MSP, Ask: func(ctx context.Context, function string, argument []byte) ([]byte, error) {
+		var answer json.RawMessage
+		if err := chain.Evaluate(ctx, function, json.RawMessage(argument), &answer, ledger.OwnPeerOnly()); err != nil {
+			return nil, err
+		}
+		if now, err := chain.Height(ctx); err != nil {
+			return nil, err
+		} else if now != height {
+			return nil, &failure{exit: exitUnavailable, err: errors.New("new blocks came while the peer's state was compared; the blocks themselves were replayed"),
+				next: "repeat the command in a quieter moment, with --checkpoint so that it goes on from here"}
+		}
+		return answer, nil
+	}}, nil
 }
 
 func (a *app) showReport(r *replay.Report, whole bool) error {

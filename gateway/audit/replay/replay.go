@@ -29,6 +29,8 @@ type Options struct {
 	Until uint64
 	// Heights are what other members have signed that they have seen.
 	Heights []height.Statement
+	// Peer, if given, is held against the state that the blocks lead to.
+	Peer *Peer
 	// Progress, if given, is told how far we are, about ten times a second.
 	Progress func(Progress)
 }
@@ -59,12 +61,12 @@ func Run(ctx context.Context, blocks iter.Seq2[[]byte, error], o Options) (*Repo
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &preparer{options: o, at: c.at}
 	batches := make(chan batch, 1)
-	go func() { defer close(batches); p.run(ctx, blocks, batches) }()
-	err = c.run(ctx, batches)
+	go func() { defer close(batches); p.run(within, blocks, batches) }()
+	err = c.run(within, batches)
 	cancel()
 	for range batches { // the preparer ends when it is told that nobody waits
 	}
@@ -74,6 +76,9 @@ func Run(ctx context.Context, blocks iter.Seq2[[]byte, error], o Options) (*Repo
 		}
 	}
 	c.finish()
+	if err == nil && o.Peer != nil && c.at.config != nil {
+		err = c.compareState(ctx, o.Peer)
+	}
 	c.report.Took = time.Since(began)
 	return c.report, err
 }

@@ -29,6 +29,7 @@ const (
 	Rules          Check = "rules"               // the rules refuse what was committed
 	Order          Check = "time-order"          // a transaction is dated before what was closed
 	CommitHash     Check = "commit-hash"         // the peer's state changes aren't those of the transactions
+	State          Check = "state"               // the peer answers otherwise than the blocks give
 	Statement      Check = "statement"           // a statement of height isn't a member's own
 	Hidden         Check = "hidden-tail"         // another member has seen blocks that are missing here
 	Fork           Check = "fork"                // another member has seen another block of the same number
