@@ -26,7 +26,7 @@ const patience = 2 * time.Second
 // one there is the time to take in the peer's newest blocks.
 func (s auditing) ready(ctx context.Context) error {
 	if s.projection == nil {
-		return status.Error(codes.Unavailable, "this gateway keeps no projection of the ledger")
+		return status.Error(codes.FailedPrecondition, "this gateway keeps no projection of the ledger")
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -250,7 +250,7 @@ func (g *generator) provision(kind registry.Kind) consent.Provision {
 		p.Purposes = consent.PurposesOf(consent.TREAT)
 	}
 	if g.IntN(2) == 0 {
-		p.Classes = g.classes() | g.classes() | record.ClassesOf(record.Laboratory)
+		p.Classes = g.classes(2) | record.ClassesOf(record.Laboratory)
 	}
 	if g.IntN(4) == 0 {
 		p.Provisions = []consent.Provision{{Type: consent.Deny, Classes: record.ClassesOf(record.Genomics)}}
@@ -258,8 +258,13 @@ func (g *generator) provision(kind registry.Kind) consent.Provision {
 	return p
 }
 
-func (g *generator) classes() record.Classes {
-	return record.ClassesOf([]record.Class{record.Laboratory, record.Imaging, record.Medication, record.Condition, record.Encounter, record.Genomics}[g.IntN(6)])
+// classes draws so many, the same more than once perhaps.
+func (g *generator) classes(n int) (set record.Classes) {
+	all := []record.Class{record.Laboratory, record.Imaging, record.Medication, record.Condition, record.Encounter, record.Genomics}
+	for range n {
+		set = set.With(all[g.IntN(len(all))])
+	}
+	return set
 }
 
 func (g *generator) version(r *relationship, c consent.Consent, reason, function string) ledger.Transaction {
@@ -314,7 +319,7 @@ func (g *generator) request() ledger.Transaction {
 		purpose = []consent.Purpose{consent.TREAT, consent.COC, consent.ETREAT}[g.IntN(3)]
 	}
 	q := access.Request{
-		ID: g.hex(32), Custodian: r.Custodian, Handle: r.Handle, Purpose: purpose, Action: consent.Access, Classes: g.classes() | g.classes(), Claim: g.hex(64),
+		ID: g.hex(32), Custodian: r.Custodian, Handle: r.Handle, Purpose: purpose, Action: consent.Access, Classes: g.classes(2), Claim: g.hex(64),
 	}
 	requester, custodian := g.members[index(g.members, r.Requester)], g.members[index(g.members, r.Custodian)]
 	a, err := access.Decide(q, requester, custodian, r.consents, g.at())
