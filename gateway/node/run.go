@@ -102,7 +102,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 
 	history, err := projection.Open(ctx, config.Audit, config.Chaincode)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (it holds nothing that the blocks don't: when it is broken, delete it, and it is made anew)", err)
 	}
 	defer closing(&err, history.Close)
 	following, unfollow := context.WithCancel(ctx)

@@ -156,7 +156,7 @@ func readRecord(w ledger.Write) (effect, bool) {
 	a, ok := decode[record.Anchor](w)
 	e.Action, e.Reason = Action(text(string(a.Status))), text(string(a.Reason))
 	e.row = recordRow{custodian: custodian, id: id, status: string(e.Action), document: w.Value}
-	return e, w.Delete || ok && a.ID == id && a.Custodian == custodian
+	return e, w.Delete || ok && a.ID == id && a.Custodian == custodian && e.Action != ""
 }
 
 func readConsent(w ledger.Write) (effect, bool) {
