@@ -106,8 +106,8 @@ func TestEachTamperingIsFoundAndNamed(t *testing.T) {
 			f := metadata(c, middle, common.BlockMetadataIndex_TRANSACTIONS_FILTER)
 			*f = (*f)[1:]
 		}, middle, []replay.Check{replay.ValidationCode}},
-		"a thief changes the commit hash":        {func(c *replaytest.Chain) { (*metadata(c, middle, common.BlockMetadataIndex_COMMIT_HASH))[5] ^= 1 }, middle, []replay.Check{replay.CommitHash}},
-		"a thief takes away the commit hash":     {func(c *replaytest.Chain) { *metadata(c, middle, common.BlockMetadataIndex_COMMIT_HASH) = nil }, middle, []replay.Check{replay.CommitHash}},
+		"a thief changes the commit hash":    {func(c *replaytest.Chain) { (*metadata(c, middle, common.BlockMetadataIndex_COMMIT_HASH))[5] ^= 1 }, middle, []replay.Check{replay.CommitHash}},
+		"a thief takes away the commit hash": {func(c *replaytest.Chain) { *metadata(c, middle, common.BlockMetadataIndex_COMMIT_HASH) = nil }, middle, []replay.Check{replay.CommitHash}},
 		"a thief hides bytes where nobody signs": {func(c *replaytest.Chain) {
 			*metadata(c, middle, 3) = []byte("x") /* ORDERER, which Fabric has given up */
 		}, middle, []replay.Check{replay.Unsigned}},
