@@ -3124,7 +3124,8 @@ type AuditEntry struct {
 	// The client's claim, held by every endorser to within 90 s of its clock.
 	ClaimedTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=claimed_time,json=claimedTime,proto3" json:"claimed_time,omitempty"`
 	// "request", "release", "receipt", "consent", "record", "member", "keys",
-	// "motion", "closing", "configuration" or "other".
+	// "motion", "closing", "configuration", "order", "answer", "conclusion" or
+	// "other".
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	// "asked", "released", "received", "granted", "amended", "withdrawn", …
 	Action string `protobuf:"bytes,7,opt,name=action,proto3" json:"action,omitempty"`
