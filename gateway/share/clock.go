@@ -26,6 +26,8 @@ const pace = 5 * time.Second
 type closings struct {
 	mu     sync.Mutex
 	latest registry.Clock
+	minute int64          // the first that isn't closed though it could be
+	seen   record.Instant // when this gateway first saw that
 }
 
 func (c *closings) set(clock registry.Clock) {
@@ -38,6 +40,16 @@ func (c *closings) get() registry.Clock {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.latest
+}
+
+// open is how many seconds this gateway has seen a minute stay open.
+func (c *closings) open(minute int64, now record.Instant) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.minute != minute {
+		c.minute, c.seen = minute, now
+	}
+	return int64(now - c.seen)
 }
 
 // fresh refuses (stale-clock) when the newest closed minute is too old.
@@ -78,18 +90,16 @@ func (g *Gateway) Tick(ctx context.Context) error {
 		return err
 	}
 	g.clock.set(clock)
-	ripe := g.ripe(g.now())
-	late := int64(g.now()) - (clock.Latest+2)*60 - registry.MaxSkew
-	if clock.Latest >= ripe || late < g.turn(ctx, clock.Latest+1) {
+	now := g.now()
+	if clock.Latest >= g.ripe(now) || g.clock.open(clock.Latest+1, now) < g.turn(ctx, clock.Latest+1) {
 		return nil
 	}
-	through := min(ripe, clock.Latest+registry.MaxClosings)
-	if _, err := g.Ledger.Submit(ctx, contract.RegistryClose, contract.Closing{Through: through}, &clock); err != nil {
-		return err
-	}
-	g.clock.set(clock)
-	if clock.Latest < g.ripe(g.now()) {
-		return g.Tick(ctx) // after a long standstill there are more than one transaction takes
+	for clock.Latest < g.ripe(now) { // after a long standstill there are more than one transaction takes
+		through := min(g.ripe(now), clock.Latest+registry.MaxClosings)
+		if _, err := g.Ledger.Submit(ctx, contract.RegistryClose, contract.Closing{Through: through}, &clock); err != nil {
+			return err
+		}
+		g.clock.set(clock)
 	}
 	return nil
 }
@@ -98,8 +108,8 @@ func (g *Gateway) Tick(ctx context.Context) error {
 // leaves endorsers' clocks 5 s.
 func (g *Gateway) ripe(now record.Instant) int64 { return (int64(now)-registry.MaxSkew-5)/60 - 1 }
 
-// turn is how many seconds this member lets pass after a minute is ripe, for those
-// before it in the row.
+// turn is how many seconds this member lets pass once it sees a ripe minute open,
+// for those before it in the row.
 func (g *Gateway) turn(ctx context.Context, minute int64) int64 {
 	members, err := g.members.all(ctx)
 	if err != nil {

@@ -401,13 +401,41 @@ func (c *consortium) suspend(msp string) {
 	}
 }
 
-// tick lets every gateway look at the ledger's clock and close what is ripe.
+// tick lets whose turn it is close what is ripe, and every gateway see it.
 func (c *consortium) tick() {
 	c.t.Helper()
-	for msp, g := range c.gateways {
-		if err := g.Tick(c.t.Context()); err != nil {
-			c.t.Fatalf("%s: %v", msp, err)
+	for range 2 {
+		for msp, g := range c.gateways {
+			if err := g.Tick(c.t.Context()); err != nil {
+				c.t.Fatalf("%s: %v", msp, err)
+			}
 		}
+	}
+}
+
+func TestOneMemberClosesAMinuteAndAnotherStepsInWhenItDoesNot(t *testing.T) {
+	c := newConsortium(t)
+	c.tick()
+	height := c.ledger.Height()
+	c.tick()
+	if c.ledger.Height() != height {
+		t.Fatal("minutes were closed that were closed already")
+	}
+	c.ledger.Advance(4 * time.Minute)
+	c.tick()
+	if c.ledger.Height() != height+1 {
+		t.Fatalf("%d transactions closed the minutes, want 1", c.ledger.Height()-height)
+	}
+	c.ledger.Advance(4 * time.Minute)
+	height = c.ledger.Height()
+	for range 4 { // whoever's turn it is, one gateway is enough in the end
+		if err := c.gateways[insurer].Tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.ledger.Advance(15 * time.Second)
+	}
+	if c.ledger.Height() == height {
+		t.Error("nobody stepped in")
 	}
 }
 
