@@ -49,11 +49,30 @@ const (
 // into the block for what became of it.
 func commit(t *testing.T, l *ledger.Ledger, function string, in any, endorsers []string, want peer.TxValidationCode) ledger.Transaction {
 	t.Helper()
+	height, err := l.Height(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, member := range endorsers {
+		reached(t, member, height-1)
+	}
 	prepared, err := l.Prepare(t.Context(), function, in, ledger.EndorsedBy(endorsers...))
 	if err != nil {
 		t.Fatalf("%s endorsed by %v: %v", function, endorsers, err)
 	}
 	return submit(t, l, prepared, want)
+}
+
+// reached waits until a member's own peer has a block: peers commit each in its own
+// time, and one that is behind refuses for another reason than a test is about.
+func reached(t *testing.T, member string, block uint64) {
+	t.Helper()
+	for _, err := range consortium.Shared(t).Ledger(t, member, consortium.Chaincode).Blocks(t.Context(), block) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 }
 
 func submit(t *testing.T, l *ledger.Ledger, prepared *ledger.Prepared, want peer.TxValidationCode) ledger.Transaction {

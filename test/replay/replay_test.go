@@ -12,6 +12,8 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/protobuf/proto"
 
+	"yitong/chaincode/contract"
+	"yitong/chaincode/record"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/proof"
@@ -221,6 +223,13 @@ func TestMembersSignHowFarTheirLedgersReach(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*height.Patience)
 	defer cancel()
 	regulator := c.Client(t, consortium.Regulator)
+	// Something to hide: a block after the one that says who the members are.
+	own := c.Ledger(t, consortium.HospitalA, consortium.Chaincode)
+	anchored := contract.AnchorDraft{ID: "0123456789abcdef0123456789abcdef", Root: record.Hash{1}, Parts: 1, Bytes: 1}
+	at, err := own.Submit(t.Context(), contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{anchored}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	pace := time.NewTicker(time.Second)
 	defer pace.Stop()
 	var answer *yitongv1.HeightsResponse
@@ -231,7 +240,7 @@ func TestMembersSignHowFarTheirLedgersReach(t *testing.T) {
 		}
 		agree := 0
 		for _, one := range answer.GetOthers() {
-			if one.GetVerdict() == string(height.Agrees) {
+			if one.GetVerdict() == string(height.Agrees) && one.GetStatement().GetBlocks() > at.Block {
 				agree++
 			}
 		}
