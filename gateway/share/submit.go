@@ -27,10 +27,6 @@ import (
 // FHIR is the media type of what is split into parts (FHIR R4, section 3.1.1.1.7).
 const FHIR = "application/fhir+json"
 
-// MaxBundle is the largest FHIR Bundle accepted, in bytes: it is read whole to be
-// split. Files of other types stream and have no such bound.
-const MaxBundle = 64 << 20
-
 // Submission says what is submitted.
 type Submission struct {
 	ID         string // 32 hex digits; "" lets the gateway choose
@@ -186,11 +182,12 @@ func (s Submission) cut(content io.Reader, digest hash.Hash) ([]draft, error) {
 	if s.MediaType != FHIR {
 		return []draft{{s.Class, s.Labels.Widened(), s.Period, s.MediaType, io.TeeReader(content, digest)}}, nil
 	}
-	bundle, err := io.ReadAll(io.LimitReader(content, MaxBundle+1))
+	// A Bundle is read whole to be split, hence its bound; other files stream and have none.
+	bundle, err := io.ReadAll(io.LimitReader(content, seal.MaxBundle+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the Bundle: %w", err)
 	}
-	if len(bundle) > MaxBundle {
+	if len(bundle) > seal.MaxBundle {
 		return nil, refusal.New(refusal.TooLarge, "the Bundle is larger than 64 MiB", "several Bundles, or a file of another media type")
 	}
 	digest.Write(bundle)
