@@ -29,7 +29,7 @@ func suspended(m registry.Member) registry.Member { m.Status = registry.Suspende
 
 func request() access.Request {
 	return access.Request{
-		ID: strings.Repeat("a", 32), Custodian: "H", Handle: strings.Repeat("b", 64), Purpose: consent.CLMATTCH,
+		ID: strings.Repeat("a", 32), Custodian: "H", Handle: "1-" + strings.Repeat("b", 64), Purpose: consent.CLMATTCH,
 		Action: consent.Access, Classes: record.ClassesOf(record.Laboratory),
 	}
 }

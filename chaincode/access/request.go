@@ -20,7 +20,7 @@ const (
 type Request struct {
 	ID        string          `json:"id"`              // 32 hex digits, random, chosen by the requester: the idempotency key
 	Custodian string          `json:"custodian"`       // MSP id of the hospital that holds the data
-	Handle    string          `json:"handle"`          // 64 hex digits: the patient, within this relationship
+	Handle    string          `json:"handle"`          // <epoch>-<64 hex digits>: the patient, within this relationship
 	Purpose   consent.Purpose `json:"purpose"`         // HL7 v3 PurposeOfUse
 	Action    consent.Action  `json:"action"`          // FHIR consentaction
 	Classes   record.Classes  `json:"classes"`         // at least one
@@ -124,14 +124,6 @@ func (r Request) Same(o Request) bool { return r == o }
 func CheckID(id string) error {
 	if !hexDigits(id, 32) {
 		return refusal.New(refusal.Malformed, "that is not an id", "32 lower-case hex digits")
-	}
-	return nil
-}
-
-// CheckHandle refuses what isn't a handle: code malformed.
-func CheckHandle(handle string) error {
-	if !hexDigits(handle, 64) {
-		return refusal.New(refusal.Malformed, "that is not a handle", "64 lower-case hex digits")
 	}
 	return nil
 }

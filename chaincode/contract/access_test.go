@@ -124,8 +124,8 @@ func TestRequestsOfTwoPatientsAndConsentsOfAThirdDontConflict(t *testing.T) {
 	w := newWorld(t)
 	a := w.endorse(insurer, contract.AccessRequest, w.requestFor(insurer, patient))
 	b := w.endorse(insurer, contract.AccessRequest, w.requestFor(insurer, other))
-	c := w.endorse(hospitalA, contract.ConsentGrant, w.grantFor(insurer, strings.Repeat("ee", 32)))
-	d := w.endorse(hospitalA, contract.ConsentGrant, w.grantFor(insurer, strings.Repeat("ff", 32)))
+	c := w.endorse(hospitalA, contract.ConsentGrant, w.grantFor(insurer, "1-"+strings.Repeat("ee", 32)))
+	d := w.endorse(hospitalA, contract.ConsentGrant, w.grantFor(insurer, "1-"+strings.Repeat("ff", 32)))
 	e := w.endorse(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{w.draft()}})
 	for i, code := range w.Commit(a, c, d, e, b) {
 		if code != valid {

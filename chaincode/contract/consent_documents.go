@@ -9,7 +9,7 @@ import (
 type Relationship struct {
 	Custodian string `json:"custodian"` // MSP id
 	Requester string `json:"requester"` // MSP id
-	Handle    string `json:"handle"`    // 64 hex digits
+	Handle    string `json:"handle"`    // <epoch>-<64 hex digits>
 }
 
 // Grant puts a patient's new consent on the ledger as version 1. The caller is the custodian.

@@ -177,7 +177,7 @@ func TestPagesTakenTogetherAreEverything(t *testing.T) {
 	for i := range n {
 		w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{w.draft()}})
 		w.must(hospitalB, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{w.draft()}})
-		w.permitted(fmt.Sprintf("%064x", i))
+		w.permitted(fmt.Sprintf("1-%064x", i))
 	}
 	for size := 1; size <= n+1; size++ {
 		var ids, handles, accesses []string

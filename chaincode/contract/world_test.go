@@ -27,8 +27,8 @@ const (
 )
 
 var (
-	patient = strings.Repeat("ab", 32)
-	other   = strings.Repeat("cd", 32)
+	patient = "1-" + strings.Repeat("ab", 32)
+	other   = "1-" + strings.Repeat("cd", 32)
 	digest  = strings.Repeat("0f", 32)
 )
 

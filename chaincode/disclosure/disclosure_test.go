@@ -29,7 +29,7 @@ func suspended(m registry.Member) *registry.Member { m.Status = registry.Suspend
 func draft(what disclosure.What) disclosure.Draft {
 	s := disclosure.Subject{What: what, Custodian: "H", Requester: "I", ID: strings.Repeat("b", 32)}
 	if what == disclosure.Form {
-		s.Handle, s.Version = strings.Repeat("c", 64), 1
+		s.Handle, s.Version = "1-"+strings.Repeat("c", 64), 1
 	}
 	return disclosure.Draft{ID: id, Subject: s, Reason: "case-7"}
 }

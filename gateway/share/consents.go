@@ -57,7 +57,7 @@ func (g *Gateway) relationship(ctx context.Context, p Patient, requester string)
 	if err != nil {
 		return Relationship{}, err
 	}
-	handle, err := g.HandleFor(ctx, m.MSP, p)
+	handle, err := g.handleBetween(ctx, g.Self.MSP, m.MSP, p)
 	return Relationship{p, m, handle}, err
 }
 

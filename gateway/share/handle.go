@@ -54,3 +54,24 @@ func (g *Gateway) handleAt(ctx context.Context, custodian registry.Member, p Pat
 	}
 	return handle, g.Keys.Update(func(tx *keys.Tx) error { return save(tx, bucketHandles, name, handle) })
 }
+
+// handleBetween is the current handle of a patient in a relationship that this member is
+// party to, as its custodian or its requester; each is a member's MSP id. A relationship
+// of others is refused (not-requester). Once known it is kept, and nobody is asked again.
+func (g *Gateway) handleBetween(ctx context.Context, custodianMSP, requesterMSP string, p Patient) (string, error) {
+	p, err := p.Normalise()
+	if err != nil {
+		return "", err
+	}
+	switch g.Self.MSP {
+	case custodianMSP:
+		return g.HandleFor(ctx, requesterMSP, p)
+	case requesterMSP:
+		custodian, err := g.members.byMSP(ctx, custodianMSP)
+		if err != nil {
+			return "", err
+		}
+		return g.handleAt(ctx, custodian, p)
+	}
+	return "", refusal.New(refusal.NotRequester, "this member is no party to that relationship", "a handle between this member and another")
+}

@@ -43,7 +43,7 @@ func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.C
 		ID: c.ID, Custodian: custodian.MSP, Purpose: c.Purpose, Action: c.Action,
 		Classes: c.Classes, Period: c.Period, TTL: int64(c.TTL / time.Second),
 	}
-	if in.Handle, err = g.handleAt(ctx, custodian, patient); err != nil {
+	if in.Handle, err = g.handleBetween(ctx, custodian.MSP, g.Self.MSP, patient); err != nil {
 		return access.Access{}, ledger.Commit{}, err
 	}
 	if c.Reference != "" {

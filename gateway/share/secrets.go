@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/registry"
 	"yitong/gateway/keys"
 	"yitong/gateway/seal"
@@ -24,7 +25,7 @@ func (k handleKey) handle(requester string, p Patient) string {
 	for _, field := range []string{"yitong handle v1", requester, p.System, p.Value} {
 		fmt.Fprintf(m, "%d:%s,", len(field), field)
 	}
-	return hex.EncodeToString(m.Sum(nil))
+	return access.Handle(1, hex.EncodeToString(m.Sum(nil)))
 }
 
 // The secrets of a member, by their name in the key store.

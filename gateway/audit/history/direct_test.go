@@ -120,7 +120,7 @@ func ask[Out any](w *world, function string, in any) Out {
 func TestTheProjectionAgreesWithTheChaincode(t *testing.T) {
 	w := newWorld(t, 5)
 	type between = contract.Relationship
-	relationships := []between{{Custodian: "H1", Requester: "I1", Handle: w.hex(64)}, {Custodian: "H2", Requester: "I1", Handle: w.hex(64)}, {Custodian: "H1", Requester: "H2", Handle: w.hex(64)}}
+	relationships := []between{{Custodian: "H1", Requester: "I1", Handle: "1-" + w.hex(64)}, {Custodian: "H2", Requester: "I1", Handle: "1-" + w.hex(64)}, {Custodian: "H1", Requester: "H2", Handle: "1-" + w.hex(64)}}
 	consents, versions := map[string]between{}, map[string]int{}
 	asked, records := map[string]between{}, map[string]string{}
 	var released []contract.ReceiptOrder

@@ -225,7 +225,7 @@ func (g *generator) relate() ledger.Transaction {
 	if g.IntN(4) == 0 {
 		requester = g.members[(g.IntN(2)+1+index(g.members, custodian.MSP))%3]
 	}
-	r := &relationship{Relationship: contract.Relationship{Custodian: custodian.MSP, Requester: requester.MSP, Handle: g.hex(64)}, kind: requester.Kind}
+	r := &relationship{Relationship: contract.Relationship{Custodian: custodian.MSP, Requester: requester.MSP, Handle: "1-" + g.hex(64)}, kind: requester.Kind}
 	g.between = append(g.between, r)
 	c := consent.Consent{ID: g.hex(32), Version: 1, Status: consent.Active, Provision: g.provision(r.kind), Evidence: g.hex(64), At: g.at()}
 	if g.IntN(3) > 0 {

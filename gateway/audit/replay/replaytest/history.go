@@ -78,7 +78,7 @@ func (c *Chain) next() *Pending {
 			{ID: c.id(16), Root: record.Hash([]byte(c.id(16))), Parts: 1 + c.random.IntN(30), Bytes: 1 + c.random.Int64N(1<<20)},
 		}}))
 	case draw < 26:
-		g := granted{custodian: hospital, Grant: contract.Grant{ID: c.id(16), Requester: "Insurer", Handle: c.id(32), Provision: c.provision(), Evidence: c.id(32)}}
+		g := granted{custodian: hospital, Grant: contract.Grant{ID: c.id(16), Requester: "Insurer", Handle: "1-" + c.id(32), Provision: c.provision(), Evidence: c.id(32)}}
 		return c.Propose(hospital, contract.ConsentGrant, text(g.Grant))
 	case draw < 60:
 		return c.request()
@@ -105,7 +105,7 @@ func (c *Chain) next() *Pending {
 		ripe := (c.Ledger.Now().Unix()-registry.MaxSkew)/60 - 1
 		return c.maybe(c.Orgs[c.random.IntN(4)].MSP, contract.RegistryClose, contract.Closing{Through: ripe})
 	case draw < 98:
-		return c.Propose("Insurer", contract.AccessRequest, text(c.asking("HospitalA", c.id(32))), "Insurer") // too few endorse
+		return c.Propose("Insurer", contract.AccessRequest, text(c.asking("HospitalA", "1-"+c.id(32))), "Insurer") // too few endorse
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (c *Chain) provision() consent.Provision {
 }
 
 func (c *Chain) request() *Pending {
-	custodian, handle := c.Orgs[c.random.IntN(2)].MSP, c.id(32)
+	custodian, handle := c.Orgs[c.random.IntN(2)].MSP, "1-"+c.id(32)
 	if len(c.story.grants) > 0 && c.random.IntN(4) > 0 {
 		g := c.story.grants[c.random.IntN(len(c.story.grants))]
 		custodian, handle = g.custodian, g.Handle
