@@ -225,3 +225,35 @@ func TestExpiryIsTheEarliest(t *testing.T) {
 		}
 	})
 }
+
+func TestTheHigherOfBothPoliciesIsDemanded(t *testing.T) {
+	for _, test := range []struct {
+		name                         string
+		requester, custodian, signed consent.Assurance
+		want                         consent.Reason
+	}{
+		{"neither demands any", consent.Attested, consent.Attested, consent.Attested, consent.Permitted},
+		{"the custodian demands a passkey", consent.Attested, consent.Passkey, consent.Attested, consent.NotSure},
+		{"the requester does", consent.Passkey, consent.Attested, consent.Attested, consent.NotSure},
+		{"both, the requester more", consent.Wallet, consent.Passkey, consent.Passkey, consent.NotSure},
+		{"both, the custodian more", consent.Passkey, consent.Wallet, consent.Passkey, consent.NotSure},
+		{"both have what they demand", consent.Passkey, consent.Wallet, consent.Wallet, consent.Permitted},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			i, h, c := insurer, hospital, permitting()
+			i.Policy.Assurance, h.Policy.Assurance, c.Assurance = test.requester, test.custodian, test.signed
+			a, err := access.Decide(request(), i, h, []consent.Consent{c}, now)
+			if err != nil || a.Decision.Rule.Reason != test.want {
+				t.Fatalf("decided %+v, %v; want %s", a.Decision, err, test.want)
+			}
+			if !a.Permitted() {
+				return
+			}
+			h.Policy.Assurance = consent.Wallet
+			c.Assurance = consent.Attested
+			if _, err := a.Release(manifest, nil, h, i, []consent.Consent{c}, now); codeOf(err) != refusal.ConsentChanged {
+				t.Errorf("released all the same once the policy was raised: %v", err)
+			}
+		})
+	}
+}

@@ -43,7 +43,7 @@ func (a Access) Release(manifest string, prior *Release, custodian, requester re
 	if at >= a.Expires {
 		return Release{}, refusal.New(refusal.Expired, "the permit expired at "+a.Expires.String(), "a new request")
 	}
-	now := consent.Evaluate(consents, a.question(requester.Kind), at)
+	now := consent.Evaluate(consents, a.question(requester, custodian), at)
 	if now.Outcome != consent.Permit || !now.Scope.Equal(a.Decision.Scope) {
 		return Release{}, refusal.New(refusal.ConsentChanged, "the consents no longer give what this permit gave", "a new request, decided on the consents as they are")
 	}

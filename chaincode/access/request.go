@@ -60,18 +60,20 @@ func Decide(r Request, requester, custodian registry.Member, consents []consent.
 		return Access{}, err
 	}
 	a := Access{Request: r, Requester: requester.MSP, At: at}
-	a.Decision = consent.Evaluate(consents, a.question(requester.Kind), at)
+	a.Decision = consent.Evaluate(consents, a.question(requester, custodian), at)
 	if a.Permitted() {
 		a.Expires = r.expiry(at, a.Decision.Until)
 	}
 	return a, nil
 }
 
-// question is the request as the consents are asked it.
-func (a Access) question(kind registry.Kind) consent.Request {
+// question is the request as the consents are asked it. The assurance demanded of them is the
+// higher of what the two members demand.
+func (a Access) question(requester, custodian registry.Member) consent.Request {
 	return consent.Request{
-		Requester: a.Requester, Kind: string(kind),
+		Requester: a.Requester, Kind: string(requester.Kind),
 		Action: a.Action, Purpose: a.Purpose, Classes: a.Classes, Period: a.Period,
+		Assurance: max(requester.Policy.Assurance, custodian.Policy.Assurance),
 	}
 }
 

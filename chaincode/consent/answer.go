@@ -158,6 +158,8 @@ func (e *evaluation) nearest(classes record.Classes) Refused {
 			about, miss = classes, NotClass
 		case miss == "" && c.Status != Active:
 			miss = IsWithdrawn
+		case miss == "" && c.Assurance < e.request.Assurance:
+			miss = NotSure
 		case miss == "":
 			miss = NotClass // an exception takes it out
 		}
@@ -172,7 +174,7 @@ func (e *evaluation) nearest(classes record.Classes) Refused {
 
 // nearness orders the reasons for a silence by how much of a consent did match (see match).
 func nearness(why Reason) int {
-	for i, r := range [...]Reason{NotPurpose, NotAction, NotClass, NotData, NotActor, NotYet, IsOver, IsWithdrawn} {
+	for i, r := range [...]Reason{NotPurpose, NotAction, NotClass, NotData, NotActor, NotYet, IsOver, IsWithdrawn, NotSure} {
 		if r == why {
 			return i
 		}

@@ -104,6 +104,10 @@ func withdrawn(c consent.Consent) consent.Consent {
 	return c
 }
 
+func sure(c consent.Consent, a consent.Assurance) consent.Consent { c.Assurance = a; return c }
+
+func demanding(r consent.Request, a consent.Assurance) consent.Request { r.Assurance = a; return r }
+
 func valid(c consent.Consent, start, end string) consent.Consent {
 	c.Period = days(start, end)
 	return c
@@ -212,6 +216,14 @@ func situations() []situation {
 		{name: "a withdrawn denial's exceptions still keep it from denying what others permit", consents: all(withdrawn(say("a", deny(except(permit(purposes(consent.ETREAT)))))), say("b", permit())), request: ask(hospitalB, "hospital", consent.ETREAT, lab), want: "laboratory", rule: "b provision"},
 		{name: "a status nobody knows is as good as withdrawn", consents: all(consent.Consent{ID: strings.Repeat("a", 32), Version: 1, Status: "entered-in-error", Provision: permit()}), request: claim(lab), want: "withdrawn"},
 		{name: "withdrawn beats over when the denial is explained", consents: all(valid(say("a", permit()), "", "2026-01-01"), withdrawn(say("b", permit()))), request: claim(lab), want: "withdrawn", rule: "b provision"},
+
+		// Assurance
+		{name: "an attested consent doesn't permit where the patient's passkey is demanded", consents: all(say("a", permit())), request: demanding(claim(lab), consent.Passkey), want: "assurance-too-low", rule: "a provision"},
+		{name: "a wallet's signature is more than a passkey's", consents: all(sure(say("a", permit()), consent.Wallet)), request: demanding(claim(lab), consent.Passkey), want: "laboratory"},
+		{name: "a passkey's is not a wallet's", consents: all(sure(say("a", permit()), consent.Passkey)), request: demanding(claim(lab), consent.Wallet), want: "assurance-too-low"},
+		{name: "whatever is demanded, an attested denial denies", consents: all(sure(say("a", permit()), consent.Wallet), say("b", deny())), request: demanding(claim(lab), consent.Wallet), want: "denied", rule: "b provision"},
+		{name: "an attested permit's exceptions deny where a signed one is demanded", consents: all(sure(say("a", permit()), consent.Wallet), say("b", permit(except(deny(classes(gen)))))), request: demanding(claim(lab, gen), consent.Wallet), want: "laboratory", refused: "genomics denied"},
+		{name: "an unsure permit is nearer than a withdrawn one", consents: all(withdrawn(sure(say("a", permit()), consent.Wallet)), say("b", permit())), request: demanding(claim(lab), consent.Wallet), want: "assurance-too-low", rule: "b provision"},
 
 		// Classes
 		{name: "a permit for a class is for that class", consents: all(say("a", permit(classes(lab)))), request: claim(lab), want: "laboratory"},

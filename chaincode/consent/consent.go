@@ -50,6 +50,7 @@ type Consent struct {
 	Status    Status         `json:"status"`
 	Period    record.Period  `json:"period,omitzero"`
 	Provision Provision      `json:"provision"`          // its type is the base decision
+	Assurance Assurance      `json:"assurance,omitzero"` // attested where it is left out
 	Evidence  string         `json:"evidence,omitempty"` // SHA-256 of the signed form, 64 hex digits
 	At        record.Instant `json:"at"`                 // of the last change
 }
@@ -62,4 +63,7 @@ type Request struct {
 	Purpose   Purpose        `json:"purpose"`
 	Classes   record.Classes `json:"classes"`
 	Period    record.Period  `json:"period,omitzero"` // of the data asked for; zero asks for all
+
+	// Assurance is the least a consent must have to permit; its denials count in any case.
+	Assurance Assurance `json:"assurance,omitzero"`
 }

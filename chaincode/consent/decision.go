@@ -18,6 +18,7 @@ const (
 	NotYet      Reason = "period-not-begun"        // … not in force yet
 	IsOver      Reason = "period-over"             // … no longer in force
 	IsWithdrawn Reason = "withdrawn"               // … withdrawn
+	NotSure     Reason = "assurance-too-low"       // … of a lower assurance than demanded
 )
 
 // Rule names the provision that made a decision or, where consents are silent, came nearest to it.

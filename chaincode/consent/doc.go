@@ -40,9 +40,14 @@
 // A consent out of its period is silent. A withdrawn one turns from permit to silence, and goes on
 // denying what it denied: withdrawing never widens access. To lift a denial, amend the consent.
 //
+// A consent of a lower assurance than the request demands is taken for a withdrawn one: it permits
+// nothing, and denies what it denies.
+//
 // # What holds at all times (and is tested as a property)
 //
 //   - Withdrawing a consent never widens what is covered, nor does adding one that only denies.
+//   - Demanding a higher assurance never widens what is covered; a consent gaining assurance never
+//     narrows it.
 //   - The order of the consents never matters.
 //   - Before Decision.Until, time alone changes nothing.
 //   - Once a consent's period is over it never permits anything again, whatever the request. Its

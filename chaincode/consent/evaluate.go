@@ -87,13 +87,19 @@ func (e *evaluation) reduce(nodes []node, i int) []node {
 		return nodes
 	}
 	group := nodes[from:]
-	group[0].Withdrawn = c.Status != Active
+	group[0].Withdrawn = !e.permits(c)
 	if !weigh(group) {
 		return nodes[:from]
 	}
 	e.permit |= group[0].permit
 	e.deny |= group[0].deny
 	return nodes
+}
+
+// permits reports whether what a consent permits counts: it is neither withdrawn nor less sure than
+// demanded.
+func (e *evaluation) permits(c *Consent) bool {
+	return c.Status == Active && c.Assurance >= e.request.Assurance
 }
 
 // keep appends the provision and its exceptions, as far as they match. period is the

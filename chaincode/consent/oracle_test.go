@@ -37,7 +37,7 @@ func covered(consents []consent.Consent, r consent.Request, at record.Instant, p
 		case "deny":
 			denies++
 		case "permit":
-			if c.Status == consent.Active {
+			if c.Status == consent.Active && c.Assurance >= r.Assurance {
 				permits++
 			}
 		}

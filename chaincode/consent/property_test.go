@@ -80,6 +80,7 @@ func drawConsent(t *rapid.T, n int, types ...consent.Outcome) consent.Consent {
 	c := consent.Consent{ID: fmt.Sprintf("%032x", n), Version: 1, Status: consent.Active, Provision: drawProvision(t, 0, types...)}
 	maybe(t, 4, func() { c.Status = consent.Withdrawn })
 	maybe(t, 3, func() { c.Period = drawPeriod(t) })
+	maybe(t, 3, func() { c.Assurance = drawAssurance(t) })
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,12 @@ func drawRequest(t *rapid.T) consent.Request {
 	r.Purpose = rapid.SampledFrom(somePurposes).Draw(t, "purpose")
 	r.Classes = drawClasses(t)
 	maybe(t, 3, func() { r.Period = drawPeriod(t) })
+	maybe(t, 3, func() { r.Assurance = drawAssurance(t) })
 	return r
+}
+
+func drawAssurance(t *rapid.T) consent.Assurance {
+	return rapid.SampledFrom([]consent.Assurance{consent.Attested, consent.Passkey, consent.Wallet}).Draw(t, "assurance")
 }
 
 func drawInstant(t *rapid.T) record.Instant {
@@ -248,6 +254,60 @@ func TestWithdrawingNeverWidens(t *testing.T) {
 		before := consent.Evaluate(cs, r, at)
 		cs[rapid.IntRange(0, len(cs)-1).Draw(t, "which")].Status = consent.Withdrawn
 		narrower(t, before, consent.Evaluate(cs, r, at))
+	})
+}
+
+func TestDemandingMoreAssuranceNeverWidens(t *testing.T) {
+	narrowed := 0
+	rapid.Check(t, func(t *rapid.T) {
+		cs, r, at := drawConsents(t, both...), drawRequest(t), drawInstant(t)
+		before := consent.Evaluate(cs, r, at)
+		r.Assurance = max(r.Assurance, drawAssurance(t))
+		after := consent.Evaluate(cs, r, at)
+		narrower(t, before, after)
+		if before.Outcome == consent.Permit && after.Outcome == consent.Deny {
+			narrowed++
+		}
+	})
+	if narrowed == 0 {
+		t.Error("no demand ever made a difference")
+	}
+}
+
+func TestGainingAssuranceNeverNarrows(t *testing.T) {
+	widened := 0
+	rapid.Check(t, func(t *rapid.T) {
+		cs, r, at := drawConsents(t, both...), drawRequest(t), drawInstant(t)
+		if len(cs) == 0 {
+			t.Skip("nothing to be surer of")
+		}
+		before := consent.Evaluate(cs, r, at)
+		c := &cs[rapid.IntRange(0, len(cs)-1).Draw(t, "which")]
+		c.Assurance = max(c.Assurance, drawAssurance(t))
+		after := consent.Evaluate(cs, r, at)
+		narrower(t, after, before)
+		if before.Outcome == consent.Deny && after.Outcome == consent.Permit {
+			widened++
+		}
+	})
+	if widened == 0 {
+		t.Error("no assurance ever made a difference")
+	}
+}
+
+func TestWhatIsTooUnsureIsAsGoodAsWithdrawn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cs, r, at := drawConsents(t, both...), drawRequest(t), drawInstant(t)
+		withdrawn := append([]consent.Consent(nil), cs...)
+		for i := range withdrawn {
+			if withdrawn[i].Assurance < r.Assurance {
+				withdrawn[i].Status = consent.Withdrawn
+			}
+		}
+		a, b := consent.Evaluate(cs, r, at), consent.Evaluate(withdrawn, r, at)
+		if a.Outcome != b.Outcome || !a.Scope.Equal(b.Scope) {
+			t.Fatalf("unsure %+v\nwithdrawn %+v", a, b)
+		}
 	})
 }
 

@@ -20,7 +20,7 @@ type Scope struct {
 type Residual struct {
 	Depth      uint8          `json:"depth,omitzero"` // 0: the root of a consent
 	Type       Outcome        `json:"type"`
-	Withdrawn  bool           `json:"withdrawn,omitzero"` // on a root: what the consent permits counts no more
+	Withdrawn  bool           `json:"withdrawn,omitzero"` // on a root: what the consent permits doesn't count, for it is withdrawn or not sure enough
 	Classes    record.Classes `json:"classes"`
 	Labels     record.Labels  `json:"labels,omitzero"`
 	DataPeriod record.Period  `json:"dataPeriod,omitzero"`

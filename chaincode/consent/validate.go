@@ -26,6 +26,8 @@ func (c Consent) Validate() error {
 		return malformed("status", fmt.Sprintf("unknown status %.40q", string(c.Status)), "active or withdrawn")
 	case !c.Period.Valid():
 		return malformed("period", "it doesn't start before its end", "start < end; leave a side out for no bound")
+	case !c.Assurance.Known():
+		return malformed("assurance", "unknown assurance", "one of "+assurances.Known())
 	case c.Evidence != "" && !isHex(c.Evidence, 64):
 		return malformed("evidence", "it isn't a SHA-256 digest", "64 lower-case hex digits")
 	}
@@ -106,6 +108,8 @@ func (r Request) Validate() error {
 		return malformed("classes", "none, or an unknown one", "at least one known data class")
 	case !r.Period.Valid():
 		return malformed("period", "it doesn't start before its end", "start < end; leave a side out for no bound")
+	case !r.Assurance.Known():
+		return malformed("assurance", "unknown assurance", "one of "+assurances.Known())
 	}
 	return nil
 }

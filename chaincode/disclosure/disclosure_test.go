@@ -238,7 +238,7 @@ func TestNoSequenceOfStepsMakesARecordThatContradictsItself(t *testing.T) {
 				case err != nil && codeOf(err) == "":
 					t.Fatalf("an error that is no refusal: %v", err)
 				case err != nil:
-				case caller != hospital:
+				case caller.MSP != hospital.MSP:
 					t.Fatalf("%+v answered", caller)
 				case d.Answer != nil && a != *d.Answer:
 					t.Fatalf("the answer changed from %+v to %+v", *d.Answer, a)
@@ -255,7 +255,7 @@ func TestNoSequenceOfStepsMakesARecordThatContradictsItself(t *testing.T) {
 			case err != nil && codeOf(err) == "":
 				t.Fatalf("an error that is no refusal: %v", err)
 			case err != nil:
-			case caller != regulator:
+			case caller.MSP != regulator.MSP:
 				t.Fatalf("%+v concluded", caller)
 			case d.Conclusion != nil && c != *d.Conclusion:
 				t.Fatalf("the conclusion changed from %+v to %+v", *d.Conclusion, c)

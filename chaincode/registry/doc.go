@@ -4,8 +4,8 @@
 // A consortium is founded once, by a list of members. After that nobody admits,
 // suspends or reinstates anybody alone: each is a motion, and it takes effect when
 // a majority of the active members has moved the same thing. The accused has no
-// vote in its own case. A member changes its own gateway address and public keys,
-// and nothing else.
+// vote in its own case. A member changes its own gateway address, public keys and
+// policy, and nothing else.
 //
 // Time is agreed on by closing minutes. A transaction's timestamp is its author's
 // claim, and neither the orderer nor the validator looks at it. So an endorser

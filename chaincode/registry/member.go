@@ -39,6 +39,7 @@ type Member struct {
 	Status  Status         `json:"status"`  //
 	Gateway string         `json:"gateway"` // host:port of its gateway, for other members' gateways
 	Since   record.Instant `json:"since"`   // when it got this status
+	Policy  Policy         `json:"policy,omitzero"`
 }
 
 // Active reports whether m may act.

@@ -30,15 +30,18 @@ type Counterparts struct {
 	certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 
 	mu    sync.Mutex
-	conns map[registry.Member]*grpc.ClientConn
+	conns map[destination]*grpc.ClientConn
 }
+
+// destination is where a member's gateway is reached.
+type destination struct{ msp, address string }
 
 var _ share.Exchange = (*Counterparts)(nil)
 
 // NewCounterparts makes the client side of Exchange. certificate is what this
 // gateway shows. Close ends the connections.
 func NewCounterparts(trust Trust, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) *Counterparts {
-	return &Counterparts{trust: trust, certificate: certificate, conns: map[registry.Member]*grpc.ClientConn{}}
+	return &Counterparts{trust: trust, certificate: certificate, conns: map[destination]*grpc.ClientConn{}}
 }
 
 // Close ends all connections.
@@ -54,10 +57,10 @@ func (c *Counterparts) Close() error {
 }
 
 func (c *Counterparts) client(m registry.Member) (yitongv1.ExchangeClient, error) {
-	m = registry.Member{MSP: m.MSP, Gateway: m.Gateway}
+	at := destination{m.MSP, m.Gateway}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if conn, ok := c.conns[m]; ok {
+	if conn, ok := c.conns[at]; ok {
 		return yitongv1.NewExchangeClient(conn), nil
 	}
 	config, err := c.trust.Reach(m.MSP, c.certificate)
@@ -68,7 +71,7 @@ func (c *Counterparts) client(m registry.Member) (yitongv1.ExchangeClient, error
 	if err != nil {
 		return nil, fmt.Errorf("reaching the gateway of %s: %w", m.MSP, err)
 	}
-	c.conns[m] = conn
+	c.conns[at] = conn
 	return yitongv1.NewExchangeClient(conn), nil
 }
 
