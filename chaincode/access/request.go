@@ -18,15 +18,16 @@ const (
 
 // Request is a requester's claim to a patient's data.
 type Request struct {
-	ID        string          `json:"id"`              // 32 hex digits, random, chosen by the requester: the idempotency key
-	Custodian string          `json:"custodian"`       // MSP id of the hospital that holds the data
-	Handle    string          `json:"handle"`          // <epoch>-<64 hex digits>: the patient, within this relationship
-	Purpose   consent.Purpose `json:"purpose"`         // HL7 v3 PurposeOfUse
-	Action    consent.Action  `json:"action"`          // FHIR consentaction
-	Classes   record.Classes  `json:"classes"`         // at least one
-	Period    record.Period   `json:"period"`          // of the data asked for
-	Claim     string          `json:"claim,omitempty"` // 64 hex digits: salted digest of a claim reference
-	TTL       int64           `json:"ttl,omitzero"`    // seconds the permit should last; 0 is DefaultTTL
+	ID        string          `json:"id"`                   // 32 hex digits, random, chosen by the requester: the idempotency key
+	Custodian string          `json:"custodian"`            // MSP id of the hospital that holds the data
+	Handle    string          `json:"handle"`               // <epoch>-<64 hex digits>: the patient, within this relationship
+	Purpose   consent.Purpose `json:"purpose"`              // HL7 v3 PurposeOfUse
+	Action    consent.Action  `json:"action"`               // FHIR consentaction
+	Classes   record.Classes  `json:"classes"`              // at least one
+	Types     record.Types    `json:"recordTypes,omitzero"` // none asks for any
+	Period    record.Period   `json:"period"`               // of the data asked for
+	Claim     string          `json:"claim,omitempty"`      // 64 hex digits: salted digest of a claim reference
+	TTL       int64           `json:"ttl,omitzero"`         // seconds the permit should last; 0 is DefaultTTL
 }
 
 // Access is a request with the decision taken on it. It is a permit if the decision permits.
@@ -72,7 +73,7 @@ func Decide(r Request, requester, custodian registry.Member, consents []consent.
 func (a Access) question(requester, custodian registry.Member) consent.Request {
 	return consent.Request{
 		Requester: a.Requester, Kind: string(requester.Kind),
-		Action: a.Action, Purpose: a.Purpose, Classes: a.Classes, Period: a.Period,
+		Action: a.Action, Purpose: a.Purpose, Classes: a.Classes, Types: a.Types, Period: a.Period,
 		Assurance: max(requester.Policy.Assurance, custodian.Policy.Assurance),
 	}
 }
@@ -108,6 +109,8 @@ func (r Request) Check() error {
 		return refusal.New(refusal.Malformed, "the request names no action", "a FHIR consentaction code")
 	case r.Classes.Empty():
 		return refusal.New(refusal.Malformed, "the request names no data class", "at least one class")
+	case !r.Types.Without(record.AllTypes).Empty():
+		return refusal.New(refusal.Malformed, "the request names an unknown record type", "any of "+strings.Join(record.AllTypes.Codes(), ", "))
 	case !r.Period.Valid():
 		return refusal.New(refusal.Malformed, "the period of the request is empty", "a start before its end")
 	case r.Claim != "" && !hexDigits(r.Claim, 64):

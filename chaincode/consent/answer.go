@@ -7,7 +7,7 @@ func (e *evaluation) grant(granted record.Classes) Decision {
 	refused := e.request.Classes &^ granted
 	rules, basis := e.count(granted)
 	d := Decision{Outcome: Permit, Until: e.until}
-	d.Scope = Scope{Classes: granted, Period: e.request.Period}
+	d.Scope = Scope{Classes: granted, Types: e.request.Types, Period: e.request.Period}
 	d.Scope.Rules, d.Basis, d.Refused = room(rules, basis, !refused.Empty())
 
 	for group := range e.groups {
@@ -174,7 +174,7 @@ func (e *evaluation) nearest(classes record.Classes) Refused {
 
 // nearness orders the reasons for a silence by how much of a consent did match (see match).
 func nearness(why Reason) int {
-	for i, r := range [...]Reason{NotPurpose, NotAction, NotClass, NotData, NotActor, NotYet, IsOver, IsWithdrawn, NotSure} {
+	for i, r := range [...]Reason{NotPurpose, NotAction, NotClass, NotType, NotData, NotActor, NotYet, IsOver, IsWithdrawn, NotSure} {
 		if r == why {
 			return i
 		}

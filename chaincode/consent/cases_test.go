@@ -23,6 +23,19 @@ type part struct {
 	class  record.Class
 	labels record.Labels
 	data   record.Period
+	form   record.Type // zero: a part of FHIR resources
+}
+
+// whole is the part as a scope sees it.
+func (p part) whole() record.Part {
+	if p.form == 0 {
+		p.form = record.FHIR
+	}
+	return record.Part{Class: p.class, Labels: p.labels, Period: p.data, MediaType: mediaTypes[p.form]}
+}
+
+var mediaTypes = map[record.Type]string{
+	record.FHIR: "application/fhir+json", record.PDF: "application/pdf", record.DICOM: "application/dicom",
 }
 
 type situation struct {
@@ -66,6 +79,10 @@ func classes(cs ...record.Class) option {
 
 func labelled(ls ...record.Label) option {
 	return func(p *consent.Provision) { p.Labels = record.LabelsOf(ls...) }
+}
+
+func as(ts ...record.Type) option {
+	return func(p *consent.Provision) { p.Types = record.TypesOf(ts...) }
 }
 
 func anyLabel(p *consent.Provision) { p.Labels = record.AllLabels }
@@ -146,9 +163,16 @@ func about(r consent.Request, start, end string) consent.Request {
 	return r
 }
 
+func inForm(r consent.Request, ts ...record.Type) consent.Request {
+	r.Types = record.TypesOf(ts...)
+	return r
+}
+
 func of(c record.Class, ls ...record.Label) part {
 	return part{class: c, labels: record.LabelsOf(ls...)}
 }
+
+func (p part) as(t record.Type) part { p.form = t; return p }
 
 func (p part) from(start, end string) part { p.data = days(start, end); return p }
 
@@ -250,6 +274,18 @@ func situations() []situation {
 		{name: "a denial of data from another time than asked for hits nothing", consents: all(say("a", permit(except(deny(dataFrom("2020-01-01", "2021-01-01")))))), request: about(claim(lab), "2022-01-01", "2023-01-01"), want: "laboratory", covers: []part{of(lab).from("2022-01-01", "2022-02-01")}},
 		{name: "a denial of data of all the time asked for denies the class", consents: all(say("a", permit(except(deny(dataFrom("2020-01-01", "")))))), request: about(claim(lab), "2022-01-01", "2023-01-01"), want: "denied", rule: "a provision.provision[0]"},
 
+		// Record types
+		{name: "a permit without record types covers any form", consents: all(say("a", permit())), request: claim(lab), want: "laboratory", covers: []part{of(lab), of(lab).as(record.PDF)}},
+		{name: "a permit for a record type covers that form only", consents: all(say("a", permit(as(record.PDF)))), request: claim(lab), want: "laboratory", covers: []part{of(lab).as(record.PDF)}, keeps: []part{of(lab), of(lab).as(record.DICOM)}},
+		{name: "a denial of a record type hits that form only", consents: all(say("a", permit(except(deny(as(record.DICOM)))))), request: claim(lab), want: "laboratory", covers: []part{of(lab), of(lab).as(record.PDF)}, keeps: []part{of(lab).as(record.DICOM)}},
+		{name: "a denial of a record type in another consent holds too", consents: all(say("a", permit()), say("b", deny(as(record.PDF)))), request: claim(lab), want: "laboratory", covers: []part{of(lab)}, keeps: []part{of(lab).as(record.PDF)}},
+		{name: "the record types asked for bound what is covered", consents: all(say("a", permit())), request: inForm(claim(lab), record.FHIR), want: "laboratory", covers: []part{of(lab)}, keeps: []part{of(lab).as(record.PDF)}},
+		{name: "a permit for another record type than asked for covers nothing", consents: all(say("a", permit(as(record.PDF)))), request: inForm(claim(lab), record.FHIR), want: "record-type-not-covered"},
+		{name: "a denial of another record type than asked for hits nothing", consents: all(say("a", permit(except(deny(as(record.PDF)))))), request: inForm(claim(lab), record.FHIR), want: "laboratory", covers: []part{of(lab)}},
+		{name: "a denial of every record type asked for denies the class", consents: all(say("a", permit(except(deny(as(record.FHIR, record.PDF)))))), request: inForm(claim(lab), record.FHIR), want: "denied", rule: "a provision.provision[0]"},
+		{name: "one of two record types asked for is permitted", consents: all(say("a", permit(as(record.PDF, record.DICOM)))), request: inForm(claim(lab), record.FHIR, record.PDF), want: "laboratory", covers: []part{of(lab).as(record.PDF)}, keeps: []part{of(lab), of(lab).as(record.DICOM)}},
+		{name: "a record type and a class of one provision must both match", consents: all(say("a", permit(except(deny(as(record.PDF), classes(gen)))))), request: claim(lab, gen), want: "genomics laboratory", covers: []part{of(lab).as(record.PDF), of(gen)}, keeps: []part{of(gen).as(record.PDF)}},
+
 		// Nesting
 		{name: "the deepest match wins: deny, except permit, except deny, except permit", consents: all(say("a", deny(except(permit(purposes(consent.HPAYMT), except(deny(classes(gen), except(permit(to(insurer)))))))))), request: claim(lab, gen), want: "genomics laboratory", rule: "a provision.provision[0]"},
 		{name: "the deepest match wins for another member too", consents: all(say("a", deny(except(permit(purposes(consent.HPAYMT), except(deny(classes(gen), except(permit(to(insurer)))))))))), request: ask("OtherMSP", "insurer", consent.CLMATTCH, lab, gen), want: "laboratory", refused: "genomics denied"},
@@ -335,12 +371,12 @@ func TestEvaluate(t *testing.T) {
 				t.Errorf("stands until %q, want %q", d.Until, s.until)
 			}
 			for _, p := range s.covers {
-				if !d.Scope.Covers(p.class, p.labels, p.data) {
+				if !d.Scope.Covers(p.whole()) {
 					t.Errorf("%v isn't covered", p)
 				}
 			}
 			for _, p := range s.keeps {
-				if d.Scope.Covers(p.class, p.labels, p.data) {
+				if d.Scope.Covers(p.whole()) {
 					t.Errorf("%v is covered", p)
 				}
 			}

@@ -36,9 +36,10 @@ type Provision struct {
 	Actions    Actions        `json:"actions,omitzero"`
 	Classes    record.Classes `json:"classes,omitzero"`
 	Labels     record.Labels  `json:"labels,omitzero"`
-	Purposes   Purposes       `json:"purposes,omitzero"`   // each with all below it in the hierarchy
-	Period     record.Period  `json:"period,omitzero"`     // when the rule holds
-	DataPeriod record.Period  `json:"dataPeriod,omitzero"` // when the data is from
+	Types      record.Types   `json:"recordTypes,omitzero"` // FHIR R4 Consent.provision.class
+	Purposes   Purposes       `json:"purposes,omitzero"`    // each with all below it in the hierarchy
+	Period     record.Period  `json:"period,omitzero"`      // when the rule holds
+	DataPeriod record.Period  `json:"dataPeriod,omitzero"`  // when the data is from
 	Actors     []Actor        `json:"actors,omitempty"`
 	Provisions []Provision    `json:"provisions,omitempty"` // exceptions
 }
@@ -62,7 +63,8 @@ type Request struct {
 	Action    Action         `json:"action"`
 	Purpose   Purpose        `json:"purpose"`
 	Classes   record.Classes `json:"classes"`
-	Period    record.Period  `json:"period,omitzero"` // of the data asked for; zero asks for all
+	Types     record.Types   `json:"recordTypes,omitzero"` // none asks for any
+	Period    record.Period  `json:"period,omitzero"`      // of the data asked for; zero asks for all
 
 	// Assurance is the least a consent must have to permit; its denials count in any case.
 	Assurance Assurance `json:"assurance,omitzero"`

@@ -13,6 +13,7 @@ const (
 	NotPurpose  Reason = "purpose-not-covered"     // the nearest permit is for other purposes
 	NotAction   Reason = "action-not-covered"      // … for other actions
 	NotClass    Reason = "class-not-covered"       // … for other data classes
+	NotType     Reason = "record-type-not-covered" // … for other record types
 	NotData     Reason = "data-period-not-covered" // … for data from another time
 	NotActor    Reason = "actor-not-covered"       // … for other members
 	NotYet      Reason = "period-not-begun"        // … not in force yet

@@ -26,6 +26,7 @@
 //	labels      a permit: the part has labels, and all of them are among these, but for
 //	            those that others of the part are cases of (psychiatry is mental health)
 //	            a denial: some of the part's labels is among these
+//	recordTypes the part's record type (the form it comes in) is among them
 //	dataPeriod  a permit: the part's data lies wholly within; a denial: it overlaps
 //
 // So in doubt a denial hits and a permit doesn't; data of an unknown time counts as of all times.

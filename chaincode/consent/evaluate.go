@@ -43,7 +43,8 @@ type evaluation struct {
 	deny   record.Classes // classes of which some consent denies every part
 }
 
-// node is a provision that matches in all but what each part decides: class, labels, data period.
+// node is a provision that matches in all but what each part decides: class, labels, record type, data
+// period.
 type node struct {
 	Residual
 	consent int32
@@ -114,7 +115,7 @@ func (e *evaluation) keep(nodes []node, p *Provision, period record.Period, cons
 		return nodes
 	}
 	n := node{consent: int32(consent), path: path, Residual: Residual{
-		Depth: uint8(depth), Type: p.Type, Classes: classes, Labels: p.Labels, DataPeriod: p.DataPeriod,
+		Depth: uint8(depth), Type: p.Type, Classes: classes, Labels: p.Labels, Types: p.Types, DataPeriod: p.DataPeriod,
 	}}
 	tooDeep := depth == MaxDepth-1 && len(p.Provisions) > 0 // no valid consent
 	if n.Type != Permit || tooDeep {
@@ -122,6 +123,12 @@ func (e *evaluation) keep(nodes []node, p *Provision, period record.Period, cons
 	}
 	if e.request.Period.Within(p.DataPeriod) {
 		n.DataPeriod = record.Period{} // true of every part that can be covered at all
+	}
+	if asked := e.request.Types; !asked.Empty() {
+		n.Types = asked.Intersect(p.Types)
+		if asked.Without(p.Types).Empty() {
+			n.Types = 0 // likewise
+		}
 	}
 	nodes = append(nodes, n)
 	if tooDeep {
@@ -148,6 +155,8 @@ func (e *evaluation) match(p *Provision, period record.Period, above record.Clas
 		return 0, NotAction
 	case classes.Empty():
 		return 0, NotClass
+	case !p.Types.Empty() && !r.Types.Empty() && p.Types.Intersect(r.Types).Empty():
+		return classes, NotType
 	case !p.DataPeriod.Overlaps(r.Period):
 		return classes, NotData
 	case !speaksOf(p.Actors, r):
@@ -181,7 +190,7 @@ func (e *evaluation) mind(p record.Period) {
 }
 
 // weigh says of each node of one consent what it and its exceptions come to, per class. Whether a
-// part has the labels or the data period a node asks for is open, so what comes out is what may
+// part has the labels, the record type or the data period a node asks for is open, so what comes out is what may
 // happen to some part, and what must happen to every part. It reports whether the consent has a say.
 func weigh(nodes []node) (speaks bool) {
 	type tally struct{ permit, deny, silent, mustDeny record.Classes }
@@ -204,7 +213,7 @@ func weigh(nodes []node) (speaks bool) {
 			deny |= n.own
 		}
 		silent := all &^ n.Classes
-		if n.Labels != 0 || !n.DataPeriod.IsZero() {
+		if n.Labels != 0 || n.Types != 0 || !n.DataPeriod.IsZero() {
 			silent = all
 		}
 		if n.Withdrawn {

@@ -22,6 +22,9 @@ func covered(consents []consent.Consent, r consent.Request, at record.Instant, p
 	if !r.Classes.Has(p.class) {
 		return false
 	}
+	if asked := r.Types.Codes(); len(asked) > 0 && !contains(asked, p.form.String()) {
+		return false
+	}
 	if r.Period.Start != 0 && (p.data.Start == 0 || p.data.Start < r.Period.Start) {
 		return false
 	}
@@ -94,6 +97,9 @@ func matches(p consent.Provision, r consent.Request, at record.Instant, x part) 
 		return false
 	}
 	if codes := p.Classes.Codes(); len(codes) > 0 && !contains(codes, x.class.String()) {
+		return false
+	}
+	if codes := p.Types.Codes(); len(codes) > 0 && !contains(codes, x.form.String()) {
 		return false
 	}
 	if mine := p.Labels.Codes(); len(mine) > 0 {

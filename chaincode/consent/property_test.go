@@ -21,11 +21,12 @@ func init() {
 	}
 }
 
-// Small worlds, so that rules meet: two members, three classes, three labels, times from 1 to 9.
+// Small worlds, so that rules meet: two members, three classes, three labels, two record types, times from 1 to 9.
 
 var (
 	someClasses  = []record.Class{record.Laboratory, record.Genomics, record.Claim}
 	someLabels   = []record.Label{record.HIV, record.PSY, record.R}
+	someTypes    = []record.Type{record.FHIR, record.PDF}
 	somePurposes = []consent.Purpose{consent.TREAT, consent.ETREAT, consent.BTG, consent.HPAYMT, consent.CLMATTCH, consent.ELIGVER, consent.HRESCH}
 	someActors   = []consent.Actor{{Member: insurer}, {Member: hospitalB}, {Kind: "insurer"}, {Kind: "hospital"}}
 )
@@ -42,6 +43,10 @@ func drawClasses(t *rapid.T) record.Classes {
 
 func drawLabels(t *rapid.T) record.Labels {
 	return record.LabelsOf(rapid.SliceOfN(rapid.SampledFrom(someLabels), 1, 2).Draw(t, "labels")...)
+}
+
+func drawTypes(t *rapid.T) record.Types {
+	return record.TypesOf(rapid.SliceOfN(rapid.SampledFrom(someTypes), 1, 2).Draw(t, "record types")...)
 }
 
 func drawPeriod(t *rapid.T) record.Period {
@@ -66,6 +71,7 @@ func drawProvision(t *rapid.T, depth int, types ...consent.Outcome) consent.Prov
 	})
 	maybe(t, 3, func() { p.Classes = drawClasses(t) })
 	maybe(t, 3, func() { p.Labels = drawLabels(t) })
+	maybe(t, 4, func() { p.Types = drawTypes(t) })
 	if depth < consent.MaxDepth-1 {
 		for range rapid.IntRange(0, 2).Draw(t, "exceptions") {
 			p.Provisions = append(p.Provisions, drawProvision(t, depth+1, types...))
@@ -104,6 +110,7 @@ func drawRequest(t *rapid.T) consent.Request {
 	r.Classes = drawClasses(t)
 	maybe(t, 3, func() { r.Period = drawPeriod(t) })
 	maybe(t, 3, func() { r.Assurance = drawAssurance(t) })
+	maybe(t, 4, func() { r.Types = drawTypes(t) })
 	return r
 }
 
@@ -131,8 +138,10 @@ func everyPart(yield func(part) bool) {
 		for _, l := range labels {
 			for start := record.Instant(0); start < 10; start += 2 {
 				for _, end := range []record.Instant{0, start + 1, start + 3} {
-					if !yield(part{class: class, labels: l, data: record.Period{Start: start, End: end}}) {
-						return
+					for _, form := range someTypes {
+						if !yield(part{class: class, labels: l, data: record.Period{Start: start, End: end}, form: form}) {
+							return
+						}
 					}
 				}
 			}
@@ -144,7 +153,7 @@ func everyPart(yield func(part) bool) {
 func narrower(t *rapid.T, before, after consent.Decision) {
 	t.Helper()
 	for p := range everyPart {
-		if after.Scope.Covers(p.class, p.labels, p.data) && !before.Scope.Covers(p.class, p.labels, p.data) {
+		if after.Scope.Covers(p.whole()) && !before.Scope.Covers(p.whole()) {
 			t.Fatalf("%v is covered now and wasn't before\nbefore %+v\nafter %+v", p, before, after)
 		}
 	}
@@ -160,7 +169,7 @@ func TestScopeCoversWhatEvaluatingPartByPartPermits(t *testing.T) {
 		d := consent.Evaluate(cs, r, at)
 		for p := range everyPart {
 			want := covered(cs, r, at, p)
-			if got := d.Scope.Covers(p.class, p.labels, p.data); got != want {
+			if got := d.Scope.Covers(p.whole()); got != want {
 				t.Fatalf("%v: covered is %v, want %v\n%+v", p, got, want, d)
 			}
 			if want {

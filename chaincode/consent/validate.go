@@ -2,6 +2,7 @@ package consent
 
 import (
 	"fmt"
+	"strings"
 
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
@@ -67,6 +68,8 @@ func (p *Provision) check(path Path, depth int, left *int) error {
 		return malformed(at("classes"), "unknown data class", "codes of known data classes")
 	case !p.Labels.Without(record.AllLabels).Empty():
 		return malformed(at("labels"), "unknown sensitivity label", "codes of known labels")
+	case !p.Types.Without(record.AllTypes).Empty():
+		return malformed(at("recordTypes"), "unknown record type", "any of "+strings.Join(record.AllTypes.Codes(), ", "))
 	}
 	for i, a := range p.Actors {
 		if err := a.check(at(fmt.Sprintf("actors[%d]", i))); err != nil {
@@ -106,6 +109,8 @@ func (r Request) Validate() error {
 		return malformed("purpose", "it is missing", "one of "+purposes.Known())
 	case r.Classes.Empty() || !r.Classes.Without(record.AllClasses).Empty():
 		return malformed("classes", "none, or an unknown one", "at least one known data class")
+	case !r.Types.Without(record.AllTypes).Empty():
+		return malformed("recordTypes", "unknown record type", "any of "+strings.Join(record.AllTypes.Codes(), ", "))
 	case !r.Period.Valid():
 		return malformed("period", "it doesn't start before its end", "start < end; leave a side out for no bound")
 	case !r.Assurance.Known():

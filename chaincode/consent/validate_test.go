@@ -52,6 +52,7 @@ func TestValidateRefusesAConsent(t *testing.T) {
 		{"a kind nobody knows", func(c *consent.Consent) { c.Provision.Actors = []consent.Actor{{Kind: "pharmacy"}} }, refusal.Malformed, `"pharmacy"`},
 		{"actors listed as none", func(c *consent.Consent) { c.Provision.Actors = []consent.Actor{} }, refusal.Malformed, "provision.actors"},
 		{"a class that isn't one", func(c *consent.Consent) { c.Provision.Classes = 1 << 31 }, refusal.Malformed, "classes"},
+		{"a record type that isn't one", func(c *consent.Consent) { c.Provision.Types = 1 << 15 }, refusal.Malformed, "recordTypes"},
 		{"a label that isn't one", func(c *consent.Consent) { c.Provision.Labels = 1 }, refusal.Malformed, "labels"},
 		{"a purpose that isn't one", func(c *consent.Consent) { c.Provision.Purposes = 1 }, refusal.Malformed, "purposes"},
 		{"an action that isn't one", func(c *consent.Consent) { c.Provision.Actions = 1 << 7 }, refusal.Malformed, "actions"},
@@ -84,6 +85,7 @@ func TestValidateRefusesARequest(t *testing.T) {
 		{"a purpose that isn't one", func(r *consent.Request) { r.Purpose = 255 }, "purpose"},
 		{"no class", func(r *consent.Request) { r.Classes = 0 }, "classes"},
 		{"a class that isn't one", func(r *consent.Request) { r.Classes |= 1 << 31 }, "classes"},
+		{"a record type that isn't one", func(r *consent.Request) { r.Types = 1 }, "recordTypes"},
 		{"a period that ends before it starts", func(r *consent.Request) { r.Period = days("2026-02-01", "2026-01-01") }, "period"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -120,6 +122,7 @@ func TestJSONRefusesWhatIsntACriterion(t *testing.T) {
 		{"an unknown purpose, listing the known", `{"type":"permit","purposes":["BILLING"]}`, "CLMATTCH"},
 		{"an unknown action, listing the known", `{"type":"permit","actions":["peek"]}`, "access, collect"},
 		{"an unknown class, listing the known", `{"type":"permit","classes":["blood"]}`, "laboratory"},
+		{"an unknown record type, listing the known", `{"type":"permit","recordTypes":["docx"]}`, "dicom, fhir"},
 		{"an unknown label, listing the known", `{"type":"permit","labels":["SECRET"]}`, "PSYTHPN"},
 		{"a code in the wrong case", `{"type":"permit","purposes":["treat"]}`, "treat"},
 		{"an unknown type", `{"type":"allow"}`, "deny, permit"},
@@ -193,12 +196,13 @@ func TestEvaluateOfABrokenConsentPermitsNothing(t *testing.T) {
 		"an actor that is nobody":                  {Type: consent.Permit, Actors: []consent.Actor{{}}},
 		"classes that aren't any":                  {Type: consent.Permit, Classes: 1},
 		"purposes that aren't any":                 {Type: consent.Permit, Purposes: 1},
+		"record types that aren't any":             {Type: consent.Permit, Types: 1},
 		"labels that aren't any":                   {Type: consent.Permit, Labels: 1},
 		"a data period that ends before it starts": {Type: consent.Permit, DataPeriod: days("2026-02-01", "2026-01-01")},
 	} {
 		d := consent.Evaluate(all(say("a", p)), claim(lab), day(today))
 		for x := range everyPart {
-			if d.Scope.Covers(x.class, x.labels, x.data) {
+			if d.Scope.Covers(x.whole()) {
 				t.Errorf("%s: %v is covered", name, x)
 				break
 			}
@@ -226,7 +230,7 @@ func FuzzConsentJSON(f *testing.F) {
 		r.Classes = record.Classes(classes)
 		d := consent.Evaluate(all(c, c), r, record.Instant(at)) // valid or not, it mustn't panic
 		for x := range everyPart {
-			got := d.Scope.Covers(x.class, x.labels, x.data)
+			got := d.Scope.Covers(x.whole())
 			if want := covered(all(c), r, record.Instant(at), x); valid && got != want {
 				t.Fatalf("%v: covered is %v, want %v", x, got, want)
 			}

@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -44,8 +45,83 @@ func TestEveryCodeSurvivesItsText(t *testing.T) {
 			t.Errorf("%v came back as %v, %v", l, got, err)
 		}
 	}
+	for f := range record.AllTypes.All() {
+		if got, err := record.ParseType(f.String()); err != nil || got != f {
+			t.Errorf("%v came back as %v, %v", f, got, err)
+		}
+	}
 	if n := len(record.AllClasses.Codes()); n != 18 {
 		t.Errorf("%d classes, want 18", n)
+	}
+}
+
+func TestTheMediaTypeTellsTheRecordType(t *testing.T) {
+	for mediaType, want := range map[string]record.Type{
+		"application/fhir+json":                   record.FHIR,
+		"Application/FHIR+JSON; fhirVersion=4.0":  record.FHIR,
+		"application/hl7-cda+xml":                 record.CDA,
+		"x-application/hl7-v2+er7":                record.HL7v2,
+		"application/dicom":                       record.DICOM,
+		"application/pdf":                         record.PDF,
+		"image/jpeg":                              record.Image,
+		"image/dicom-rle":                         record.DICOM,
+		"audio/ogg":                               record.Audio,
+		"video/mp4":                               record.Video,
+		"text/plain;charset=utf-8":                record.Text,
+		"application/xml":                         record.Text,
+		"application/octet-stream":                record.OtherType,
+		"application/vnd.something-of-the-future": record.OtherType,
+		"":                 record.OtherType,
+		"fhir":             record.OtherType,
+		"application/pdf2": record.OtherType,
+	} {
+		if got := (record.Part{MediaType: mediaType}).Type(); got != want {
+			t.Errorf("%q is of type %s, want %s", mediaType, got, want)
+		}
+	}
+}
+
+// docs/formats/consent.md states the table; whoever maps a FHIR consent reads it there.
+func TestTheFormatDocumentStatesTheRecordTypes(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/formats/consent.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stated := record.Types(0)
+	for line := range strings.Lines(string(doc)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 4 {
+			continue
+		}
+		want, err := record.ParseType(strings.Trim(cells[1], " `"))
+		if err != nil {
+			continue
+		}
+		stated = stated.With(want)
+		for i, name := range strings.Split(cells[2], "`") {
+			name = strings.Replace(name, "…", "anything", 1)
+			if i%2 == 1 && record.TypeOf(name) != want {
+				t.Errorf("%s is stated to be %s, and is %s", name, want, record.TypeOf(name))
+			}
+		}
+	}
+	if stated != record.AllTypes {
+		t.Errorf("it states %v of %v", stated.Codes(), record.AllTypes.Codes())
+	}
+}
+
+func TestSetsOfRecordTypes(t *testing.T) {
+	some := record.TypesOf(record.PDF, record.FHIR, 0, 200)
+	doc, err := json.Marshal(some)
+	if err != nil || string(doc) != `["fhir","pdf"]` {
+		t.Errorf("%s, %v", doc, err)
+	}
+	var got record.Types
+	if err := json.Unmarshal(doc, &got); err != nil || got != some || got.Has(0) || got.Has(record.CDA) {
+		t.Errorf("%s came back as %v, %v", doc, got.Codes(), err)
+	}
+	if err := json.Unmarshal([]byte(`["docx"]`), &got); err == nil || !strings.Contains(err.Error(), "known are audio, cda, dicom, fhir") {
+		t.Errorf("an unknown record type: %v", err)
 	}
 }
 

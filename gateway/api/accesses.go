@@ -44,7 +44,10 @@ func claimOf(in *yitongv1.AccessRequest) (share.Claim, error) {
 			return c, malformed("action", err)
 		}
 	}
-	c.Classes, err = classesOf(in.GetClasses())
+	if c.Classes, err = classesOf(in.GetClasses()); err != nil {
+		return c, err
+	}
+	c.Types, err = typesOf(in.GetRecordTypes())
 	return c, err
 }
 

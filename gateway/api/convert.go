@@ -75,6 +75,18 @@ func classesOf(codes []string) (record.Classes, error) {
 	return set, nil
 }
 
+func typesOf(codes []string) (record.Types, error) {
+	var set record.Types
+	for _, code := range codes {
+		t, err := record.ParseType(code)
+		if err != nil {
+			return 0, malformed("record_types", err)
+		}
+		set = set.With(t)
+	}
+	return set, nil
+}
+
 func labelsOf(codes []string) (record.Labels, error) {
 	var set record.Labels
 	for _, code := range codes {
@@ -117,6 +129,9 @@ func provisionOf(p *yitongv1.Provision) (consent.Provision, error) {
 	if out.Labels, err = labelsOf(p.GetLabels()); err != nil {
 		return out, err
 	}
+	if out.Types, err = typesOf(p.GetRecordTypes()); err != nil {
+		return out, err
+	}
 	for _, nested := range p.GetProvisions() {
 		n, err := provisionOf(nested)
 		if err != nil {
@@ -131,6 +146,7 @@ func provisionMessage(p consent.Provision) *yitongv1.Provision {
 	out := &yitongv1.Provision{
 		Type: p.Type.String(), Period: periodMessage(p.Period), DataPeriod: periodMessage(p.DataPeriod),
 		Actions: p.Actions.Codes(), Purposes: p.Purposes.Codes(), Classes: p.Classes.Codes(), Labels: p.Labels.Codes(),
+		RecordTypes: p.Types.Codes(),
 	}
 	for _, a := range p.Actors {
 		out.Actors = append(out.Actors, &yitongv1.Actor{Member: a.Member, Kind: a.Kind})
@@ -176,7 +192,7 @@ func accessMessage(a access.Access, release *access.Release, receipt *access.Rec
 		Id: a.ID, Custodian: a.Custodian, Requester: a.Requester, Handle: a.Handle,
 		Purpose: a.Purpose.String(), Action: a.Action.String(), Classes: a.Classes.Codes(), DataPeriod: periodMessage(a.Period),
 		Requested: timeMessage(a.At), Outcome: a.Decision.Outcome.String(), Rule: ruleMessage(a.Decision.Rule),
-		Granted: a.Decision.Scope.Classes.Codes(), Expires: timeMessage(a.Expires),
+		Granted: a.Decision.Scope.Classes.Codes(), Expires: timeMessage(a.Expires), RecordTypes: a.Types.Codes(),
 	}
 	for _, r := range a.Decision.Refused {
 		for _, code := range r.Classes.Codes() {

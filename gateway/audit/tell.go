@@ -105,7 +105,11 @@ func tellAccess(value []byte) (string, string) {
 	if a.Decision.Rule.Consent != "" {
 		rule += fmt.Sprintf(", consent %s version %d", short(a.Decision.Rule.Consent), a.Decision.Rule.Version)
 	}
-	asked := fmt.Sprintf("asked %s for %s under %s: ", a.Custodian, strings.Join(a.Classes.Codes(), ", "), a.Purpose)
+	what := strings.Join(a.Classes.Codes(), ", ")
+	if !a.Types.Empty() {
+		what += " as " + strings.Join(a.Types.Codes(), " or ")
+	}
+	asked := fmt.Sprintf("asked %s for %s under %s: ", a.Custodian, what, a.Purpose)
 	if !a.Permitted() {
 		return asked + "deny (" + rule + ")", a.Handle
 	}

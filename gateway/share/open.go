@@ -134,7 +134,7 @@ func (g *Gateway) verify(ctx context.Context, m *seal.Manifest, name lookup, per
 func covered(m *seal.Manifest, permit access.Access) error {
 	for _, r := range m.Records {
 		for _, s := range r.Parts {
-			if !permit.Decision.Scope.Covers(s.Part.Class, s.Part.Labels, s.Part.Period) {
+			if !permit.Decision.Scope.Covers(s.Part) {
 				return &seal.Mismatch{Record: r.Anchor, Part: s.Part.Index, What: "the permit doesn't cover it"}
 			}
 		}

@@ -144,7 +144,7 @@ func (g *Gateway) cover(m *seal.Manifest, permit access.Access, p Patient) error
 		}
 		var covered []int
 		for _, part := range r.Parts {
-			if permit.Decision.Scope.Covers(part.Class, part.Labels, part.Period) {
+			if permit.Decision.Scope.Covers(part.Part) {
 				covered = append(covered, part.Index)
 			}
 		}

@@ -20,6 +20,7 @@ type Claim struct {
 	Purpose   consent.Purpose
 	Action    consent.Action
 	Classes   record.Classes
+	Types     record.Types  // none asks for any
 	Period    record.Period // of the data asked for
 	Reference string        // of the claim; the ledger has a salted digest of it
 	TTL       time.Duration // of the permit; 0 means the default
@@ -41,7 +42,7 @@ func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.C
 	}
 	in := access.Request{
 		ID: c.ID, Custodian: custodian.MSP, Purpose: c.Purpose, Action: c.Action,
-		Classes: c.Classes, Period: c.Period, TTL: int64(c.TTL / time.Second),
+		Classes: c.Classes, Types: c.Types, Period: c.Period, TTL: int64(c.TTL / time.Second),
 	}
 	if in.Handle, err = g.handleBetween(ctx, custodian.MSP, g.Self.MSP, patient); err != nil {
 		return access.Access{}, ledger.Commit{}, err

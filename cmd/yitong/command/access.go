@@ -44,6 +44,7 @@ func (a *app) accessRequest() *cobra.Command {
 	f.StringVar(&ask.Purpose, "purpose", "", "purpose of use (HL7 v3), for example CLMATTCH (required)")
 	f.StringVar(&ask.Action, "action", "access", "action (FHIR consentaction)")
 	f.StringSliceVar(&ask.Classes, "class", nil, "data classes needed (required)")
+	f.StringSliceVar(&ask.RecordTypes, "type", nil, "only data in these forms (record types), for example fhir,pdf")
 	f.StringVar(&ask.Claim, "claim", "", "your reference of the claim; the ledger keeps a salted digest")
 	f.DurationVar(&ttl, "ttl", 0, "how long the permit shall hold (default 24h)")
 	f.StringVar(&ask.Id, "id", "", "id of the access, 32 hexadecimal characters (default: a random one)")
@@ -55,9 +56,11 @@ func (a *app) accessRequest() *cobra.Command {
 	a.mustComplete(cmd, "purpose", purposeCodes)
 	a.mustComplete(cmd, "action", actionCodes)
 	a.mustComplete(cmd, "class", classCodes)
+	a.mustComplete(cmd, "type", typeCodes)
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) (err error) {
 		for _, check := range []error{
 			known([]string{ask.Purpose}, consent.ParsePurpose), known([]string{ask.Action}, consent.ParseAction), known(ask.Classes, record.ParseClass),
+			known(ask.RecordTypes, record.ParseType),
 		} {
 			if check != nil {
 				return check
@@ -101,6 +104,14 @@ func (a *app) showDecision(answer *yitongv1.AccessResponse) error {
 		next:    "the decision is on the ledger; ask again when the patient has consented"}
 }
 
+// inForms tells the record types that something is narrowed to.
+func inForms(types []string) string {
+	if len(types) == 0 {
+		return ""
+	}
+	return " as " + strings.Join(types, " or ")
+}
+
 func (a *app) showAccess(answer *yitongv1.AccessResponse) error {
 	if a.screen.JSON {
 		return a.screen.Document(answer)
@@ -110,7 +121,7 @@ func (a *app) showAccess(answer *yitongv1.AccessResponse) error {
 		{"access", got.GetId()},
 		{"requester", got.GetRequester()},
 		{"custodian", got.GetCustodian()},
-		{"asked for", strings.Join(got.GetClasses(), ", ") + ", " + screen.Span(got.GetDataPeriod())},
+		{"asked for", strings.Join(got.GetClasses(), ", ") + inForms(got.GetRecordTypes()) + ", " + screen.Span(got.GetDataPeriod())},
 		{"purpose", got.GetPurpose() + " (" + got.GetAction() + ")"},
 		{"requested", screen.Time(got.GetRequested())},
 		{"outcome", got.GetOutcome()},

@@ -145,7 +145,7 @@ func (a *app) showProof(r *proof.Result) error {
 		{"of", r.Access.Custodian},
 		{"patient's handle", r.Access.Handle},
 		{"purpose", fmt.Sprint(r.Access.Purpose)},
-		{"classes", strings.Join(r.Access.Classes.Codes(), ", ")},
+		{"classes", strings.Join(r.Access.Classes.Codes(), ", ") + inForms(r.Access.Types.Codes())},
 		{"at", r.Access.At.String()},
 		{"decision", fmt.Sprintf("%s (%s)", d.Outcome, d.Rule.Reason)},
 	}

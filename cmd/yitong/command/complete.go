@@ -48,6 +48,7 @@ func fixed(codes ...string) completion {
 
 var (
 	classCodes   = fixed(record.AllClasses.Codes()...)
+	typeCodes    = fixed(record.AllTypes.Codes()...)
 	labelCodes   = fixed(record.AllLabels.Codes()...)
 	purposeCodes = fixed(codesUpTo(func(n uint8) string { return consent.Purpose(n).String() })...)
 	actionCodes  = fixed(codesUpTo(func(n uint8) string { return consent.Action(n).String() })...)

@@ -234,6 +234,7 @@ func inWords(p *yitongv1.Provision) string {
 			b.WriteString(" " + word + " " + strings.Join(codes, ", "))
 		}
 	}
+	b.WriteString(inForms(p.GetRecordTypes()))
 	part("labelled", p.GetLabels())
 	part("for", p.GetPurposes())
 	part("to", p.GetActions())

@@ -17,14 +17,16 @@ type provisionFlags struct {
 	file                               string
 	deny                               bool
 	purposes, actions, classes, labels []string
+	types                              []string
 	exceptClasses, exceptLabels        []string
+	exceptTypes                        []string
 	data                               periodFlags
 }
 
 const provisionHelp = `A consent is a rule with exceptions (FHIR R4 Consent.provision). It permits
 for the purposes that --purpose names, and each other flag narrows it: --action, --class,
---label, --data-from and --data-until. --except-class and --except-label take out of it
-again. With --deny the rule denies and its exceptions permit. Rules of more than one level come from --file, a JSON
+--label, --type, --data-from and --data-until. --except-class, --except-label and
+--except-type take out of it again. With --deny the rule denies and its exceptions permit. Rules of more than one level come from --file, a JSON
 document such as
 
   {"type":"permit","purposes":["HPAYMT"],"classes":["laboratory","claim"],
@@ -40,11 +42,16 @@ func (p *provisionFlags) add(a *app, cmd *cobra.Command) {
 	f.StringSliceVar(&p.labels, "label", nil, "only data with these sensitivity labels")
 	f.StringSliceVar(&p.exceptClasses, "except-class", nil, "but not these data classes")
 	f.StringSliceVar(&p.exceptLabels, "except-label", nil, "but not data with these sensitivity labels")
+	f.StringSliceVar(&p.types, "type", nil, "only data in these forms (record types), for example fhir,pdf")
+	f.StringSliceVar(&p.exceptTypes, "except-type", nil, "but not data in these forms")
 	p.data.add(f, "data-from", "data-until", "only data of the time")
 	a.mustComplete(cmd, "purpose", purposeCodes)
 	a.mustComplete(cmd, "action", actionCodes)
 	for _, name := range []string{"class", "except-class"} {
 		a.mustComplete(cmd, name, classCodes)
+	}
+	for _, name := range []string{"type", "except-type"} {
+		a.mustComplete(cmd, name, typeCodes)
 	}
 	for _, name := range []string{"label", "except-label"} {
 		a.mustComplete(cmd, name, labelCodes)
@@ -54,7 +61,7 @@ func (p *provisionFlags) add(a *app, cmd *cobra.Command) {
 // provision builds the rule, or reads it from --file.
 func (p provisionFlags) provision(a *app, f *pflag.FlagSet) (*yitongv1.Provision, error) {
 	if p.file != "" {
-		for _, name := range []string{"deny", "purpose", "action", "class", "label", "except-class", "except-label", "data-from", "data-until"} {
+		for _, name := range []string{"deny", "purpose", "action", "class", "label", "type", "except-class", "except-label", "except-type", "data-from", "data-until"} {
 			if f.Changed(name) {
 				return nil, usage("--file holds the whole provision; leave out --%s", name)
 			}
@@ -72,12 +79,15 @@ func (p provisionFlags) provision(a *app, f *pflag.FlagSet) (*yitongv1.Provision
 	if p.deny {
 		rule, exception = exception, rule
 	}
-	out := &yitongv1.Provision{Type: rule, DataPeriod: data, Purposes: p.purposes, Actions: p.actions, Classes: p.classes, Labels: p.labels}
+	out := &yitongv1.Provision{Type: rule, DataPeriod: data, Purposes: p.purposes, Actions: p.actions, Classes: p.classes, Labels: p.labels, RecordTypes: p.types}
 	if len(p.exceptClasses) > 0 {
 		out.Provisions = append(out.Provisions, &yitongv1.Provision{Type: exception, Classes: p.exceptClasses})
 	}
 	if len(p.exceptLabels) > 0 {
 		out.Provisions = append(out.Provisions, &yitongv1.Provision{Type: exception, Labels: p.exceptLabels})
+	}
+	if len(p.exceptTypes) > 0 {
+		out.Provisions = append(out.Provisions, &yitongv1.Provision{Type: exception, RecordTypes: p.exceptTypes})
 	}
 	return out, checkProvision(out)
 }
@@ -103,6 +113,7 @@ func checkProvision(p *yitongv1.Provision) error {
 	for _, check := range []error{
 		known(p.GetPurposes(), consent.ParsePurpose), known(p.GetActions(), consent.ParseAction),
 		known(p.GetClasses(), record.ParseClass), known(p.GetLabels(), record.ParseLabel),
+		known(p.GetRecordTypes(), record.ParseType),
 	} {
 		if check != nil {
 			return check

@@ -902,8 +902,11 @@ type Provision struct {
 	Purposes []string `protobuf:"bytes,6,rep,name=purposes,proto3" json:"purposes,omitempty"`
 	Classes  []string `protobuf:"bytes,7,rep,name=classes,proto3" json:"classes,omitempty"`
 	// HL7 v3 sensitivity and confidentiality codes.
-	Labels        []string     `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty"`
-	Provisions    []*Provision `protobuf:"bytes,9,rep,name=provisions,proto3" json:"provisions,omitempty"`
+	Labels     []string     `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty"`
+	Provisions []*Provision `protobuf:"bytes,9,rep,name=provisions,proto3" json:"provisions,omitempty"`
+	// Forms that the content comes in: "fhir", "cda", "hl7v2", "dicom", "pdf",
+	// "image", "audio", "video", "text", "other".
+	RecordTypes   []string `protobuf:"bytes,10,rep,name=record_types,json=recordTypes,proto3" json:"record_types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -997,6 +1000,13 @@ func (x *Provision) GetLabels() []string {
 func (x *Provision) GetProvisions() []*Provision {
 	if x != nil {
 		return x.Provisions
+	}
+	return nil
+}
+
+func (x *Provision) GetRecordTypes() []string {
+	if x != nil {
+		return x.RecordTypes
 	}
 	return nil
 }
@@ -1683,7 +1693,9 @@ type AccessRequest struct {
 	// The requester's reference of the claim; the ledger keeps a salted digest.
 	Claim string `protobuf:"bytes,8,opt,name=claim,proto3" json:"claim,omitempty"`
 	// How long the permit shall hold; 0 means the default of 24 hours.
-	TtlSeconds    int64 `protobuf:"varint,9,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	TtlSeconds int64 `protobuf:"varint,9,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	// Forms that the content comes in, as in Provision; empty asks for any.
+	RecordTypes   []string `protobuf:"bytes,10,rep,name=record_types,json=recordTypes,proto3" json:"record_types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1779,6 +1791,13 @@ func (x *AccessRequest) GetTtlSeconds() int64 {
 		return x.TtlSeconds
 	}
 	return 0
+}
+
+func (x *AccessRequest) GetRecordTypes() []string {
+	if x != nil {
+		return x.RecordTypes
+	}
+	return nil
 }
 
 // The rule that made a decision.
@@ -1917,13 +1936,15 @@ type Access struct {
 	DataPeriod *Period                `protobuf:"bytes,8,opt,name=data_period,json=dataPeriod,proto3" json:"data_period,omitempty"`
 	Requested  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=requested,proto3" json:"requested,omitempty"`
 	// "permit" or "deny".
-	Outcome       string                 `protobuf:"bytes,10,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	Rule          *Rule                  `protobuf:"bytes,11,opt,name=rule,proto3" json:"rule,omitempty"`
-	Granted       []string               `protobuf:"bytes,12,rep,name=granted,proto3" json:"granted,omitempty"`
-	Refused       []*RefusedClass        `protobuf:"bytes,13,rep,name=refused,proto3" json:"refused,omitempty"`
-	Expires       *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expires,proto3" json:"expires,omitempty"`
-	Release       *Release               `protobuf:"bytes,15,opt,name=release,proto3" json:"release,omitempty"`
-	Receipt       *Receipt               `protobuf:"bytes,16,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Outcome string                 `protobuf:"bytes,10,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Rule    *Rule                  `protobuf:"bytes,11,opt,name=rule,proto3" json:"rule,omitempty"`
+	Granted []string               `protobuf:"bytes,12,rep,name=granted,proto3" json:"granted,omitempty"`
+	Refused []*RefusedClass        `protobuf:"bytes,13,rep,name=refused,proto3" json:"refused,omitempty"`
+	Expires *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expires,proto3" json:"expires,omitempty"`
+	Release *Release               `protobuf:"bytes,15,opt,name=release,proto3" json:"release,omitempty"`
+	Receipt *Receipt               `protobuf:"bytes,16,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Asked for; empty is any.
+	RecordTypes   []string `protobuf:"bytes,17,rep,name=record_types,json=recordTypes,proto3" json:"record_types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2066,6 +2087,13 @@ func (x *Access) GetRelease() *Release {
 func (x *Access) GetReceipt() *Receipt {
 	if x != nil {
 		return x.Receipt
+	}
+	return nil
+}
+
+func (x *Access) GetRecordTypes() []string {
+	if x != nil {
+		return x.RecordTypes
 	}
 	return nil
 }
@@ -6815,7 +6843,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"<\n" +
 	"\x0fRetractResponse\x12)\n" +
-	"\x06commit\x18\x01 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"\xc6\x02\n" +
+	"\x06commit\x18\x01 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"\xe9\x02\n" +
 	"\tProvision\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12)\n" +
 	"\x06period\x18\x02 \x01(\v2\x11.yitong.v1.PeriodR\x06period\x122\n" +
@@ -6828,7 +6856,9 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x06labels\x18\b \x03(\tR\x06labels\x124\n" +
 	"\n" +
 	"provisions\x18\t \x03(\v2\x14.yitong.v1.ProvisionR\n" +
-	"provisions\"3\n" +
+	"provisions\x12!\n" +
+	"\frecord_types\x18\n" +
+	" \x03(\tR\vrecordTypes\"3\n" +
 	"\x05Actor\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\"\xb4\x02\n" +
@@ -6875,7 +6905,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\apatient\x18\x02 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x1c\n" +
 	"\trequester\x18\x03 \x01(\tR\trequester\"H\n" +
 	"\x16ConsentHistoryResponse\x12.\n" +
-	"\bversions\x18\x01 \x03(\v2\x12.yitong.v1.ConsentR\bversions\"\xa2\x02\n" +
+	"\bversions\x18\x01 \x03(\v2\x12.yitong.v1.ConsentR\bversions\"\xc5\x02\n" +
 	"\rAccessRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tcustodian\x18\x02 \x01(\tR\tcustodian\x12,\n" +
@@ -6887,7 +6917,9 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"dataPeriod\x12\x14\n" +
 	"\x05claim\x18\b \x01(\tR\x05claim\x12\x1f\n" +
 	"\vttl_seconds\x18\t \x01(\x03R\n" +
-	"ttlSeconds\"u\n" +
+	"ttlSeconds\x12!\n" +
+	"\frecord_types\x18\n" +
+	" \x03(\tR\vrecordTypes\"u\n" +
 	"\x04Rule\x12\x1d\n" +
 	"\n" +
 	"consent_id\x18\x01 \x01(\tR\tconsentId\x12\x18\n" +
@@ -6897,7 +6929,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\fRefusedClass\x12\x1d\n" +
 	"\n" +
 	"data_class\x18\x01 \x01(\tR\tdataClass\x12#\n" +
-	"\x04rule\x18\x02 \x01(\v2\x0f.yitong.v1.RuleR\x04rule\"\xc4\x04\n" +
+	"\x04rule\x18\x02 \x01(\v2\x0f.yitong.v1.RuleR\x04rule\"\xe7\x04\n" +
 	"\x06Access\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tcustodian\x18\x02 \x01(\tR\tcustodian\x12\x1c\n" +
@@ -6916,7 +6948,8 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\arefused\x18\r \x03(\v2\x17.yitong.v1.RefusedClassR\arefused\x124\n" +
 	"\aexpires\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12,\n" +
 	"\arelease\x18\x0f \x01(\v2\x12.yitong.v1.ReleaseR\arelease\x12,\n" +
-	"\areceipt\x18\x10 \x01(\v2\x12.yitong.v1.ReceiptR\areceipt\"]\n" +
+	"\areceipt\x18\x10 \x01(\v2\x12.yitong.v1.ReceiptR\areceipt\x12!\n" +
+	"\frecord_types\x18\x11 \x03(\tR\vrecordTypes\"]\n" +
 	"\aRelease\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\tR\bmanifest\x126\n" +
 	"\breleased\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\breleased\"[\n" +
