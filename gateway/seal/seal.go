@@ -24,7 +24,7 @@
 // another permit, part, member or time (HPKE info). A copy of today's traffic
 // kept for a quantum computer (X-Wing: X25519 and ML-KEM-768 together).
 //
-// Only this package touches circl.
+// Only this package and gateway/escrow touch circl.
 package seal
 
 import (
