@@ -90,7 +90,7 @@ type anchorSlots struct {
 
 func (c *call) anchor(draft AnchorDraft, s anchorSlots, policy []byte) (record.Anchor, error) {
 	if p := s.present.doc; p != nil {
-		if p.Root == draft.Root && p.Parts == draft.Parts && p.Bytes == draft.Bytes && p.Supersedes == draft.Supersedes {
+		if p.Root == draft.Root && p.Parts == draft.Parts && p.Bytes == draft.Bytes && p.Supersedes == draft.Supersedes && p.Escrow == draft.Escrow {
 			return *p, nil
 		}
 		return record.Anchor{}, refusal.New(refusal.Exists, "record "+draft.ID+" is anchored with other content", "a new id")
@@ -99,6 +99,7 @@ func (c *call) anchor(draft AnchorDraft, s anchorSlots, policy []byte) (record.A
 	if err != nil {
 		return record.Anchor{}, err
 	}
+	anchor.Escrow = draft.Escrow
 	if draft.Supersedes != "" {
 		if s.old.doc == nil {
 			return record.Anchor{}, refusal.New(refusal.NotFound, "record "+draft.Supersedes+" is not anchored", "superseding a record of yours")

@@ -14,6 +14,7 @@ type AnchorDraft struct {
 	Parts      int         `json:"parts"`                // leaves under the root
 	Bytes      int64       `json:"bytes"`                // sealed
 	Supersedes string      `json:"supersedes,omitempty"` // id of the record that this one replaces
+	Escrow     record.Hash `json:"escrow,omitzero"`      // 64 hex digits: salted digest of how the part keys are escrowed
 }
 
 // AnchorList is anchors in the order they were given.

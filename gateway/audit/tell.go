@@ -41,6 +41,9 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 				if r.Supersedes != "" {
 					part += " in place of " + short(r.Supersedes)
 				}
+				if !r.Escrow.IsZero() {
+					part += ", keys in escrow"
+				}
 				parts = append(parts, part)
 			}
 			return parts, nil
