@@ -6,7 +6,8 @@
 // A requester asks and the decision is taken and recorded at once, permit or deny, with
 // the rule that made it. A permit is single use and expires. The custodian's release is
 // decided again, at its own moment: were the consents amended or withdrawn meanwhile, or
-// either member suspended, or the permit expired, there is none. The requester's receipt
+// either member suspended since, or the permit expired, there is none: a permit given before
+// a suspension stays dead after the reinstatement. The requester's receipt
 // closes it, naming the same manifest that the release named.
 //
 // Each step given again with the same content is answered with what is recorded, and

@@ -9,6 +9,7 @@ import (
 // The codes of this package's own refusals.
 const (
 	PurposeNotAllowed refusal.Code = "purpose-not-allowed" // the purpose is foreign to the requester's kind
+	Lapsed            refusal.Code = "lapsed"              // a suspension since ended the permit
 	NotReleased       refusal.Code = "not-released"        // there is no release to receive
 	ManifestMismatch  refusal.Code = "manifest-mismatch"   // receipt and release name different manifests
 )

@@ -20,7 +20,7 @@ type Release struct {
 // that calls, consents are all of the relationship as they stand now.
 //
 // Refusals: not-custodian, exists, not-permitted (the decision was deny), expired,
-// member-suspended, consent-changed (the consents no longer give the same scope).
+// member-suspended, lapsed (either was suspended since the permit), consent-changed (the consents no longer give the same scope).
 func (a Access) Release(manifest string, prior *Release, custodian, requester registry.Member, consents []consent.Consent, at record.Instant) (Release, error) {
 	if err := CheckManifest(manifest); err != nil {
 		return Release{}, err
@@ -30,6 +30,9 @@ func (a Access) Release(manifest string, prior *Release, custodian, requester re
 	}
 	if err := bothActive(custodian, requester); err != nil {
 		return Release{}, err
+	}
+	if a.Suspensions != suspensions(requester, custodian) {
+		return Release{}, refusal.New(Lapsed, "the permit ended when one of the two members was suspended", "a new request, decided anew")
 	}
 	if prior != nil {
 		if prior.Manifest == manifest {

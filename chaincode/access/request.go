@@ -37,6 +37,16 @@ type Access struct {
 	At        record.Instant   `json:"at"`
 	Decision  consent.Decision `json:"decision"`
 	Expires   record.Instant   `json:"expires,omitzero"` // exclusive; permits only
+	// Suspensions is how often requester and custodian had been suspended by then.
+	Suspensions Suspensions `json:"suspensions,omitzero"`
+}
+
+// Suspensions counts those of the two members of a relationship. A permit lives under one
+// count of both and dies with the next suspension of either; a reinstatement doesn't revive
+// it. Timestamps wouldn't say which came first: they are their authors' claims.
+type Suspensions struct {
+	Requester int `json:"requester,omitzero"`
+	Custodian int `json:"custodian,omitzero"`
 }
 
 // Permitted reports whether the access is a permit.
@@ -60,12 +70,16 @@ func Decide(r Request, requester, custodian registry.Member, consents []consent.
 	if err := checkPurpose(r.Purpose, requester); err != nil {
 		return Access{}, err
 	}
-	a := Access{Request: r, Requester: requester.MSP, At: at}
+	a := Access{Request: r, Requester: requester.MSP, At: at, Suspensions: suspensions(requester, custodian)}
 	a.Decision = consent.Evaluate(consents, a.question(requester, custodian), at)
 	if a.Permitted() {
 		a.Expires = r.expiry(at, a.Decision.Until)
 	}
 	return a, nil
+}
+
+func suspensions(requester, custodian registry.Member) Suspensions {
+	return Suspensions{Requester: requester.Suspensions, Custodian: custodian.Suspensions}
 }
 
 // question is the request as the consents are asked it. The assurance demanded of them is the

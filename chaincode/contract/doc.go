@@ -26,7 +26,7 @@
 // Composite keys, in which no two patients meet:
 //
 //	roster                                             all MSP ids with their status
-//	member/<msp>  keys/<msp>  motion/<id>
+//	member/<msp>  keys/<msp>  spent/<msp>/<use>/<digest of a key that was replaced>  motion/<id>
 //	closed/<minute>  closed-latest
 //	custodian/<msp>                                    countersigned, written blindly
 //	record/<custodian>/<id>                            countersigned

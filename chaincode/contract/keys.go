@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"yitong/chaincode/registry"
 )
 
 // The kinds of state key; doc.go says what lies under each.
@@ -11,6 +13,7 @@ const (
 	rosterKind       = "roster"
 	memberKind       = "member"
 	keysKind         = "keys"
+	spentKind        = "spent"
 	motionKind       = "motion"
 	closedKind       = "closed"
 	closedLatestKind = "closed-latest"
@@ -51,8 +54,11 @@ func attributes(key string) []string {
 	return parts[1:]
 }
 
-func memberKey(msp string) string     { return key(memberKind, msp) }
-func keysKey(msp string) string       { return key(keysKind, msp) }
+func memberKey(msp string) string { return key(memberKind, msp) }
+func keysKey(msp string) string   { return key(keysKind, msp) }
+func spentKey(msp, use string, k registry.Key) string {
+	return key(spentKind, msp, use, k.Digest())
+}
 func custodianKey(msp string) string  { return key(custodianKind, msp) }
 func motionKey(id string) string      { return key(motionKind, id) }
 func closedKey(minute int64) string   { return key(closedKind, strconv.FormatInt(minute, 10)) }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
@@ -245,4 +246,72 @@ func TestConsentsThatCantBe(t *testing.T) {
 	w.refused(refusal.NotFound, hospitalA, contract.ConsentWithdraw, contract.Withdrawal{ID: w.id(), Requester: insurer, Handle: patient, Reason: "patient"})
 	w.refused(refusal.Malformed, hospitalA, contract.ConsentWithdraw, contract.Withdrawal{ID: w.id(), Requester: insurer, Handle: patient, Reason: "Mr Wang said so"})
 	w.refused(refusal.NotFound, insurer, contract.ConsentHistory, contract.HistoryQuery{Custodian: hospitalA, Requester: insurer, Handle: patient, ID: w.id()})
+}
+
+func TestAKeyThatWasReplacedNeverComesBack(t *testing.T) {
+	w := newWorld(t)
+	var keys []registry.Keys
+	for n := range byte(2*registry.MaxRetired + 3) {
+		keys = append(keys, keysOf(1+n))
+	}
+	founded := ask[contract.MemberEntry](w, hospitalB, contract.RegistryMember, contract.MemberQuery{MSP: insurer}).Keys
+	if founded.HPKE.From == 0 || founded.HPKE.Until != 0 {
+		t.Errorf("the founding key is valid from %d until %d", founded.HPKE.From, founded.HPKE.Until)
+	}
+	at, grace := record.At(w.Now()), int64(30)
+	for i := 1; i < len(keys); i++ {
+		w.Advance(minute)
+		w.must(insurer, contract.RegistryUpdate, registry.Update{Keys: &keys[i], Grace: &grace})
+		for j := range i { // the oldest of them isn't listed any more, and is known to be spent all the same
+			back := keys[i]
+			back.HPKE = keys[j].HPKE
+			w.refused(registry.KeySpent, insurer, contract.RegistryUpdate, registry.Update{Keys: &back})
+			back = keys[i]
+			back.Signing = keys[j].Signing
+			w.refused(registry.KeySpent, insurer, contract.RegistryUpdate, registry.Update{Keys: &back})
+		}
+	}
+	got := ask[contract.MemberEntry](w, hospitalB, contract.RegistryMember, contract.MemberQuery{MSP: insurer}).Keys
+	if len(got.Retired.HPKE) != registry.MaxRetired || len(got.Retired.Signing) != registry.MaxRetired {
+		t.Errorf("%d and %d replaced keys are listed", len(got.Retired.HPKE), len(got.Retired.Signing))
+	}
+	if last, ok := got.SigningKey(keys[len(keys)-2].Signing.ID); !ok || last.Until <= at || !last.ValidAt(last.From) || last.ValidAt(last.Until) {
+		t.Errorf("the key before is %+v", last)
+	}
+	// Of another member's key nothing is known, and its own can't be taken by a claim.
+	claimed := keysOf(200)
+	claimed.HPKE.Until = 1
+	w.refused(refusal.Malformed, insurer, contract.RegistryUpdate, registry.Update{Keys: &claimed})
+}
+
+func TestAPermitDiesWithTheSuspensionOfEitherMember(t *testing.T) {
+	for _, accused := range []string{insurer, hospitalA} {
+		t.Run(accused, func(t *testing.T) {
+			w := newWorld(t)
+			w.must(hospitalA, contract.ConsentGrant, w.grantFor(insurer, patient))
+			first, second := w.requestFor(insurer, patient), w.requestFor(insurer, patient)
+			w.must(insurer, contract.AccessRequest, first)
+			w.must(insurer, contract.AccessRequest, second)
+			order := func(id string) contract.ReleaseOrder {
+				return contract.ReleaseOrder{Permit: id, Requester: insurer, Handle: patient, Manifest: digest}
+			}
+			w.must(hospitalA, contract.AccessRelease, contract.Releasing{Releases: []contract.ReleaseOrder{order(first.ID)}})
+
+			w.suspend(accused)
+			back := registry.Motion{Reinstate: &registry.Reinstatement{MSP: accused}}
+			for _, voter := range []string{hospitalB, regulator} {
+				w.must(voter, contract.RegistryMove, back)
+			}
+			// Neither what was never released nor, again, what was.
+			for _, id := range []string{first.ID, second.ID} {
+				w.refused(access.Lapsed, hospitalA, contract.AccessRelease, contract.Releasing{Releases: []contract.ReleaseOrder{order(id)}})
+			}
+			third := w.requestFor(insurer, patient)
+			w.must(insurer, contract.AccessRequest, third)
+			released := into[contract.Released](t, w.must(hospitalA, contract.AccessRelease, contract.Releasing{Releases: []contract.ReleaseOrder{order(third.ID)}}).Response)
+			if r := released.Results[0]; r.Release == nil {
+				t.Errorf("a permit from after the reinstatement: %+v", r.Refusal)
+			}
+		})
+	}
 }

@@ -135,18 +135,31 @@ func (r *registryContract) Update(ctx *contractapi.TransactionContext, argument 
 		return "", err
 	}
 	keys := want[registry.Keys](&c.reading, keysKey(c.msp))
+	hpke, signing := &slot[bool]{}, &slot[bool]{}
+	if next := update.Keys; next != nil {
+		hpke = want[bool](&c.reading, spentKey(c.msp, registry.UseHPKE, next.HPKE))
+		signing = want[bool](&c.reading, spentKey(c.msp, registry.UseSigning, next.Signing))
+	}
 	if err := c.fetch(); err != nil {
 		return "", err
 	}
-	m, k, changed, err := update.Apply(c.member(), keys.or(registry.Keys{}))
+	before := keys.or(registry.Keys{})
+	spent := registry.Spent{HPKE: hpke.or(false), Signing: signing.or(false)}
+	m, k, changed, err := update.Apply(c.member(), before, spent, c.at)
 	if err != nil {
 		return "", err
 	}
 	if changed.Member {
 		c.put(memberKey(c.msp), m)
 	}
-	if changed.Keys {
+	if changed.Keys() {
 		c.put(keysKey(c.msp), k)
+	}
+	if changed.HPKE {
+		c.put(spentKey(c.msp, registry.UseHPKE, before.HPKE), true)
+	}
+	if changed.Signing {
+		c.put(spentKey(c.msp, registry.UseSigning, before.Signing), true)
 	}
 	return c.answer(MemberEntry{Member: m, Keys: k})
 }

@@ -73,7 +73,7 @@ func candidate(msp string, kind registry.Kind) registry.Candidate {
 }
 
 func keysOf(b byte) registry.Keys {
-	k := registry.Keys{HPKE: registry.Key{ID: "h1", Public: make([]byte, registry.HPKEKeySize)}, Signing: registry.Key{ID: "s1", Public: make([]byte, registry.SigningKeySize)}}
+	k := registry.Keys{HPKE: registry.Key{ID: fmt.Sprint("h", b), Public: make([]byte, registry.HPKEKeySize)}, Signing: registry.Key{ID: fmt.Sprint("s", b), Public: make([]byte, registry.SigningKeySize)}}
 	k.HPKE.Public[0], k.Signing.Public[0] = b, b
 	return k
 }

@@ -40,29 +40,13 @@ type Member struct {
 	Gateway string         `json:"gateway"` // host:port of its gateway, for other members' gateways
 	Since   record.Instant `json:"since"`   // when it got this status
 	Policy  Policy         `json:"policy,omitzero"`
+	// Suspensions counts how often it was suspended. What was permitted before a suspension
+	// stays dead after it; a count says so without anybody's clock.
+	Suspensions int `json:"suspensions,omitzero"`
 }
 
 // Active reports whether m may act.
 func (m Member) Active() bool { return m.Status == Active }
-
-// Key is a public key and the name it goes by.
-type Key struct {
-	ID     string `json:"id"`     // 1 to 64 of [A-Za-z0-9.-], chosen by the member, new with each key
-	Public []byte `json:"public"` // base64 in JSON
-}
-
-// Keys are the public keys of a member. They are kept apart from Member because a
-// decision doesn't need them.
-type Keys struct {
-	HPKE    Key `json:"hpke"`    // X-Wing (draft-connolly-cfrg-xwing-kem), 1216 bytes: part keys are wrapped to it
-	Signing Key `json:"signing"` // Ed25519 (RFC 8032), 32 bytes: it signs releases
-}
-
-// Sizes of the public keys in bytes.
-const (
-	HPKEKeySize    = 1216
-	SigningKeySize = 32
-)
 
 // Candidate is what a member-to-be says of itself.
 type Candidate struct {
@@ -99,20 +83,6 @@ func (c Candidate) admitted(at record.Instant) Member {
 // saysOf reports whether m and o agree in what a member says of itself.
 func (m Member) saysOf(o Member) bool {
 	return m.MSP == o.MSP && m.Name == o.Name && m.Kind == o.Kind && m.Gateway == o.Gateway
-}
-
-// Check refuses keys of the wrong size or without a usable id: code malformed.
-func (k Keys) Check() error {
-	if !identifier(k.HPKE.ID) || !identifier(k.Signing.ID) {
-		return refusal.New(refusal.Malformed, "a key has no usable id", "1 to 64 of A-Z a-z 0-9 . -, starting with a letter or digit")
-	}
-	if len(k.HPKE.Public) != HPKEKeySize {
-		return refusal.New(refusal.Malformed, "the HPKE public key has the wrong size", "an X-Wing public key of 1216 bytes in base64")
-	}
-	if len(k.Signing.Public) != SigningKeySize {
-		return refusal.New(refusal.Malformed, "the signing public key has the wrong size", "an Ed25519 public key of 32 bytes in base64")
-	}
-	return nil
 }
 
 // CheckMSP refuses what can't be an MSP id: code malformed. The character set is

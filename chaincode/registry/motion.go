@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -138,10 +137,12 @@ func Move(s Standing, m Motion, voter string, at record.Instant) (Result, error)
 	switch {
 	case m.Admit != nil:
 		member := m.Admit.admitted(at)
-		r.Member, r.Keys, r.Roster = &member, &m.Admit.Keys, s.Roster.seated(member.MSP, Active)
+		keys := m.Admit.Keys.from(at)
+		r.Member, r.Keys, r.Roster = &member, &keys, s.Roster.seated(member.MSP, Active)
 	case m.Suspend != nil:
 		member := *s.Target
 		member.Status, member.Since = Suspended, at
+		member.Suspensions++
 		r.Member, r.Roster = &member, s.Roster.seated(member.MSP, Suspended)
 	default:
 		member := *s.Target
@@ -206,9 +207,4 @@ func (r Roster) cannotVote(msp string) error {
 		return refusal.New(refusal.MemberSuspended, msp+" is suspended", "reinstatement by a majority of the active members")
 	}
 	return refusal.New(refusal.MemberUnknown, msp+" is not a member", "admission by a majority of the active members")
-}
-
-func (k Keys) equal(o Keys) bool {
-	return k.HPKE.ID == o.HPKE.ID && k.Signing.ID == o.Signing.ID &&
-		bytes.Equal(k.HPKE.Public, o.HPKE.Public) && bytes.Equal(k.Signing.Public, o.Signing.Public)
 }

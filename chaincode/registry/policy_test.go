@@ -37,11 +37,11 @@ func TestWhichPoliciesAreUsable(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := registry.Member{MSP: "H", Gateway: "h:1"}
-			after, _, changed, err := registry.Update{Policy: &test.policy}.Apply(m, registry.Keys{})
+			after, _, changed, err := registry.Update{Policy: &test.policy}.Apply(m, registry.Keys{}, registry.Spent{}, 1)
 			if codeOf(err) != test.want {
 				t.Fatalf("refused as %v, want %q", err, test.want)
 			}
-			if err == nil && (!after.Policy.Equal(test.policy) || changed.Member == test.policy.Equal(registry.Policy{}) || changed.Keys) {
+			if err == nil && (!after.Policy.Equal(test.policy) || changed.Member == test.policy.Equal(registry.Policy{}) || changed.Keys()) {
 				t.Errorf("became %+v, changed %+v", after, changed)
 			}
 		})
@@ -51,11 +51,11 @@ func TestWhichPoliciesAreUsable(t *testing.T) {
 func TestAPolicyLeavesTheRestOfAMemberAlone(t *testing.T) {
 	m := registry.Member{MSP: "H", Name: "h", Kind: registry.Hospital, Gateway: "h:1", Status: registry.Active}
 	gateway := "h:2"
-	m, _, _, err := registry.Update{Policy: &registry.Policy{Assurance: consent.Passkey}}.Apply(m, registry.Keys{})
+	m, _, _, err := registry.Update{Policy: &registry.Policy{Assurance: consent.Passkey}}.Apply(m, registry.Keys{}, registry.Spent{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, _, _, err = registry.Update{Gateway: &gateway}.Apply(m, registry.Keys{})
+	m, _, _, err = registry.Update{Gateway: &gateway}.Apply(m, registry.Keys{}, registry.Spent{}, 1)
 	if err != nil || m.Policy.Assurance != consent.Passkey || m.Gateway != gateway {
 		t.Errorf("%+v, %v", m, err)
 	}

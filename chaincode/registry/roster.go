@@ -45,7 +45,7 @@ func Found(candidates []Candidate, caller string, at record.Instant) (Roster, []
 		}
 		roster = append(roster, Seat{MSP: c.MSP, Status: Active})
 		members = append(members, c.admitted(at))
-		keys = append(keys, c.Keys)
+		keys = append(keys, c.Keys.from(at))
 	}
 	if _, listed := roster.find(caller); !listed {
 		return nil, nil, nil, refusal.New(refusal.MemberUnknown, caller+" is not among the founding members", "founding by one of the members listed")

@@ -1,17 +1,27 @@
 package registry
 
-import "yitong/chaincode/refusal"
+import (
+	"fmt"
+
+	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
+)
 
 // Update is what a member may change of itself; nil leaves a thing as it is.
 type Update struct {
 	Gateway *string `json:"gateway,omitempty"`
 	Keys    *Keys   `json:"keys,omitempty"`
 	Policy  *Policy `json:"policy,omitempty"` // as a whole
+	// Grace is how long the keys replaced are good for still, in seconds: DefaultGrace if
+	// nil, 0 for a key that was stolen. Only with Keys.
+	Grace *int64 `json:"grace,omitempty"`
 }
 
-// Apply returns the member and the keys after u, and which of the two differ from
-// before. It refuses an empty or malformed update: code malformed.
-func (u Update) Apply(m Member, k Keys) (Member, Keys, Changes, error) {
+// Apply returns the member and the keys after u at the instant given, and which of the two
+// differ from before. spent says which of u's keys were replaced once. It refuses an empty
+// or malformed update (malformed), a key that was replaced before (key-spent) and more
+// changes than can be remembered (too-large).
+func (u Update) Apply(m Member, k Keys, spent Spent, at record.Instant) (Member, Keys, Changes, error) {
 	if u.Gateway == nil && u.Keys == nil && u.Policy == nil {
 		return m, k, Changes{}, refusal.New(refusal.Malformed, "nothing to update", "gateway, keys or policy")
 	}
@@ -23,12 +33,23 @@ func (u Update) Apply(m Member, k Keys) (Member, Keys, Changes, error) {
 		changed.Member = m.Gateway != *u.Gateway
 		m.Gateway = *u.Gateway
 	}
+	grace := int64(DefaultGrace)
+	if u.Grace != nil {
+		grace = *u.Grace
+	}
+	if grace < 0 || grace > MaxGrace || u.Grace != nil && u.Keys == nil {
+		return m, k, Changes{}, refusal.New(refusal.Malformed, "that is no grace for keys", fmt.Sprintf("0 to %d seconds, with new keys", MaxGrace))
+	}
 	if u.Keys != nil {
 		if err := u.Keys.Check(); err != nil {
 			return m, k, Changes{}, err
 		}
-		changed.Keys = !k.equal(*u.Keys)
-		k = *u.Keys
+		next, err := k.replaced(*u.Keys, spent, grace, at)
+		if err != nil {
+			return m, k, Changes{}, err
+		}
+		changed.HPKE, changed.Signing = !k.HPKE.same(next.HPKE), !k.Signing.same(next.Signing)
+		k = next
 	}
 	if u.Policy != nil {
 		if err := u.Policy.Check(); err != nil {
@@ -40,5 +61,8 @@ func (u Update) Apply(m Member, k Keys) (Member, Keys, Changes, error) {
 	return m, k, changed, nil
 }
 
-// Changes says which of the two documents of a member an update has changed.
-type Changes struct{ Member, Keys bool }
+// Changes says what of a member an update has changed.
+type Changes struct{ Member, HPKE, Signing bool }
+
+// Keys says whether any of the keys has changed.
+func (c Changes) Keys() bool { return c.HPKE || c.Signing }
