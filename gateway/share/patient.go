@@ -1,12 +1,6 @@
 package share
 
-import (
-	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"yitong/chaincode/refusal"
-)
+import "yitong/gateway/identifier"
 
 // Patient names a person by an identifier as FHIR R4 has it: a namespace
 // (Identifier.system) and the identifier in it (Identifier.value). It stays
@@ -16,29 +10,11 @@ type Patient struct {
 	Value  string `json:"value"`
 }
 
-// maxIdentifier is the longest system or value accepted, in bytes.
-const maxIdentifier = 256
-
-// Normalise returns the one spelling of an identifier that handles are derived
-// from: surrounding white space is dropped, nothing else is guessed. An empty,
-// overlong or unprintable identifier is refused, and so is one with a "|",
-// which separates system from value.
+// Normalise returns the one spelling of an identifier that handles are derived from; see
+// package identifier for the rules. What can't be an identifier is refused (malformed).
 func (p Patient) Normalise() (Patient, error) {
-	n := Patient{System: strings.TrimSpace(p.System), Value: strings.TrimSpace(p.Value)}
-	for _, s := range []string{n.System, n.Value} {
-		if s == "" {
-			return Patient{}, refusal.New("malformed", "the patient's identifier lacks its system or its value",
-				"system|value, for example https://hospital-a.example/mrn|12345")
-		}
-		if len(s) > maxIdentifier {
-			return Patient{}, refusal.New("malformed", "the patient's identifier is too long", "at most 256 bytes for system and value each")
-		}
-		if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == '|' }) {
-			return Patient{}, refusal.New("malformed", "the patient's identifier holds a character that can't stand in one",
-				"printable UTF-8 without |")
-		}
-	}
-	return n, nil
+	i, err := identifier.Normalise(p.System, p.Value)
+	return Patient(i), err
 }
 
 // key is the patient's name in the key store's catalogue.
