@@ -1,0 +1,177 @@
+// Package policy says which of a member's people may do what at its gateway.
+//
+//	certificate ─▶ Caller ┐
+//	method, purpose, … ───┴─Decide─▶ allowed, or not, and by which rule of which line
+//
+// The rules are Cedar (cedarpolicy.com), in one file that a member's privacy officer can
+// read: deny unless a rule permits, and a forbid wins. Each method of the gateway's API is
+// an action, in the group of its service, so a method that is added is denied to people
+// until a rule names it. The default file is default.cedar beside this one.
+//
+// It answers a member's own people overstepping: a claims handler submitting records, a
+// clinician asking under a payment purpose. What patients allow is no matter of it; that
+// is decided on the ledger, for every member alike, by chaincode/consent.
+package policy
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+
+	"yitong/chaincode/registry"
+)
+
+// Software is the role of a caller that is no person: one of the member's own systems.
+const Software = "software"
+
+// Question is who wants to do what.
+type Question struct {
+	Member string        `yaml:"member"` // MSP id of the gateway's member
+	Kind   registry.Kind `yaml:"kind"`   // of the member
+	User   string        `yaml:"user"`   // the person; "" of software
+	Role   string        `yaml:"role"`   // the person's; "" counts as Software
+	// Method is of the API, Service.Method: "Accesses.Request".
+	Method  string   `yaml:"method"`
+	Purpose string   `yaml:"purpose"` // HL7 v3 PurposeOfUse; "" where the call names none
+	Classes []string `yaml:"classes"` // data classes; nil where the call names none
+}
+
+// Answer is what the rules say.
+type Answer struct {
+	Allowed bool
+	// Rules made the answer: the permits of an allowed call, the forbids of a denied
+	// one. A denial that rests on no forbid has none: nothing permits.
+	Rules []Rule
+	// Broken are rules that could not be evaluated and therefore didn't count.
+	Broken []Rule
+}
+
+// Rule names one rule.
+type Rule struct {
+	ID   string // its @id annotation, or "policy" and its number from 0
+	File string
+	Line int
+	// Problem is why a broken one could not be evaluated.
+	Problem string
+}
+
+func (r Rule) String() string {
+	s := fmt.Sprintf("%s (%s:%d)", r.ID, r.File, r.Line)
+	if r.Problem != "" {
+		s += ": " + r.Problem
+	}
+	return s
+}
+
+// Policies is a policy file, read.
+type Policies struct {
+	file string
+	set  *cedar.PolicySet
+}
+
+//go:embed default.cedar
+var defaultText []byte
+
+// Default is the policy that a gateway has when its configuration names no other.
+func Default() *Policies {
+	p, err := Parse("default.cedar", defaultText)
+	if err != nil {
+		panic("the default policy can't be read: " + err.Error()) // a test reads it
+	}
+	return p
+}
+
+// DefaultText is the default policy file, to start one's own from.
+func DefaultText() []byte { return slices.Clone(defaultText) }
+
+// Parse reads a policy file. file is how rules are cited. Two rules of one id are an
+// error, and so is a file without any rule: it would deny everything.
+func Parse(file string, text []byte) (*Policies, error) {
+	list, err := cedar.NewPolicyListFromBytes(file, text)
+	if err != nil {
+		return nil, fmt.Errorf("reading the policy %s: %w", file, err)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("the policy %s has no rule: nobody could do anything", file)
+	}
+	set := cedar.NewPolicySet()
+	var problems []error
+	for i, rule := range list {
+		id := string(rule.Annotations()["id"])
+		if id == "" {
+			id = fmt.Sprintf("policy%d", i)
+		}
+		if !set.Add(cedar.PolicyID(id), rule) {
+			problems = append(problems, fmt.Errorf("two rules have the id %q, the second in line %d", id, rule.Position().Line))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("the policy %s can't be used: %w", file, errors.Join(problems...))
+	}
+	return &Policies{file: file, set: set}, nil
+}
+
+// Decide answers a question. It never fails: what can't be evaluated permits nothing,
+// and is named in the answer.
+func (p *Policies) Decide(q Question) Answer {
+	role := q.Role
+	if role == "" {
+		role = Software
+	}
+	caller := cedar.NewEntityUID("Caller", cedar.String(q.User))
+	gateway := cedar.NewEntityUID("Gateway", cedar.String(q.Member))
+	action := cedar.NewEntityUID("Action", cedar.String(q.Method))
+	service, _, _ := strings.Cut(q.Method, ".")
+	entities := cedar.EntityMap{
+		caller: {UID: caller, Attributes: cedar.NewRecord(cedar.RecordMap{
+			"role": cedar.String(role), "kind": cedar.String(q.Kind), "member": cedar.String(q.Member),
+		})},
+		gateway: {UID: gateway, Attributes: cedar.NewRecord(cedar.RecordMap{"kind": cedar.String(q.Kind)})},
+		action:  {UID: action, Parents: cedar.NewEntityUIDSet(cedar.NewEntityUID("Action", cedar.String(service)))},
+	}
+	var classes []cedar.Value
+	for _, c := range q.Classes {
+		classes = append(classes, cedar.String(c))
+	}
+	decision, why := cedar.Authorize(p.set, entities, cedar.Request{
+		Principal: caller, Action: action, Resource: gateway,
+		Context: cedar.NewRecord(cedar.RecordMap{"purpose": cedar.String(q.Purpose), "classes": cedar.NewSet(classes...)}),
+	})
+	a := Answer{Allowed: decision == cedar.Allow}
+	for _, r := range why.Reasons {
+		a.Rules = append(a.Rules, Rule{ID: string(r.PolicyID), File: p.file, Line: r.Position.Line})
+	}
+	for _, e := range why.Errors {
+		a.Broken = append(a.Broken, Rule{ID: string(e.PolicyID), File: p.file, Line: e.Position.Line, Problem: e.Message})
+	}
+	// The order of evaluation is not defined; the file's is what a reader expects.
+	byLine := func(x, y Rule) int { return x.Line - y.Line }
+	slices.SortFunc(a.Rules, byLine)
+	slices.SortFunc(a.Broken, byLine)
+	return a
+}
+
+// Why tells an answer in one sentence.
+func (a Answer) Why() string {
+	names := make([]string, len(a.Rules))
+	for i, r := range a.Rules {
+		names[i] = r.String()
+	}
+	var s string
+	switch {
+	case a.Allowed:
+		s = "allowed by " + strings.Join(names, ", ")
+	case len(names) > 0:
+		s = "forbidden by " + strings.Join(names, ", ")
+	default:
+		s = "denied: no rule permits it"
+	}
+	for _, b := range a.Broken {
+		s += "; not counted: " + b.String()
+	}
+	return s
+}
