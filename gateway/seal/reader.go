@@ -7,7 +7,8 @@ import (
 )
 
 // Reader opens any range of a sealed part without reading the rest: io.ReaderAt
-// over the plaintext. A range costs the segments it touches. Each segment is
+// over the content. A range costs the segments it touches, the first one also the
+// last, which says how long the content is. Each segment is
 // authenticated for its place; the digest of the whole is not checked, the
 // anchored size and the key commitment are. Safe for concurrent use.
 type Reader struct {
@@ -16,6 +17,7 @@ type Reader struct {
 	ad     AD
 	sealed int64 // size
 	last   int64 // index of the last segment
+	size   int64 // of the content
 
 	mu    sync.Mutex
 	held  int64 // segment in plain, -1 for none
@@ -23,7 +25,7 @@ type Reader struct {
 	buf   []byte
 }
 
-// NewReader checks the key against the commitment and reads the header.
+// NewReader checks the key against the commitment and reads the header and the content's length.
 func NewReader(src io.ReaderAt, key Key, ad AD, want Sealed) (*Reader, error) {
 	if err := checkKey(key, ad, want); err != nil {
 		return nil, err
@@ -42,13 +44,33 @@ func NewReader(src io.ReaderAt, key Key, ad AD, want Sealed) (*Reader, error) {
 	if err != nil {
 		return nil, ad.fault(0, err)
 	}
-	return &Reader{src: src, stream: s, ad: ad, sealed: want.Size, last: (want.Size - 1) / segmentSize, held: -1}, nil
+	r := &Reader{src: src, stream: s, ad: ad, sealed: want.Size, last: (want.Size - 1) / segmentSize, held: -1}
+	return r, r.measure()
 }
 
-// Size of the plaintext in bytes.
-func (r *Reader) Size() int64 { return r.sealed - headerSize - (r.last+1)*tagSize }
+// measure reads the content's length from the end.
+func (r *Reader) measure() error {
+	total := r.sealed - headerSize - (r.last+1)*tagSize
+	if total < lengthSize {
+		return r.ad.fault(-1, ErrPadding)
+	}
+	r.size = total
+	var tail [lengthSize]byte
+	if _, err := r.ReadAt(tail[:], total-lengthSize); err != nil {
+		return err
+	}
+	size, ok := contentSize(tail[:], total)
+	if !ok {
+		return r.ad.fault(-1, ErrPadding)
+	}
+	r.size = size
+	return nil
+}
 
-// ReadAt implements io.ReaderAt over the plaintext. Errors are *PartError.
+// Size of the content in bytes.
+func (r *Reader) Size() int64 { return r.size }
+
+// ReadAt implements io.ReaderAt over the content. Errors are *PartError.
 func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read part %d of record %s: offset %d is negative", r.ad.Part, r.ad.Record, off)
@@ -64,7 +86,7 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 		if err := r.hold(segment); err != nil {
 			return done, err
 		}
-		n := copy(p[done:], r.plain[skip:])
+		n := copy(p[done:min(int64(len(p)), int64(done)+r.Size()-off)], r.plain[skip:])
 		done += n
 		off += int64(n)
 	}

@@ -22,7 +22,8 @@
 // keys to two texts; the anchored key commitment is checked before a byte is
 // opened, and the anchored digest at the end. A wrapped key that is moved to
 // another permit, part, member or time (HPKE info). A copy of today's traffic
-// kept for a quantum computer (X-Wing: X25519 and ML-KEM-768 together).
+// kept for a quantum computer (X-Wing: X25519 and ML-KEM-768 together). An
+// observer who tells from a part's size what it holds (sizes are padded to buckets).
 //
 // Only this package and gateway/escrow touch circl.
 package seal
@@ -78,7 +79,7 @@ type AD struct {
 }
 
 func (a AD) bytes() []byte {
-	b := canonical("yitong sealed part v1")
+	b := canonical("yitong sealed part v2")
 	return b.text(a.Record).number(int64(a.Part)).text(a.Class.String())
 }
 
@@ -130,13 +131,13 @@ func (a AD) fault(segment int64, err error) error {
 	return &PartError{Record: a.Record, Part: a.Part, Segment: segment, Err: err}
 }
 
-// Seal reads src to its end, writes it sealed to dst and returns what to anchor.
+// Seal reads src to its end, writes it padded and sealed to dst and returns what to anchor.
 // Memory is constant (a few segments of 1 MiB) whatever the size. The next
 // segment is encrypted on one core while the last is hashed on another. On error
 // dst holds an unfinished file, which doesn't open.
 func Seal(dst io.Writer, src io.Reader, key Key, ad AD) (Sealed, error) {
 	d := newDigester()
-	size, err := encrypt(dst, src, key, ad.bytes(), d)
+	size, err := encrypt(dst, &padder{src: src}, key, ad.bytes(), d)
 	sum := d.sum()
 	if err != nil {
 		return Sealed{}, fmt.Errorf("seal part %d of record %s: %w", ad.Part, ad.Record, err)
@@ -148,7 +149,7 @@ func Seal(dst io.Writer, src io.Reader, key Key, ad AD) (Sealed, error) {
 // segment by segment into dst; nothing of a segment is written before it is
 // verified. At the end it compares size and digest with what was anchored, so
 // what was written counts only when Open returns nil: write to a temporary
-// place. Errors are *PartError over ErrKey, ErrTampered, ErrAnchor or the
+// place. Errors are *PartError over ErrKey, ErrTampered, ErrAnchor, ErrPadding or the
 // reader's and writer's own.
 func Open(dst io.Writer, src io.Reader, key Key, ad AD, want Sealed) error {
 	if err := checkKey(key, ad, want); err != nil {
@@ -156,13 +157,19 @@ func Open(dst io.Writer, src io.Reader, key Key, ad AD, want Sealed) error {
 	}
 	d := newDigester()
 	// One byte more than anchored is enough to know that it is too long.
-	size, err := decrypt(dst, io.LimitReader(src, want.Size+1), key, ad, d)
+	to := &unpadder{dst: dst}
+	size, err := decrypt(to, io.LimitReader(src, want.Size+1), key, ad, d)
 	sum := d.sum()
 	switch {
 	case err != nil:
 		return err
 	case size != want.Size || sum != want.Digest:
 		return ad.fault(-1, ErrAnchor)
+	}
+	if err := to.finish(); errors.Is(err, ErrPadding) {
+		return ad.fault(-1, err)
+	} else if err != nil {
+		return fmt.Errorf("write opened bytes: %w", err)
 	}
 	return nil
 }

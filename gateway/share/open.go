@@ -237,7 +237,7 @@ func (g *Gateway) reject(ctx context.Context, name lookup, cause error) error {
 }
 
 func tampered(err error) bool {
-	return errors.Is(err, seal.ErrKey) || errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrAnchor)
+	return errors.Is(err, seal.ErrKey) || errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrAnchor) || errors.Is(err, seal.ErrPadding)
 }
 
 // receiptOrder is a receipt on its way to the ledger.
