@@ -121,7 +121,7 @@ func TestAccessStateMachine(t *testing.T) {
 					requester = suspended(requester)
 				}
 			case "release":
-				r, err := a.Release(m, release, caller, requester, consents, at)
+				r, err := a.Release(m, release, nil, caller, requester, consents, at)
 				holds := granted && consents[0].Status == consent.Active && at < a.Expires
 				active := caller.Active() && requester.Active()
 				switch {
@@ -180,14 +180,14 @@ func TestWhoReleasesAndReceives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = a.Release(manifest, nil, clinic, insurer, consents, now)
+	_, err = a.Release(manifest, nil, nil, clinic, insurer, consents, now)
 	if codeOf(err) != refusal.NotCustodian {
 		t.Errorf("release by another hospital: %v", err)
 	}
-	if _, err = a.Release("x", nil, hospital, insurer, consents, now); codeOf(err) != refusal.Malformed {
+	if _, err = a.Release("x", nil, nil, hospital, insurer, consents, now); codeOf(err) != refusal.Malformed {
 		t.Errorf("release with no digest: %v", err)
 	}
-	release, err := a.Release(manifest, nil, hospital, insurer, consents, now)
+	release, err := a.Release(manifest, nil, nil, hospital, insurer, consents, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestExpiryIsTheEarliest(t *testing.T) {
 			t.Fatalf("expires %d, want %d", a.Expires, want)
 		}
 		for _, at := range []record.Instant{a.Expires - 1, a.Expires} {
-			_, err := a.Release(manifest, nil, hospital, insurer, []consent.Consent{c}, at)
+			_, err := a.Release(manifest, nil, nil, hospital, insurer, []consent.Consent{c}, at)
 			if (err == nil) != (at < a.Expires) {
 				t.Fatal(fmt.Sprintf("release at %d of a permit until %d: %v", at, a.Expires, err))
 			}
@@ -251,7 +251,7 @@ func TestTheHigherOfBothPoliciesIsDemanded(t *testing.T) {
 			}
 			h.Policy.Assurance = consent.Wallet
 			c.Assurance = consent.Attested
-			if _, err := a.Release(manifest, nil, h, i, []consent.Consent{c}, now); codeOf(err) != refusal.ConsentChanged {
+			if _, err := a.Release(manifest, nil, nil, h, i, []consent.Consent{c}, now); codeOf(err) != refusal.ConsentChanged {
 				t.Errorf("released all the same once the policy was raised: %v", err)
 			}
 		})

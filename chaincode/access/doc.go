@@ -10,6 +10,16 @@
 // a suspension stays dead after the reinstatement. The requester's receipt
 // closes it, naming the same manifest that the release named.
 //
+// In an emergency a hospital's clinician breaks the glass: the same request, signed under
+// a clinician's certificate, is permitted without consent, for hours rather than days, and
+// stands open until a regulator has reviewed it.
+//
+//	break-glass ─▶ permit ─▶ open ─┬─ accepted
+//	                               └─ rejected ─▶ resolved
+//
+// While one of a member's is overdue for review, or rejected and not resolved, the member
+// breaks no other glass. Its requests by consent go on.
+//
 // Each step given again with the same content is answered with what is recorded, and
 // given again with other content is refused (exists); a retry after a lost answer is
 // thus always safe and never doubles anything.

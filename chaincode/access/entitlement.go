@@ -12,6 +12,9 @@ const (
 	Lapsed            refusal.Code = "lapsed"              // a suspension since ended the permit
 	NotReleased       refusal.Code = "not-released"        // there is no release to receive
 	ManifestMismatch  refusal.Code = "manifest-mismatch"   // receipt and release name different manifests
+	RoleNotAllowed    refusal.Code = "role-not-allowed"    // who signs isn't of the role that may do this
+	EmergencyBlocked  refusal.Code = "emergency-blocked"   // earlier break-glass is overdue for review or was rejected
+	ReviewRejected    refusal.Code = "review-rejected"     // the break-glass was found to be none
 )
 
 // MayAsk refuses a pair of members between which there is no access: of anyone but a

@@ -17,11 +17,13 @@ type Release struct {
 
 // Release releases a permit, once, at the given instant. prior is the release already
 // recorded, nil if none; the same manifest again answers with it. caller is the custodian
-// that calls, consents are all of the relationship as they stand now.
+// that calls, consents are all of the relationship as they stand now. A break-glass permit
+// doesn't rest on consents: it must stand (see Standing) by its review, nil if there is none.
 //
 // Refusals: not-custodian, exists, not-permitted (the decision was deny), expired,
-// member-suspended, lapsed (either was suspended since the permit), consent-changed (the consents no longer give the same scope).
-func (a Access) Release(manifest string, prior *Release, custodian, requester registry.Member, consents []consent.Consent, at record.Instant) (Release, error) {
+// member-suspended, lapsed (either was suspended since the permit), consent-changed (the
+// consents no longer give the same scope), review-rejected.
+func (a Access) Release(manifest string, prior *Release, review *Review, custodian, requester registry.Member, consents []consent.Consent, at record.Instant) (Release, error) {
 	if err := CheckManifest(manifest); err != nil {
 		return Release{}, err
 	}
@@ -45,6 +47,12 @@ func (a Access) Release(manifest string, prior *Release, custodian, requester re
 	}
 	if at >= a.Expires {
 		return Release{}, refusal.New(refusal.Expired, "the permit expired at "+a.Expires.String(), "a new request")
+	}
+	if a.BreakGlass() {
+		if err := a.Standing(review, custodian, requester, at); err != nil {
+			return Release{}, err
+		}
+		return Release{Permit: a.ID, Manifest: manifest, At: at}, nil
 	}
 	now := consent.Evaluate(consents, a.question(requester, custodian), at)
 	if now.Outcome != consent.Permit || !now.Scope.Equal(a.Decision.Scope) {

@@ -28,6 +28,12 @@ type Request struct {
 	Period    record.Period   `json:"period"`               // of the data asked for
 	Claim     string          `json:"claim,omitempty"`      // 64 hex digits: salted digest of a claim reference
 	TTL       int64           `json:"ttl,omitzero"`         // seconds the permit should last; 0 is DefaultTTL
+	// User is a salted digest, 64 hex digits, of the person behind the request and the
+	// role it acts in; none where the member's own software asks. A regulator can order
+	// that it be opened.
+	User      string    `json:"user,omitempty"`
+	Role      Role      `json:"role,omitempty"`     // of that person, as the requester's gateway says
+	Emergency Emergency `json:"emergency,omitzero"` // of a break-glass request
 }
 
 // Access is a request with the decision taken on it. It is a permit if the decision permits.
@@ -69,6 +75,9 @@ func Decide(r Request, requester, custodian registry.Member, consents []consent.
 	}
 	if err := checkPurpose(r.Purpose, requester); err != nil {
 		return Access{}, err
+	}
+	if r.BreakGlass() {
+		return Access{}, refusal.New(refusal.Malformed, "a break-glass request isn't decided by consents", "a request without an emergency")
 	}
 	a := Access{Request: r, Requester: requester.MSP, At: at, Suspensions: suspensions(requester, custodian)}
 	a.Decision = consent.Evaluate(consents, a.question(requester, custodian), at)
@@ -131,8 +140,15 @@ func (r Request) Check() error {
 		return refusal.New(refusal.Malformed, "the claim is not a salted digest", "64 lower-case hex digits, or none")
 	case r.TTL < 0 || r.TTL > MaxTTL:
 		return refusal.New(refusal.Malformed, "the permit can't last that long", fmt.Sprintf("1 to %d seconds, or 0 for %d", MaxTTL, DefaultTTL))
+	case r.User != "" && !hexDigits(r.User, 64):
+		return refusal.New(refusal.Malformed, "the user is not a salted digest", "64 lower-case hex digits, or none")
+	case r.Role != "" && r.User == "":
+		return refusal.New(refusal.Malformed, "the request names a role and no user", "the salted digest of the user too")
 	}
-	return nil
+	if err := CheckRole(r.Role); err != nil {
+		return err
+	}
+	return r.checkEmergency()
 }
 
 // Same reports whether o asks exactly what r asks.

@@ -22,6 +22,12 @@ const (
 	NotSure     Reason = "assurance-too-low"       // … of a lower assurance than demanded
 )
 
+// The reasons of a permit that doesn't rest on consents (see BreakGlass).
+const (
+	GlassBroken  Reason = "break-glass"             // an emergency
+	DenialBroken Reason = "break-glass-over-denial" // an emergency, and the rule is a denial that it went over
+)
+
 // Rule names the provision that made a decision or, where consents are silent, came nearest to it.
 type Rule struct {
 	Consent string `json:"consent,omitempty"` // id; empty when there is none

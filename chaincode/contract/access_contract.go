@@ -17,7 +17,8 @@ type accessContract struct {
 
 // Request takes the decision on a request and records it, permit or deny, under one key
 // that nobody else writes: requests of one patient don't conflict. The same request again
-// answers with the decision recorded.
+// answers with the decision recorded. A break-glass request also writes what the caller
+// has open, so those of one member follow each other.
 func (a *accessContract) Request(ctx *contractapi.TransactionContext, argument string) (string, error) {
 	request, err := decode[access.Request](argument, MaxDocument)
 	if err != nil {
@@ -34,6 +35,10 @@ func (a *accessContract) Request(ctx *contractapi.TransactionContext, argument s
 	custodian := want[registry.Member](&c.reading, memberKey(request.Custodian))
 	recorded := want[access.Access](&c.reading, of.step(accessKind, request.ID))
 	d := wantDirectives(&c.reading, of)
+	var open *slot[access.Emergencies]
+	if request.BreakGlass() {
+		open = want[access.Emergencies](&c.reading, emergenciesKey(c.msp))
+	}
 	if err := c.fetch(); err != nil {
 		return "", err
 	}
@@ -46,7 +51,7 @@ func (a *accessContract) Request(ctx *contractapi.TransactionContext, argument s
 	if custodian.doc == nil {
 		return "", refusal.New(refusal.NotFound, request.Custodian+" is not a member", "a request to a hospital")
 	}
-	decided, err := access.Decide(request, c.member(), *custodian.doc, d.present(), c.at)
+	decided, err := c.decide(request, *custodian.doc, open, d)
 	if err != nil {
 		return "", err
 	}
@@ -83,6 +88,10 @@ func (a *accessContract) Release(ctx *contractapi.TransactionContext, argument s
 			prior:      want[access.Release](&c.reading, of.step(releaseKind, order.Permit)),
 			requester:  want[registry.Member](&c.reading, memberKey(order.Requester)),
 			directives: wantDirectives(&c.reading, of),
+			review:     &slot[access.Review]{},
+		}
+		if order.Emergency {
+			slots[i].review = want[access.Review](&c.reading, of.step(reviewKind, order.Permit))
 		}
 	}
 	if err := c.fetch(); err != nil {
@@ -117,15 +126,16 @@ type releaseSlots struct {
 	of         Relationship
 	permit     *slot[access.Access]
 	prior      *slot[access.Release]
+	review     *slot[access.Review]
 	requester  *slot[registry.Member]
 	directives directives
 }
 
 func (c *call) release(order ReleaseOrder, s releaseSlots) (access.Release, error) {
-	if s.permit.doc == nil || s.requester.doc == nil || s.permit.doc.Handle != order.Handle {
+	if s.permit.doc == nil || s.requester.doc == nil || s.permit.doc.Handle != order.Handle || s.permit.doc.BreakGlass() != order.Emergency {
 		return access.Release{}, refusal.New(refusal.NotFound, "there is no such permit of "+c.msp, "the permit, requester and handle of a request to you")
 	}
-	release, err := s.permit.doc.Release(order.Manifest, s.prior.doc, c.member(), *s.requester.doc, s.directives.present(), c.at)
+	release, err := s.permit.doc.Release(order.Manifest, s.prior.doc, s.review.doc, c.member(), *s.requester.doc, s.directives.present(), c.at)
 	if err == nil && s.prior.doc == nil {
 		c.put(s.of.step(releaseKind, order.Permit), release)
 	}
@@ -249,7 +259,7 @@ func (a *accessContract) Access(ctx *contractapi.TransactionContext, argument st
 	var list AccessList
 	for _, s := range slots {
 		list.Accesses = append(list.Accesses, AccessEntry{
-			ID: s.id, Access: s.access.doc, Release: s.release.doc, Receipt: s.receipt.doc,
+			ID: s.id, Access: s.access.doc, Release: s.release.doc, Receipt: s.receipt.doc, Review: s.review.doc,
 		})
 	}
 	return c.answer(list)
@@ -265,12 +275,14 @@ type entrySlots struct {
 type wantedOutcome struct {
 	release *slot[access.Release]
 	receipt *slot[access.Receipt]
+	review  *slot[access.Review]
 }
 
 func (c *call) wantOutcome(of Relationship, id string) wantedOutcome {
 	return wantedOutcome{
 		release: want[access.Release](&c.reading, of.step(releaseKind, id)),
 		receipt: want[access.Receipt](&c.reading, of.step(receiptKind, id)),
+		review:  want[access.Review](&c.reading, of.step(reviewKind, id)),
 	}
 }
 
@@ -302,7 +314,7 @@ func (a *accessContract) Accesses(ctx *contractapi.TransactionContext, argument 
 		return "", err
 	}
 	for i, o := range outcomes {
-		result.Accesses[i].Release, result.Accesses[i].Receipt = o.release.doc, o.receipt.doc
+		result.Accesses[i].Release, result.Accesses[i].Receipt, result.Accesses[i].Review = o.release.doc, o.receipt.doc, o.review.doc
 	}
 	return c.answer(result)
 }

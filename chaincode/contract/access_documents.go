@@ -17,6 +17,8 @@ type ReleaseOrder struct {
 	Requester string `json:"requester"`
 	Handle    string `json:"handle"`
 	Manifest  string `json:"manifest"` // 64 hex digits: salted digest
+	// Emergency says that the permit is a break-glass one: its review is read too.
+	Emergency bool `json:"emergency,omitzero"`
 }
 
 // Released answers every order, in order. Only what has a release was released. When
@@ -64,13 +66,14 @@ type AccessQuery struct {
 	IDs       []string `json:"ids"`
 }
 
-// AccessEntry is an access with its release and receipt where they exist. In an
+// AccessEntry is an access with its release, receipt and review where they exist. In an
 // AccessList, access is absent for an id that is not on the ledger.
 type AccessEntry struct {
 	ID      string          `json:"id"`
 	Access  *access.Access  `json:"access,omitempty"`
 	Release *access.Release `json:"release,omitempty"`
 	Receipt *access.Receipt `json:"receipt,omitempty"`
+	Review  *access.Review  `json:"review,omitempty"` // of a break-glass access
 }
 
 // AccessList answers every id, in order.

@@ -36,6 +36,8 @@
 //	access/<custodian>/<requester>/<id>
 //	release/<custodian>/<requester>/<id>
 //	receipt/<custodian>/<requester>/<id>
+//	emergencies/<requester>                            break-glass that isn't reviewed or resolved
+//	review/<custodian>/<requester>/<id>                of a break-glass access
 //	order/<holder>/<regulator>/<id>                    of disclosure
 //	answer/<holder>/<regulator>/<id>                   by the holder
 //	conclusion/<holder>/<regulator>/<id>               by the regulator

@@ -22,6 +22,9 @@ const (
 	AccessRelease = "access:Release" // Releasing      -> Released
 	AccessReceive = "access:Receive" // Receiving      -> Received
 
+	AccessReview  = "access:Review"  // access.Judgement  -> access.Review
+	AccessResolve = "access:Resolve" // access.Settlement -> access.Review
+
 	DisclosureOrder    = "disclosure:Order"    // disclosure.Draft -> disclosure.Order
 	DisclosureAnswer   = "disclosure:Answer"   // Answering        -> disclosure.Answer
 	DisclosureConclude = "disclosure:Conclude" // Concluding       -> disclosure.Conclusion
@@ -40,6 +43,9 @@ const (
 
 	AccessAccess   = "access:Access"   // AccessQuery -> AccessList
 	AccessAccesses = "access:Accesses" // ListQuery   -> AccessPage
+
+	AccessEmergencies = "access:Emergencies" // EmergenciesQuery -> EmergencyList
+	AccessReviews     = "access:Reviews"     // ListQuery        -> ReviewPage
 
 	DisclosureDisclosure  = "disclosure:Disclosure"  // DisclosureQuery  -> disclosure.Disclosure
 	DisclosureDisclosures = "disclosure:Disclosures" // DisclosuresQuery -> DisclosurePage

@@ -28,6 +28,8 @@ const (
 	orderKind        = "order"
 	answerKind       = "answer"
 	conclusionKind   = "conclusion"
+	emergenciesKind  = "emergencies"
+	reviewKind       = "review"
 )
 
 // key is a composite key as shim.CreateCompositeKey makes it. Its attributes come out of
@@ -59,10 +61,11 @@ func keysKey(msp string) string   { return key(keysKind, msp) }
 func spentKey(msp, use string, k registry.Key) string {
 	return key(spentKind, msp, use, k.Digest())
 }
-func custodianKey(msp string) string  { return key(custodianKind, msp) }
-func motionKey(id string) string      { return key(motionKind, id) }
-func closedKey(minute int64) string   { return key(closedKind, strconv.FormatInt(minute, 10)) }
-func recordKey(msp, id string) string { return key(recordKind, msp, id) }
+func custodianKey(msp string) string   { return key(custodianKind, msp) }
+func emergenciesKey(msp string) string { return key(emergenciesKind, msp) }
+func motionKey(id string) string       { return key(motionKind, id) }
+func closedKey(minute int64) string    { return key(closedKind, strconv.FormatInt(minute, 10)) }
+func recordKey(msp, id string) string  { return key(recordKind, msp, id) }
 
 // of is the key of a kind that belongs to a whole relationship.
 func (r Relationship) of(kind string) string { return key(kind, r.Custodian, r.Requester, r.Handle) }

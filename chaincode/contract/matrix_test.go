@@ -39,6 +39,11 @@ var may = map[string]struct{ hospital, insurer, regulator bool }{
 	contract.AccessAccess:    {true, true, true},
 	contract.AccessAccesses:  {true, true, true},
 
+	contract.AccessReview:      {false, false, true},
+	contract.AccessResolve:     {false, false, true},
+	contract.AccessEmergencies: {true, true, true},
+	contract.AccessReviews:     {true, true, true},
+
 	contract.DisclosureOrder:       {false, false, true},
 	contract.DisclosureAnswer:      {true, true, false},
 	contract.DisclosureConclude:    {false, false, true},
@@ -51,6 +56,7 @@ var writes = map[string]bool{
 	contract.RecordAnchor: true, contract.RecordRetract: true,
 	contract.ConsentGrant: true, contract.ConsentAmend: true, contract.ConsentWithdraw: true,
 	contract.AccessRequest: true, contract.AccessRelease: true, contract.AccessReceive: true,
+	contract.AccessReview: true, contract.AccessResolve: true,
 	contract.DisclosureOrder: true, contract.DisclosureAnswer: true, contract.DisclosureConclude: true,
 }
 
@@ -59,7 +65,7 @@ func callerOf(function string) string {
 	switch function {
 	case contract.AccessRequest, contract.AccessReceive:
 		return insurer
-	case contract.DisclosureOrder, contract.DisclosureConclude:
+	case contract.DisclosureOrder, contract.DisclosureConclude, contract.AccessReview, contract.AccessResolve:
 		return regulator
 	}
 	return hospitalA
@@ -77,6 +83,9 @@ func (w *world) examples(permit access.Access) map[string]any {
 	w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{anchored}})
 	released := w.permit(permit.Handle)
 	w.must(hospitalA, contract.AccessRelease, releaseOf(released))
+	broken := w.broken(handle)
+	rejected := w.broken(handle)
+	w.must(regulator, contract.AccessReview, judgement(rejected, access.Rejected))
 	answered := w.ordered(manifestOf(released))
 	w.must(hospitalA, contract.DisclosureAnswer, given(answered))
 	gateway := "127.0.0.1:9999"
@@ -105,6 +114,11 @@ func (w *world) examples(permit access.Access) map[string]any {
 		contract.AccessReceive:   receiptOf(released),
 		contract.AccessAccess:    contract.AccessQuery{Custodian: hospitalA, Requester: insurer, IDs: []string{permit.ID}},
 		contract.AccessAccesses:  contract.ListQuery{Custodian: hospitalA},
+
+		contract.AccessReview:      judgement(broken, access.Accepted),
+		contract.AccessResolve:     settlement(rejected),
+		contract.AccessEmergencies: contract.EmergenciesQuery{Requester: hospitalB},
+		contract.AccessReviews:     contract.ListQuery{Custodian: hospitalA},
 
 		contract.DisclosureOrder:       w.orderFor(manifestOf(released)),
 		contract.DisclosureAnswer:      given(w.ordered(manifestOf(released))),

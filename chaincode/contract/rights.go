@@ -36,6 +36,8 @@ var rights = map[string]right{
 	AccessRequest:   {requesters, true},
 	AccessRelease:   {custodians, true},
 	AccessReceive:   {requesters, true},
+	AccessReview:    {regulators, true},
+	AccessResolve:   {regulators, true},
 
 	DisclosureOrder:    {regulators, true},
 	DisclosureAnswer:   {holders, true},
@@ -52,6 +54,9 @@ var rights = map[string]right{
 	ConsentList:     {anyKind, false},
 	AccessAccess:    {anyKind, false},
 	AccessAccesses:  {anyKind, false},
+
+	AccessEmergencies: {anyKind, false},
+	AccessReviews:     {anyKind, false},
 
 	DisclosureDisclosure:  {anyKind, false},
 	DisclosureDisclosures: {anyKind, false},

@@ -198,7 +198,7 @@ func (w *world) permit(handle string) access.Access {
 }
 
 func releaseOf(a access.Access) contract.Releasing {
-	return contract.Releasing{Releases: []contract.ReleaseOrder{{Permit: a.ID, Requester: a.Requester, Handle: a.Handle, Manifest: digest}}}
+	return contract.Releasing{Releases: []contract.ReleaseOrder{{Permit: a.ID, Requester: a.Requester, Handle: a.Handle, Manifest: digest, Emergency: a.BreakGlass()}}}
 }
 
 func receiptOf(a access.Access) contract.Receiving {

@@ -6,10 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"time"
 
+	"github.com/hyperledger/fabric-chaincode-go/v2/pkg/attrmgr"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"google.golang.org/protobuf/proto"
 )
@@ -50,7 +52,8 @@ func newAuthority(mspID string) (*authority, error) {
 }
 
 // enrol issues a client certificate as Fabric's node OUs want it: OU=client.
-func (a *authority) enrol(name string) (Identity, error) {
+// Attributes lie in the extension in which Fabric's chaincode library looks for them.
+func (a *authority) enrol(name string, attributes map[string]string) (Identity, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return Identity{}, err
@@ -61,6 +64,13 @@ func (a *authority) enrol(name string) (Identity, error) {
 		NotBefore:    a.cert.NotBefore,
 		NotAfter:     a.cert.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
+	}
+	if attributes != nil {
+		value, err := json.Marshal(map[string]any{"attrs": attributes})
+		if err != nil {
+			return Identity{}, err
+		}
+		template.ExtraExtensions = []pkix.Extension{{Id: attrmgr.AttrOID, Value: value}}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {

@@ -20,6 +20,8 @@ type Ledger struct {
 	t       testing.TB
 	members []string
 	clients map[string]Identity
+	// authorities are the organisations' own, by MSP id.
+	authorities map[string]*authority
 
 	mu        sync.RWMutex // held for reading while a transaction is simulated, as Fabric does
 	chaincode map[string]shim.Chaincode
@@ -38,7 +40,7 @@ type Ledger struct {
 func New(t testing.TB, members ...string) *Ledger {
 	t.Helper()
 	l := &Ledger{
-		t: t, members: slices.Clone(members), clients: map[string]Identity{},
+		t: t, members: slices.Clone(members), clients: map[string]Identity{}, authorities: map[string]*authority{},
 		chaincode: map[string]shim.Chaincode{}, required: len(members)/2 + 1,
 		state: newState(), committed: map[string]bool{},
 		now: time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC),
@@ -56,12 +58,23 @@ func (l *Ledger) Enrol(msp string) Identity {
 	if err != nil {
 		l.t.Fatalf("ledgertest: make the authority of %s: %v", msp, err)
 	}
-	client, err := ca.enrol("client@" + msp)
+	l.authorities[msp] = ca
+	client, err := ca.enrol("client@"+msp, nil)
 	if err != nil {
 		l.t.Fatalf("ledgertest: enrol at %s: %v", msp, err)
 	}
 	l.clients[msp] = client
 	return client
+}
+
+// EnrolWith gives an organisation, enrolled already, one client more, with attributes in its certificate.
+func (l *Ledger) EnrolWith(msp, name string, attributes map[string]string) Identity {
+	l.t.Helper()
+	id, err := l.authorities[msp].enrol(name+"@"+msp, attributes)
+	if err != nil {
+		l.t.Fatalf("ledgertest: enrol at %s: %v", msp, err)
+	}
+	return id
 }
 
 // Members lists the MSP ids, in the order given to New.

@@ -17,6 +17,10 @@ type Policy struct {
 	// requester, or from it as a custodian. Denials count whatever their assurance.
 	Assurance consent.Assurance `json:"assurance,omitzero"`
 
+	// EmergencySeconds is the longest that a break-glass permit lasts at this custodian; 0 is
+	// what chaincode/access has as the default.
+	EmergencySeconds int64 `json:"emergencySeconds,omitzero"`
+
 	// RelyingParties are the web sites of this custodian's on which patients sign with a
 	// passkey, by id; at most MaxRelyingParties.
 	RelyingParties []RelyingParty `json:"relyingParties,omitempty"`
@@ -32,6 +36,8 @@ type RelyingParty struct {
 const (
 	MaxRelyingParties = 8
 	MaxOrigins        = 8
+	// MaxEmergencySeconds is a day: a break-glass permit that outlives the shift is no emergency's.
+	MaxEmergencySeconds = 24 * 60 * 60
 )
 
 // Check refuses a policy with a malformed field: code malformed.
@@ -39,6 +45,8 @@ func (p Policy) Check() error {
 	switch {
 	case !p.Assurance.Known():
 		return refusal.New(refusal.Malformed, "the policy demands an unknown assurance", "attested, passkey or wallet")
+	case p.EmergencySeconds < 0 || p.EmergencySeconds > MaxEmergencySeconds:
+		return refusal.New(refusal.Malformed, "a break-glass permit can't last that long", fmt.Sprintf("1 to %d seconds, or 0 for the default", MaxEmergencySeconds))
 	case p.RelyingParties != nil && len(p.RelyingParties) == 0:
 		return refusal.New(refusal.Malformed, "the list of relying parties is empty", "leaving it out for none")
 	case len(p.RelyingParties) > MaxRelyingParties:
@@ -74,7 +82,7 @@ func (r RelyingParty) check() error {
 
 // Equal reports that both demand the same.
 func (p Policy) Equal(o Policy) bool {
-	return p.Assurance == o.Assurance && slices.EqualFunc(p.RelyingParties, o.RelyingParties, RelyingParty.equal)
+	return p.Assurance == o.Assurance && p.EmergencySeconds == o.EmergencySeconds && slices.EqualFunc(p.RelyingParties, o.RelyingParties, RelyingParty.equal)
 }
 
 func (r RelyingParty) equal(o RelyingParty) bool {
