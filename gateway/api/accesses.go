@@ -22,6 +22,7 @@ func (s accesses) Request(ctx context.Context, in *yitongv1.AccessRequest) (*yit
 	if err != nil {
 		return nil, err
 	}
+	claim.User = user(ctx)
 	a, commit, err := s.gateway.Request(ctx, claim)
 	if err != nil {
 		return nil, err

@@ -85,7 +85,7 @@ func (t Trust) Reach(msp string, certificate func(*tls.CertificateRequestInfo) (
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: Trust{msp: ca}.Pool(), GetClientCertificate: certificate,
 		VerifyConnection: func(s tls.ConnectionState) error {
-			if (caller{roles: s.PeerCertificates[0].Subject.OrganizationalUnit}).is("gateway") {
+			if (caller{units: s.PeerCertificates[0].Subject.OrganizationalUnit}).is("gateway") {
 				return nil
 			}
 			return fmt.Errorf("what answers for %s shows no gateway certificate (OU=gateway)", msp)

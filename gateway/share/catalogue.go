@@ -20,6 +20,7 @@ const (
 	bucketHandles  = "handles"  // custodian: handle -> whose; requester: custodian/patient -> handle
 	bucketConsents = "consents" // consent id/version -> evidence; its digest -> evidence, where a later form took that place
 	bucketClaims   = "claims"   // digest on the ledger -> claimed
+	bucketUsers    = "users"    // digest on the ledger -> acting
 	bucketReleases = "releases" // permit id -> manifest chosen for it
 	bucketReceipts = "receipts" // permit id -> receipt on its way to the ledger
 )

@@ -174,7 +174,7 @@ func (g *Gateway) commitRelease(ctx context.Context, e contract.AccessEntry, m *
 	if e.Release.Manifest != digest {
 		return ledger.Commit{}, refusal.New(refusal.Exists, "the permit was used before this gateway's key store was restored", "a new request")
 	}
-	return ledger.Commit{}, g.stillHolds(ctx, *e.Access, digest)
+	return ledger.Commit{}, g.stillHolds(ctx, e, digest)
 }
 
 // releaseSeen waits until the own peer has the release.
@@ -192,7 +192,8 @@ func (g *Gateway) releaseSeen(ctx context.Context, permit access.Access, digest 
 // stillHolds asks, for a permit that was released before, whether it would be
 // released now: the consents may have changed since. The rule is the chaincode's
 // own, over state read from this member's own peer.
-func (g *Gateway) stillHolds(ctx context.Context, permit access.Access, digest string) error {
+func (g *Gateway) stillHolds(ctx context.Context, e contract.AccessEntry, digest string) error {
+	permit := *e.Access
 	requester, err := g.members.byMSP(ctx, permit.Requester)
 	if err != nil {
 		return err
@@ -206,7 +207,7 @@ func (g *Gateway) stillHolds(ctx context.Context, permit access.Access, digest s
 	if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
 		return fmt.Errorf("reading the consents: %w", err)
 	}
-	_, err = permit.Release(digest, nil, self, requester, out.Consents, g.now())
+	_, err = permit.Release(digest, nil, e.Review, self, requester, out.Consents, g.now())
 	return err
 }
 

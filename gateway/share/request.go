@@ -24,6 +24,7 @@ type Claim struct {
 	Period    record.Period // of the data asked for
 	Reference string        // of the claim; the ledger has a salted digest of it
 	TTL       time.Duration // of the permit; 0 means the default
+	User      Person        // who asks; nobody where the member's own software does
 }
 
 // Request puts a claim on the ledger and returns the decision taken there. The
@@ -52,6 +53,10 @@ func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.C
 			return access.Access{}, ledger.Commit{}, err
 		}
 	}
+	if in.User, err = g.keepUser(ctx, c.ID, c.User); err != nil {
+		return access.Access{}, ledger.Commit{}, err
+	}
+	in.Role = c.User.Role
 	var out access.Access
 	commit, err := g.Ledger.Submit(ctx, contract.AccessRequest, in, &out)
 	if err != nil {

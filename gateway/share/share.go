@@ -106,6 +106,7 @@ type Gateway struct {
 	looking   *batcher[lookup, contract.AccessEntry]
 	verifying *batcher[anchored, *record.Anchor]
 	keeping   *batcher[claimed, string]
+	naming    *batcher[acting, string]
 	permitted recent
 
 	ctx  context.Context
@@ -140,6 +141,7 @@ func New(c Config) (*Gateway, error) {
 	g.looking = newBatcher(g.ctx, batchSize, c.Gather/10, c.Gather, g.lookUpAll)
 	g.verifying = newBatcher(g.ctx, batchSize, c.Gather/10, c.Gather, g.anchorsOf)
 	g.keeping = newBatcher(g.ctx, batchSize, 0, c.Gather, g.keepClaims)
+	g.naming = newBatcher(g.ctx, batchSize, 0, c.Gather, g.keepUsers)
 	return g, nil
 }
 
@@ -155,6 +157,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 		g.looking.close()
 		g.verifying.close()
 		g.keeping.close()
+		g.naming.close()
 	}()
 	var err error
 	select {

@@ -70,6 +70,44 @@ func (m *Member) identity(name string) Identity {
 	return Identity{MSP: m.MSP, Cert: at("cert.pem"), Key: at("key.pem"), TLSCert: at("tls-cert.pem"), TLSKey: at("tls-key.pem")}
 }
 
+// Person is somebody who works with the member's gateway in a role: a TLS certificate
+// with OU client, the name and member as common name, and the attribute. It is made at
+// the first call; Cert and Key are empty, since a person signs nothing on the ledger.
+func (m *Member) Person(name string, attributes map[string]string) (Identity, error) {
+	if !identityShape.MatchString(name) {
+		return Identity{}, fmt.Errorf("name %q: use up to 63 letters, digits, dots, hyphens and underscores", name)
+	}
+	dir := filepath.Join(m.dir, "people", name)
+	id := Identity{MSP: m.MSP, TLSCert: filepath.Join(dir, "tls-cert.pem"), TLSKey: filepath.Join(dir, "tls-key.pem")}
+	if there(dir) {
+		return id, nil
+	}
+	_, ca, err := m.authorities()
+	if err != nil {
+		return Identity{}, err
+	}
+	pair, err := ca.Person(name+"."+m.Name, attributes)
+	if err != nil {
+		return Identity{}, err
+	}
+	return id, m.place(dir, func(aside string) error { return writePair(aside, "tls-", pair) })
+}
+
+// place makes a directory whole or not at all.
+func (m *Member) place(dir string, fill func(aside string) error) error {
+	aside := dir + ".new"
+	if err := os.RemoveAll(aside); err != nil {
+		return fmt.Errorf("making %s: %w", dir, err)
+	}
+	if err := fill(aside); err != nil {
+		return err
+	}
+	if err := os.Rename(aside, dir); err != nil {
+		return fmt.Errorf("making %s: %w", dir, err)
+	}
+	return nil
+}
+
 var identityShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // Issue makes a further identity of the member, with a role and attributes that

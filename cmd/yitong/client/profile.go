@@ -12,12 +12,15 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/renameio/v2"
 	"go.yaml.in/yaml/v3"
@@ -35,6 +38,47 @@ type Profile struct {
 	CA         string `yaml:"ca"`          // PEM file: the member's TLS authority
 	Cert       string `yaml:"cert"`        // PEM file: client certificate, OU=client
 	Key        string `yaml:"key"`         // PEM file: its private key
+	// Users are the people of the member that this machine may act for, by name. Without
+	// one it is the member's own software.
+	Users map[string]User `yaml:"users,omitempty"`
+}
+
+// User is a person's client certificate: OU=client, the person as common name, and the
+// role as the attribute yitong.role.
+type User struct {
+	Cert string `yaml:"cert"` // PEM file
+	Key  string `yaml:"key"`  // PEM file
+}
+
+// ErrNoUser says that the profile knows no such person.
+var ErrNoUser = errors.New("no such user here")
+
+// For is the profile as one of its users; "" is the member's own software.
+func (p Profile) For(user string) (Profile, error) {
+	if user == "" {
+		return p, nil
+	}
+	u, ok := p.Users[user]
+	if !ok {
+		known := slices.Sorted(maps.Keys(p.Users))
+		return Profile{}, fmt.Errorf("%s has no user %q (it has %s): %w", p.Member, user, cmp.Or(strings.Join(known, ", "), "none"), ErrNoUser)
+	}
+	p.Cert, p.Key = u.Cert, u.Key
+	return p, nil
+}
+
+// files visits every path of the profile.
+func (p *Profile) files(each func(path string) string) {
+	for _, file := range []*string{&p.CA, &p.Cert, &p.Key} {
+		*file = each(*file)
+	}
+	users := make(map[string]User, len(p.Users))
+	for name, u := range p.Users {
+		users[name] = User{Cert: each(u.Cert), Key: each(u.Key)}
+	}
+	if p.Users != nil {
+		p.Users = users // never the caller's own map
+	}
 }
 
 // ErrNoProfile says that the directory knows no such member.
@@ -54,11 +98,12 @@ func WriteProfile(dir string, p Profile) error {
 	if err != nil {
 		return err
 	}
-	for _, file := range []*string{&p.CA, &p.Cert, &p.Key} {
-		if rel, err := filepath.Rel(folder, *file); err == nil && filepath.IsAbs(*file) && filepath.IsLocal(rel) {
-			*file = rel
+	p.files(func(path string) string {
+		if rel, err := filepath.Rel(folder, path); err == nil && filepath.IsAbs(path) && filepath.IsLocal(rel) {
+			return rel
 		}
-	}
+		return path
+	})
 	doc, err := yaml.Marshal(p)
 	if err != nil {
 		return err
@@ -124,11 +169,17 @@ func readProfile(path string) (Profile, error) {
 			return Profile{}, fmt.Errorf("reading %s: %s is missing", path, name)
 		}
 	}
-	for _, file := range []*string{&p.CA, &p.Cert, &p.Key} {
-		if !filepath.IsAbs(*file) {
-			*file = filepath.Join(filepath.Dir(path), *file)
+	for name, u := range p.Users {
+		if u.Cert == "" || u.Key == "" {
+			return Profile{}, fmt.Errorf("reading %s: user %s lacks cert or key", path, name)
 		}
 	}
+	p.files(func(file string) string {
+		if filepath.IsAbs(file) {
+			return file
+		}
+		return filepath.Join(filepath.Dir(path), file)
+	})
 	return p, nil
 }
 

@@ -1,6 +1,9 @@
 package command
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"yitong/chaincode/consent"
@@ -38,6 +41,15 @@ func (a *app) completeOneMember(cmd *cobra.Command, args []string, prefix string
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return a.completeMembers(cmd, args, prefix)
+}
+
+// completeUsers offers the people of the member that this machine may act for.
+func (a *app) completeUsers(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	p, err := client.ReadProfile(screen.Or(a.dir, screen.Or(a.Env("YITONG_DIR"), defaultDir)), screen.Or(a.as, a.Env("YITONG_AS")))
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return slices.Sorted(maps.Keys(p.Users)), cobra.ShellCompDirectiveNoFileComp
 }
 
 func fixed(codes ...string) completion {

@@ -43,8 +43,8 @@ type app struct {
 	World
 	screen *screen.Screen
 
-	dir, as string
-	timeout time.Duration
+	dir, as, user string
+	timeout       time.Duration
 
 	began bool   // a verb has begun: errors are no longer about how it was called
 	id    string // names the write under way; repeating it under the same id is safe
@@ -84,6 +84,8 @@ Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 	f.BoolVar(&a.screen.JSON, "json", false, "one JSON document per line instead of tables")
 	f.DurationVar(&a.timeout, "timeout", time.Minute, "give up on an answer after this long, 0 never; streams are not limited")
 	a.mustComplete(root, "as", a.completeMembers)
+	f.StringVar(&a.user, "user", "", "person of the member who does this, for example clinician (default $YITONG_USER, else the member's own software)")
+	a.mustComplete(root, "user", a.completeUsers)
 	_ = root.MarkPersistentFlagDirname("dir")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := cmd.ValidateRequiredFlags(); err != nil { // cobra does so later, when we have begun
@@ -92,6 +94,9 @@ Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 		a.began = true
 		if a.as == "" {
 			a.as = a.Env("YITONG_AS")
+		}
+		if a.user == "" {
+			a.user = a.Env("YITONG_USER")
 		}
 		if a.dir == "" && cmd.Name() != "demo" { // the demo never touches a consortium that it wasn't pointed at
 			a.dir = screen.Or(a.Env("YITONG_DIR"), defaultDir)
@@ -145,6 +150,12 @@ func (a *app) connect() (*client.Client, error) {
 	if errors.Is(err, client.ErrNoProfile) {
 		return nil, &failure{exit: exitNotFound, err: fmt.Errorf("%s has no member %q", a.dir, a.as),
 			next: "start a consortium with `yitong up`, or name its directory with --dir" + a.known()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p, err = p.For(a.user); errors.Is(err, client.ErrNoUser) {
+		return nil, &failure{exit: exitNotFound, err: err, next: "name one of them with --user, or leave it out to be the member's own software"}
 	}
 	if err != nil {
 		return nil, err

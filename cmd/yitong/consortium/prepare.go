@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/registry"
 	"yitong/cmd/yitong/client"
 	"yitong/gateway/node"
@@ -52,9 +53,25 @@ func (c *Consortium) prepare(m *fabric.Member) error {
 	own := m.Client()
 	profile := client.Profile{
 		Member: m.Name, MSP: m.MSP, Kind: string(m.Kind), Gateway: m.GatewayAddress(), CA: m.TLSCA(), Cert: own.TLSCert, Key: own.TLSKey,
+		Users: map[string]client.User{},
+	}
+	for _, role := range people[m.Kind] {
+		person, err := m.Person(string(role), map[string]string{access.RoleAttribute: string(role)})
+		if err != nil {
+			return err
+		}
+		profile.Users[string(role)] = client.User{Cert: person.TLSCert, Key: person.TLSKey}
 	}
 	c.profiles = append(c.profiles, profile)
 	return client.WriteProfile(c.network.Dir(), profile)
+}
+
+// people are the roles that one person each is given a certificate for, to work with a
+// member's gateway. A member gives its own people theirs.
+var people = map[topology.Kind][]access.Role{
+	topology.Hospital:  {access.Clinician, access.RecordsOfficer},
+	topology.Insurer:   {access.ClaimsHandler},
+	topology.Regulator: {access.Auditor},
 }
 
 // founder is the member whose gateway founds the registry: the first regulator,

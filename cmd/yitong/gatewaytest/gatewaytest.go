@@ -21,6 +21,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/ledgertest"
 	"yitong/chaincode/record"
@@ -129,6 +130,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	must(t, client.WriteProfile(dir, client.Profile{
 		Member: m.Name, MSP: m.MSP, Kind: string(m.Kind), Gateway: m.Gateway,
 		CA: filepath.Join(folder, "ca.pem"), Cert: filepath.Join(folder, "client.pem"), Key: filepath.Join(folder, "client-key.pem"),
+		Users: users(folder),
 	}))
 	return g
 }
@@ -148,10 +150,27 @@ func certify(t testing.TB, folder, name string) (*x509.Certificate, *tls.Certifi
 	software, err := ca.TLS("client."+name, authority.Client)
 	must(t, err)
 	must(t, os.MkdirAll(folder, 0o700))
+	for _, role := range people {
+		person, err := ca.Person(string(role)+"."+name, map[string]string{access.RoleAttribute: string(role)})
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(folder, string(role)+".pem"), person.Cert, 0o600))
+		must(t, os.WriteFile(filepath.Join(folder, string(role)+"-key.pem"), person.Key, 0o600))
+	}
 	for file, content := range map[string][]byte{"ca.pem": ca.Pair().Cert, "client.pem": software.Cert, "client-key.pem": software.Key} {
 		must(t, os.WriteFile(filepath.Join(folder, file), content, 0o600))
 	}
 	return root, &pair
+}
+
+// people are the roles in which somebody works with every member's gateway.
+var people = []access.Role{access.Clinician, access.RecordsOfficer, access.ClaimsHandler, access.Auditor}
+
+func users(folder string) map[string]client.User {
+	all := map[string]client.User{}
+	for _, role := range people {
+		all[string(role)] = client.User{Cert: filepath.Join(folder, string(role)+".pem"), Key: filepath.Join(folder, string(role)+"-key.pem")}
+	}
+	return all
 }
 
 // Stop takes a member's gateway off the network.

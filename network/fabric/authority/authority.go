@@ -121,12 +121,36 @@ func (a *Authority) Enrol(name string, role Role, attrs map[string]string) (Pair
 		return Pair{}, err
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
-	if len(attrs) > 0 {
-		value, err := json.Marshal(map[string]any{"attrs": attrs})
-		if err != nil {
-			return Pair{}, fmt.Errorf("writing attributes of %s: %w", name, err)
-		}
-		template.ExtraExtensions = []pkix.Extension{{Id: attributes, Value: value}}
+	if err := attach(template, attrs); err != nil {
+		return Pair{}, err
+	}
+	return a.issue(template)
+}
+
+// attach writes attributes into a certificate to be.
+func attach(template *x509.Certificate, attrs map[string]string) error {
+	if len(attrs) == 0 {
+		return nil
+	}
+	value, err := json.Marshal(map[string]any{"attrs": attrs})
+	if err != nil {
+		return fmt.Errorf("writing attributes of %s: %w", template.Subject.CommonName, err)
+	}
+	template.ExtraExtensions = []pkix.Extension{{Id: attributes, Value: value}}
+	return nil
+}
+
+// Person issues a client's TLS certificate for somebody who works with the member's
+// gateway: the name is the common name, the attributes say in which role.
+func (a *Authority) Person(name string, attrs map[string]string) (Pair, error) {
+	template, err := base(a.subject(name, Client), leafLifetime)
+	if err != nil {
+		return Pair{}, err
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	if err := attach(template, attrs); err != nil {
+		return Pair{}, err
 	}
 	return a.issue(template)
 }
