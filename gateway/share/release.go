@@ -229,6 +229,7 @@ func (g *Gateway) releaseAll(ctx context.Context, orders []releaseOrder) []outco
 			}
 			in.Releases = append(in.Releases, contract.ReleaseOrder{
 				Permit: o.permit.ID, Requester: o.permit.Requester, Handle: o.permit.Handle, Manifest: o.manifest.Digest().String(),
+				Emergency: o.permit.BreakGlass(),
 			})
 		}
 		return nil
