@@ -19,7 +19,7 @@ import (
 
 // auditProof are the verbs about one access, for somebody who trusts no member.
 func (a *app) auditProof() []*cobra.Command {
-	return []*cobra.Command{a.auditProve(), a.auditVerify()}
+	return []*cobra.Command{a.auditProve(), a.auditVerify(), a.auditPage()}
 }
 
 func (a *app) auditProve() *cobra.Command {

@@ -16,6 +16,7 @@ import (
 
 	"yitong/chaincode/contract"
 	"yitong/gateway/audit/proof"
+	"yitong/gateway/audit/proof/prooftest"
 	"yitong/gateway/audit/replay/replaytest"
 )
 
@@ -156,12 +157,6 @@ func TestAForgedPermitHasNoProof(t *testing.T) {
 	}
 }
 
-// reseal gives a changed file a good digest again, as any forger can.
-func reseal(raw []byte) []byte {
-	sum := sha256.Sum256(raw[:len(raw)-sha256.Size])
-	return append(bytes.Clone(raw[:len(raw)-sha256.Size]), sum[:]...)
-}
-
 func TestNoByteOfAProofCanBeChanged(t *testing.T) {
 	c := world(t)
 	raw := build(t, c, asked(t, c, contract.AccessReceive, 0))
@@ -176,7 +171,7 @@ func TestNoByteOfAProofCanBeChanged(t *testing.T) {
 		}
 		// What a peer says of itself beside the chain (its verdicts, its commit hash) is not
 		// what a proof rests on; everything else is.
-		got, err := proof.Verify(bytes.NewReader(reseal(spoilt)), c.Genesis())
+		got, err := proof.Verify(bytes.NewReader(prooftest.Reseal(spoilt)), c.Genesis())
 		if err == nil && !cmp.Equal(want, got) {
 			t.Errorf("byte %d: a forgery with a good digest shows something else", at)
 		}
@@ -254,7 +249,7 @@ func FuzzVerify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if len(raw) > sha256.Size {
-			raw = reseal(raw)
+			raw = prooftest.Reseal(raw)
 		}
 		if got, err := proof.Verify(bytes.NewReader(raw), c.Genesis()); err == nil && !cmp.Equal(got.Access, want.Access) {
 			t.Error("a forged file proves an access")

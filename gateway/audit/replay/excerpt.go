@@ -2,7 +2,6 @@ package replay
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -79,7 +78,7 @@ type Head struct {
 
 // Block verifies a block and the transactions in it that matter, by their places. Blocks
 // come in ascending order, block 0 first, and every configuration block up to the last one
-// that another names. The error says what is wrong, by check.
+// that another names. The error is a Divergence: it says what is wrong, by check.
 func (e *Excerpt) Block(raw []byte, places []int) (Head, []Transaction, error) {
 	b, err := readBlock(raw)
 	if err != nil {
@@ -113,7 +112,7 @@ func (e *Excerpt) Block(raw []byte, places []int) (Head, []Transaction, error) {
 }
 
 func (e *Excerpt) fail(b *block, check Check, detail string) error {
-	return errors.New(Divergence{Block: b.number, Index: -1, Check: check, Detail: detail}.String())
+	return Divergence{Block: b.number, Index: -1, Check: check, Detail: detail}
 }
 
 func (e *Excerpt) begin(b *block) error {
@@ -176,7 +175,7 @@ func (e *Excerpt) transactions(b *block, places []int) ([]Transaction, error) {
 }
 
 func (e *Excerpt) at(b *block, t *transaction, check Check, detail string) error {
-	return errors.New(Divergence{Block: b.number, Index: t.index, Transaction: t.id, Check: check, Rule: t.function(), Detail: detail}.String())
+	return Divergence{Block: b.number, Index: t.index, Transaction: t.id, Check: check, Rule: t.function(), Detail: detail}
 }
 
 // signers checks the certificates' time, and that the creator may write.

@@ -59,6 +59,9 @@ func (d Divergence) String() string {
 	return fmt.Sprintf("%s: %s: %s", where, d.Check, d.Detail)
 }
 
+// Error makes a divergence what an Excerpt fails with: errors.As finds its check.
+func (d Divergence) Error() string { return d.String() }
+
 // Report is the result.
 type Report struct {
 	Channel      string         `json:"channel"`
