@@ -121,7 +121,7 @@ func TestTheVectorsAreJudgedAsWritten(t *testing.T) {
 			}
 			got := proof.Judge(bytes.NewReader(v.File(base)), [32]byte(digest))
 			if got.Holds != v.Holds || got.Check != v.Check {
-				t.Errorf("holds: %v, check %q (%s); want %v, %q", got.Holds, got.Check, got.Finding, v.Holds, v.Check)
+				t.Errorf("holds: %v, check %q (%s); want %v, %q; if the proof beside it is new, run with -update", got.Holds, got.Check, got.Finding, v.Holds, v.Check)
 			}
 		})
 	}
