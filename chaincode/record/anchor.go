@@ -42,7 +42,7 @@ type Anchor struct {
 	Custodian    string  `json:"custodian"` // MSP id
 	Root         Hash    `json:"root"`      // RFC 6962 root over the parts' leaves
 	Parts        int     `json:"parts"`
-	Bytes        int64   `json:"bytes"`           // sealed
+	Bytes        int64   `json:"bytes"`           // sealed; gateways state it rounded up to a power of two
 	Escrow       Hash    `json:"escrow,omitzero"` // salted digest of how the part keys are escrowed; zero if they aren't
 	Status       Status  `json:"status"`
 	Supersedes   string  `json:"supersedes,omitempty"`   // id of the record this one replaces

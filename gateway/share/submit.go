@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math/bits"
 	"mime"
 	"slices"
 
@@ -313,14 +314,24 @@ func (g *Gateway) submitAnchors(ctx context.Context, records []Record) (ledger.C
 	var in contract.Anchoring
 	for _, r := range records {
 		d := contract.AnchorDraft{ID: r.ID, Root: record.Root(record.Leaves(r.parts())), Parts: len(r.Parts), Supersedes: r.Supersedes}
-		for _, p := range r.Parts {
-			d.Bytes += p.SealedSize
-		}
+		d.Bytes = roughly(r.sealedBytes())
 		in.Records = append(in.Records, d)
 	}
 	var out contract.AnchorList
 	return g.Ledger.Submit(ctx, contract.RecordAnchor, in, &out)
 }
+
+// sealedBytes is what the record takes in the vault.
+func (r Record) sealedBytes() (n int64) {
+	for _, p := range r.Parts {
+		n += p.SealedSize
+	}
+	return n
+}
+
+// roughly is n rounded up to a power of two: all that the ledger shows of a record's size. The exact
+// sum, of padded sizes even, is a record's own more often than not.
+func roughly(n int64) int64 { return 1 << bits.Len64(uint64(n-1)) }
 
 // Retract marks a record as no longer to be released, on the ledger first.
 func (g *Gateway) Retract(ctx context.Context, id string, reason record.Reason) (ledger.Commit, error) {

@@ -286,7 +286,7 @@ func scopeTells(t *testing.T, e *yitongv1.Event, drafts []seal.Draft, agreed ter
 		}
 	}
 	for i, d := range drafts {
-		if got := decided.Decision.Scope.Covers(d.Class, d.Labels, d.Period); got != agreed.covers(d) {
+		if got := decided.Decision.Scope.Covers(record.Part{Class: d.Class, Labels: d.Labels, Period: d.Period, MediaType: consortium.FHIR}); got != agreed.covers(d) {
 			t.Errorf("by the scope on the ledger part %d is covered: %v", i, got)
 		}
 	}
