@@ -15,25 +15,27 @@ const (
 // Status is where an anchor is in its life.
 type Status string
 
-// An anchor begins anchored; superseded and retracted are final.
+// An anchor begins anchored. From superseded and retracted the only way on is to erased, from erased
+// there is none.
 const (
 	Anchored   Status = "anchored"
 	Superseded Status = "superseded"
 	Retracted  Status = "retracted"
+	Erased     Status = "erased" // a tombstone: keys and sealed parts are gone
 )
 
-// Reason says why a record was retracted; a code, never free text: free text would hold patient data.
+// Reason says why a record was retracted or erased; a code, never free text: free text would hold
+// patient data.
 type Reason string
 
 // The reasons to retract.
 const (
 	EnteredInError Reason = "entered-in-error" // FHIR's word: the record should never have been
 	WrongPatient   Reason = "wrong-patient"
-	Erased         Reason = "erased" // the patient's right to erasure: keys and sealed parts are gone
 	LegalOrder     Reason = "legal-order"
 )
 
-const knownReasons = "entered-in-error, wrong-patient, erased, legal-order"
+const knownReasons = "entered-in-error, wrong-patient, legal-order"
 
 // Anchor is all that the ledger keeps of a record. Neither patient nor class nor key is in it: the
 // root commits to everything else.
@@ -49,6 +51,8 @@ type Anchor struct {
 	SupersededBy string  `json:"supersededBy,omitempty"` // id of the record that replaced this one
 	At           Instant `json:"at"`                     // of the last change
 	Reason       Reason  `json:"reason,omitempty"`       // of the retraction
+
+	Erasure *Erasure `json:"erasure,omitempty"` // what was erased of it; nil if nothing
 }
 
 // New anchors a record that replaces none. Every error is a *refusal.Refusal.
@@ -90,7 +94,7 @@ func (a Anchor) Retract(caller string, reason Reason, at Instant) (Anchor, error
 		return a, a.final("retract")
 	}
 	switch reason {
-	case EnteredInError, WrongPatient, Erased, LegalOrder:
+	case EnteredInError, WrongPatient, LegalOrder:
 	default:
 		return a, refusal.New(refusal.Malformed, fmt.Sprintf("unknown reason %.40q", string(reason)), "one of "+knownReasons)
 	}
@@ -104,6 +108,9 @@ func (a Anchor) final(verb string) error {
 		return refusal.New(refusal.WrongState,
 			fmt.Sprintf("can't %s record %s: it is superseded", verb, a.ID),
 			fmt.Sprintf("%s record %s, which superseded it", verb, a.SupersededBy))
+	}
+	if a.Status == Erased {
+		return a.Gone()
 	}
 	return refusal.New(refusal.WrongState,
 		fmt.Sprintf("can't %s record %s: it is %s", verb, a.ID, a.Status), "anchor a new record")

@@ -36,7 +36,7 @@ func superseded(t *testing.T) record.Anchor {
 
 func retracted(t *testing.T) record.Anchor {
 	t.Helper()
-	a, err := anchored(t, "a").Retract(custodian, record.Erased, 200)
+	a, err := anchored(t, "a").Retract(custodian, record.EnteredInError, 200)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +113,7 @@ func TestSupersedingIsRefused(t *testing.T) {
 		{"by another custodian", anchored(t, "a"), foreign, refusal.NotCustodian, "custodian"},
 		{"twice, naming the record to supersede instead", superseded(t), anchored(t, "c"), refusal.WrongState, id("b")},
 		{"once retracted", retracted(t), anchored(t, "b"), refusal.WrongState, "new record"},
+		{"once erased", erased(t, anchored(t, "a")), anchored(t, "b"), record.Gone, "new record"},
 		{"by itself", anchored(t, "a"), anchored(t, "a"), refusal.Malformed, "new id"},
 		{"by a broken anchor", anchored(t, "a"), broken, refusal.TooLarge, "parts"},
 	} {
@@ -141,6 +142,8 @@ func TestRetracting(t *testing.T) {
 		{"by another hospital", anchored(t, "a"), other, record.EnteredInError, refusal.NotCustodian},
 		{"twice", retracted(t), custodian, record.EnteredInError, refusal.WrongState},
 		{"once superseded", superseded(t), custodian, record.EnteredInError, refusal.WrongState},
+		{"once erased", erased(t, anchored(t, "a")), custodian, record.EnteredInError, record.Gone},
+		{"as erased, which it isn't by being retracted", anchored(t, "a"), custodian, "erased", refusal.Malformed},
 		{"without a reason", anchored(t, "a"), custodian, "", refusal.Malformed},
 		{"for a reason in free text", anchored(t, "a"), custodian, "the patient asked", refusal.Malformed},
 	} {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
 	"yitong/gateway/seal"
 )
 
@@ -147,7 +148,7 @@ func TestVerifyNamesTheFirstThingThatDoesNotMatch(t *testing.T) {
 		{"another salt", func(s *shared, e *seal.Evidence) { s.manifest.Salt[0]++ }, true, false, whole},
 		{"a record that isn't on the ledger", func(s *shared, e *seal.Evidence) { delete(s.anchors, recordB) }, true, true, seal.Mismatch{Record: recordB, Part: -1}},
 		{"a retracted record", func(s *shared, e *seal.Evidence) {
-			a, _ := s.anchors[recordB].Retract("HospitalAMSP", record.Erased, 1794000001)
+			a, _ := s.anchors[recordB].Retract("HospitalAMSP", record.EnteredInError, 1794000001)
 			s.anchors[recordB] = a
 		}, true, true, seal.Mismatch{Record: recordB, Part: -1}},
 		{"another custodian's record", func(s *shared, e *seal.Evidence) {
@@ -202,6 +203,21 @@ func TestVerifyNamesTheFirstThingThatDoesNotMatch(t *testing.T) {
 			}
 			t.Log(m)
 		})
+	}
+}
+
+func TestWhatWasErasedSinceIsNoLieOfTheCustodians(t *testing.T) {
+	for _, parts := range [][]int{nil, {4}} {
+		s := share(t)
+		a, err := s.anchors[recordA].Erase("HospitalAMSP", parts, record.PatientRequest, nil, 1794000001)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.anchors[recordA] = a
+		var mismatch *seal.Mismatch
+		if err := s.manifest.Verify(s.evidence(s.manifest.Digest())); !errors.Is(err, refusal.New(record.Gone, "", "")) || errors.As(err, &mismatch) {
+			t.Errorf("parts %v erased: %v", parts, err)
+		}
 	}
 }
 

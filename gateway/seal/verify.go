@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
 )
 
 // Evidence is what the requester knows from the ledger, read from its own peer.
@@ -38,7 +39,8 @@ func (e *Mismatch) Error() string {
 // Verify holds a manifest against the ledger: first who signed it and for which
 // permit, then the release's digest, then each record's anchor and each part's
 // proof, and that each part's wrapped key is there, none twice. The error is a
-// *Mismatch, or what Anchor returned.
+// *Mismatch, what Anchor returned, or a refusal (erased): what was released has been
+// erased since.
 func (m *Manifest) Verify(e Evidence) error {
 	whole := func(what string) error { return &Mismatch{Part: -1, What: what} }
 	switch {
@@ -82,6 +84,9 @@ func (c Content) verify(e Evidence) error {
 	case a.Root != c.Root || a.Parts != c.Total:
 		return &Mismatch{c.Anchor, -1, "root or number of parts is not what was anchored"}
 	}
+	if a.Status == record.Erased {
+		return a.Gone() // no lie of the custodian's: it was erased since
+	}
 	previous := -1
 	for _, s := range c.Parts {
 		switch {
@@ -93,6 +98,8 @@ func (c Content) verify(e Evidence) error {
 			return &Mismatch{c.Anchor, s.Part.Index, "it is not part of what was anchored"}
 		case s.Wrapped == nil:
 			return &Mismatch{c.Anchor, s.Part.Index, "its key is missing"}
+		case a.Erasure.Covers(s.Part.Index):
+			return refusal.New(record.Gone, fmt.Sprintf("part %d of record %s is erased", s.Part.Index, c.Anchor), "a new request, for what is left")
 		}
 		previous = s.Part.Index
 	}
