@@ -41,4 +41,6 @@
 //	order/<holder>/<regulator>/<id>                    of disclosure
 //	answer/<holder>/<regulator>/<id>                   by the holder
 //	conclusion/<holder>/<regulator>/<id>               by the regulator
+//	hold/<custodian>/<id>                              majority: a custodian can't stop a hold on its record
+//	erased/<custodian>/<id>/<requester>                majority: the requester's word, as a receipt is
 package contract

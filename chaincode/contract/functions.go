@@ -14,6 +14,11 @@ const (
 	RecordAnchor  = "record:Anchor"  // Anchoring  -> AnchorList
 	RecordRetract = "record:Retract" // Retraction -> record.Anchor
 
+	RecordErase       = "record:Erase"       // Erasing       -> record.Anchor
+	RecordHold        = "record:Hold"        // Holding       -> HoldList
+	RecordUnhold      = "record:Unhold"      // Unholding     -> HoldList
+	RecordAcknowledge = "record:Acknowledge" // Acknowledging -> record.Acknowledgement
+
 	ConsentGrant    = "consent:Grant"    // Grant      -> consent.Consent
 	ConsentAmend    = "consent:Amend"    // Amendment  -> consent.Consent
 	ConsentWithdraw = "consent:Withdraw" // Withdrawal -> consent.Consent
@@ -36,6 +41,9 @@ const (
 	RecordRecord  = "record:Record"  // RecordQuery  -> record.Anchor
 	RecordAnchors = "record:Anchors" // AnchorQuery  -> AnchorList
 	RecordRecords = "record:Records" // RecordsQuery -> AnchorPage
+
+	RecordHolds            = "record:Holds"            // HoldsQuery            -> HoldPage
+	RecordAcknowledgements = "record:Acknowledgements" // AcknowledgementsQuery -> AcknowledgementPage
 
 	ConsentConsents = "consent:Consents" // Relationship   -> ConsentSet
 	ConsentHistory  = "consent:History"  // HistoryQuery   -> ConsentPage

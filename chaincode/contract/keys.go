@@ -30,6 +30,8 @@ const (
 	conclusionKind   = "conclusion"
 	emergenciesKind  = "emergencies"
 	reviewKind       = "review"
+	holdKind         = "hold"
+	erasedKind       = "erased"
 )
 
 // key is a composite key as shim.CreateCompositeKey makes it. Its attributes come out of

@@ -120,7 +120,7 @@ func TestARecordsLife(t *testing.T) {
 	}
 	end.Reason = record.WrongPatient
 	w.refused(refusal.WrongState, hospitalA, contract.RecordRetract, end)
-	w.refused(refusal.NotFound, hospitalA, contract.RecordRetract, contract.Retraction{ID: w.id(), Reason: record.Erased})
+	w.refused(refusal.NotFound, hospitalA, contract.RecordRetract, contract.Retraction{ID: w.id(), Reason: record.EnteredInError})
 	w.refused(refusal.NotFound, hospitalA, contract.RecordRecord, contract.RecordQuery{Custodian: hospitalB, ID: d.ID})
 }
 

@@ -39,10 +39,16 @@ var may = map[string]struct{ hospital, insurer, regulator bool }{
 	contract.AccessAccess:    {true, true, true},
 	contract.AccessAccesses:  {true, true, true},
 
-	contract.AccessReview:      {false, false, true},
-	contract.AccessResolve:     {false, false, true},
-	contract.AccessEmergencies: {true, true, true},
-	contract.AccessReviews:     {true, true, true},
+	contract.AccessReview:           {false, false, true},
+	contract.AccessResolve:          {false, false, true},
+	contract.AccessEmergencies:      {true, true, true},
+	contract.AccessReviews:          {true, true, true},
+	contract.RecordErase:            {true, false, false},
+	contract.RecordHold:             {false, false, true},
+	contract.RecordUnhold:           {false, false, true},
+	contract.RecordAcknowledge:      {true, true, false},
+	contract.RecordHolds:            {true, false, true},
+	contract.RecordAcknowledgements: {true, true, true},
 
 	contract.DisclosureOrder:       {false, false, true},
 	contract.DisclosureAnswer:      {true, true, false},
@@ -57,15 +63,16 @@ var writes = map[string]bool{
 	contract.ConsentGrant: true, contract.ConsentAmend: true, contract.ConsentWithdraw: true,
 	contract.AccessRequest: true, contract.AccessRelease: true, contract.AccessReceive: true,
 	contract.AccessReview: true, contract.AccessResolve: true,
+	contract.RecordErase: true, contract.RecordHold: true, contract.RecordUnhold: true, contract.RecordAcknowledge: true,
 	contract.DisclosureOrder: true, contract.DisclosureAnswer: true, contract.DisclosureConclude: true,
 }
 
 // callerOf is a member that may call the function, in its usual part.
 func callerOf(function string) string {
 	switch function {
-	case contract.AccessRequest, contract.AccessReceive:
+	case contract.AccessRequest, contract.AccessReceive, contract.RecordAcknowledge:
 		return insurer
-	case contract.DisclosureOrder, contract.DisclosureConclude, contract.AccessReview, contract.AccessResolve:
+	case contract.DisclosureOrder, contract.DisclosureConclude, contract.AccessReview, contract.AccessResolve, contract.RecordHold, contract.RecordUnhold:
 		return regulator
 	}
 	return hospitalA
@@ -88,6 +95,9 @@ func (w *world) examples(permit access.Access) map[string]any {
 	w.must(regulator, contract.AccessReview, judgement(rejected, access.Rejected))
 	answered := w.ordered(manifestOf(released))
 	w.must(hospitalA, contract.DisclosureAnswer, given(answered))
+	gone, freed := w.draft(), w.draft()
+	w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{gone, freed}})
+	w.must(hospitalA, contract.RecordErase, contract.Erasing{ID: gone.ID, Reason: record.PatientRequest})
 	gateway := "127.0.0.1:9999"
 	return map[string]any{
 		contract.RegistryFound:   founding(),
@@ -115,10 +125,16 @@ func (w *world) examples(permit access.Access) map[string]any {
 		contract.AccessAccess:    contract.AccessQuery{Custodian: hospitalA, Requester: insurer, IDs: []string{permit.ID}},
 		contract.AccessAccesses:  contract.ListQuery{Custodian: hospitalA},
 
-		contract.AccessReview:      judgement(broken, access.Accepted),
-		contract.AccessResolve:     settlement(rejected),
-		contract.AccessEmergencies: contract.EmergenciesQuery{Requester: hospitalB},
-		contract.AccessReviews:     contract.ListQuery{Custodian: hospitalA},
+		contract.AccessReview:           judgement(broken, access.Accepted),
+		contract.AccessResolve:          settlement(rejected),
+		contract.AccessEmergencies:      contract.EmergenciesQuery{Requester: hospitalB},
+		contract.AccessReviews:          contract.ListQuery{Custodian: hospitalA},
+		contract.RecordErase:            contract.Erasing{ID: freed.ID, Reason: record.PatientRequest, Parts: []int{1}},
+		contract.RecordHold:             contract.Holding{Custodian: hospitalA, ID: freed.ID, Reason: "case-7"},
+		contract.RecordUnhold:           contract.Unholding{Custodian: hospitalA, ID: freed.ID},
+		contract.RecordAcknowledge:      contract.Acknowledging{Custodian: hospitalA, ID: gone.ID, Erasure: 1, Fate: record.Deleted},
+		contract.RecordHolds:            contract.HoldsQuery{Custodian: hospitalA},
+		contract.RecordAcknowledgements: contract.AcknowledgementsQuery{Custodian: hospitalA, ID: gone.ID},
 
 		contract.DisclosureOrder:       w.orderFor(manifestOf(released)),
 		contract.DisclosureAnswer:      given(w.ordered(manifestOf(released))),

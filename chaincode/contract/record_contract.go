@@ -90,6 +90,9 @@ type anchorSlots struct {
 
 func (c *call) anchor(draft AnchorDraft, s anchorSlots, policy []byte) (record.Anchor, error) {
 	if p := s.present.doc; p != nil {
+		if p.Status == record.Erased {
+			return record.Anchor{}, p.Gone()
+		}
 		if p.Root == draft.Root && p.Parts == draft.Parts && p.Bytes == draft.Bytes && p.Supersedes == draft.Supersedes && p.Escrow == draft.Escrow {
 			return *p, nil
 		}

@@ -39,6 +39,11 @@ var rights = map[string]right{
 	AccessReview:    {regulators, true},
 	AccessResolve:   {regulators, true},
 
+	RecordErase:       {custodians, true},
+	RecordHold:        {regulators, true},
+	RecordUnhold:      {regulators, true},
+	RecordAcknowledge: {requesters, true},
+
 	DisclosureOrder:    {regulators, true},
 	DisclosureAnswer:   {holders, true},
 	DisclosureConclude: {regulators, true},
@@ -49,6 +54,10 @@ var rights = map[string]right{
 	RecordRecord:    {anyKind, false},
 	RecordAnchors:   {anyKind, false},
 	RecordRecords:   {anyKind, false},
+
+	RecordHolds:            {anyKind, false},
+	RecordAcknowledgements: {anyKind, false},
+
 	ConsentConsents: {anyKind, false},
 	ConsentHistory:  {anyKind, false},
 	ConsentList:     {anyKind, false},
