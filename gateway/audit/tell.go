@@ -52,6 +52,34 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 		return tellOne(t.Argument, func(in contract.Retraction) (string, string) {
 			return fmt.Sprintf("retracted record %s: %s", short(in.ID), in.Reason), ""
 		})
+	case contract.RecordErase:
+		return tellOne(t.Argument, func(in contract.Erasing) (string, string) {
+			what := fmt.Sprintf("record %s", short(in.ID))
+			if n := len(in.Parts); n > 0 {
+				what = fmt.Sprintf("%d parts of ", n) + what
+			}
+			return fmt.Sprintf("erased %s: %s", what, in.Reason), ""
+		})
+	case contract.RecordHold:
+		return tellOne(t.Argument, func(in contract.Holding) (string, string) {
+			until := ""
+			if in.Until != 0 {
+				until = " until " + in.Until.String()
+			}
+			return fmt.Sprintf("put a legal hold on record %s of %s%s: %s", short(in.ID), in.Custodian, until, in.Reason), ""
+		})
+	case contract.RecordUnhold:
+		return tellOne(t.Argument, func(in contract.Unholding) (string, string) {
+			return fmt.Sprintf("lifted its legal hold on record %s of %s", short(in.ID), in.Custodian), ""
+		})
+	case contract.RecordAcknowledge:
+		return tellOne(t.Argument, func(in contract.Acknowledging) (string, string) {
+			fate := string(in.Fate)
+			if in.Ground != "" {
+				fate += " on the ground " + string(in.Ground)
+			}
+			return fmt.Sprintf("acknowledged erasure %d of record %s of %s: what it had opened is %s", in.Erasure, short(in.ID), in.Custodian, fate), ""
+		})
 	case contract.ConsentGrant:
 		return tellOne(t.Argument, func(in contract.Grant) (string, string) {
 			return fmt.Sprintf("granted consent %s: %s for %s", short(in.ID), in.Provision.Type, in.Requester), in.Handle

@@ -251,8 +251,8 @@ func (a *app) recordRetract() *cobra.Command {
 			"what was released before is beyond recall.",
 		Args: cobra.ExactArgs(1),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "entered-in-error", "why: entered-in-error, wrong-patient, erased or legal-order")
-	a.mustComplete(cmd, "reason", fixed(string(record.EnteredInError), string(record.WrongPatient), string(record.Erased), string(record.LegalOrder)))
+	cmd.Flags().StringVar(&reason, "reason", "entered-in-error", "why: entered-in-error, wrong-patient or legal-order")
+	a.mustComplete(cmd, "reason", fixed(string(record.EnteredInError), string(record.WrongPatient), string(record.LegalOrder)))
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, args []string) error {
 		answer, err := c.Records.Retract(ctx, &yitongv1.RetractRequest{Id: args[0], Reason: reason})
 		if err != nil {

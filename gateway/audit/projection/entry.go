@@ -77,12 +77,14 @@ const (
 	KindOrder         Kind = "order" // of a regulator, that a digest be opened
 	KindAnswer        Kind = "answer"
 	KindConclusion    Kind = "conclusion"
-	KindOther         Kind = "other" // another chaincode, or writes that tell nothing by themselves
+	KindHold          Kind = "hold"            // of a regulator, that a record be not erased
+	KindAcknowledged  Kind = "acknowledgement" // of a requester, that a record was erased
+	KindOther         Kind = "other"           // another chaincode, or writes that tell nothing by themselves
 )
 
 // Kinds lists all kinds.
 var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindRecord, KindConsent, KindRequest, KindRelease, KindReceipt,
-	KindOrder, KindAnswer, KindConclusion, KindOther}
+	KindOrder, KindAnswer, KindConclusion, KindHold, KindAcknowledged, KindOther}
 
 // Action says what was done with it.
 type Action string
@@ -98,6 +100,10 @@ const (
 	Anchored   Action = "anchored"
 	Superseded Action = "superseded"
 	Retracted  Action = "retracted"
+	Erased     Action = "erased"
+	Held       Action = "held"
+	Lifted     Action = "lifted" // of a hold
+	Acked      Action = "acknowledged"
 	Asked      Action = "asked"
 	Released   Action = "released"
 	Received   Action = "received"

@@ -48,6 +48,9 @@ func read(t ledger.Transaction, chaincode string) []effect {
 	for i := range effects {
 		e := &effects[i]
 		e.Claimed, e.Member = t.Timestamp, text(t.Creator.MSP)
+		if e.Kind == KindHold && t.Function == contract.RecordUnhold {
+			e.Action = Lifted // of several holds: the others stay
+		}
 		if !t.Valid() {
 			e.row, e.Outcome = nil, Invalid
 			e.Reason = t.Code.String()
@@ -88,8 +91,11 @@ func readWrite(w ledger.Write) (effect, bool) {
 	}
 	if w.Delete {
 		e.Outcome, e.Action = Success, Deleted
-		if e.Kind == KindMotion {
+		switch e.Kind {
+		case KindMotion:
 			e.Action = Carried
+		case KindHold:
+			e.Action = Lifted
 		}
 	}
 	return e, true
@@ -113,6 +119,8 @@ var readers = map[string]struct {
 	"order":         {3, readOrder},
 	"answer":        {3, readAnswer},
 	"conclusion":    {3, readConclusion},
+	"hold":          {2, readHold},
+	"erased":        {3, readAcknowledgement},
 }
 
 func readMember(w ledger.Write) (effect, bool) {
@@ -156,6 +164,9 @@ func readRecord(w ledger.Write) (effect, bool) {
 	a, ok := decode[record.Anchor](w)
 	e.Action, e.Reason = Action(text(string(a.Status))), text(string(a.Reason))
 	e.row = recordRow{custodian: custodian, id: id, status: string(e.Action), document: w.Value}
+	if a.Erasure != nil && a.Erasure.At == a.At { // of a part too, and of what is superseded or retracted
+		e.Action, e.Reason = Erased, text(string(a.Erasure.Reason))
+	}
 	return e, w.Delete || ok && a.ID == id && a.Custodian == custodian && e.Action != ""
 }
 
@@ -244,6 +255,31 @@ func readConclusion(w ledger.Write) (effect, bool) {
 		e.Outcome = Failed
 	}
 	return e, w.Delete || ok && c.Order == w.Attributes[2]
+}
+
+// readHold tells the holds on a record after one was put or lifted; its reason is that of the newest.
+func readHold(w ledger.Write) (effect, bool) {
+	custodian, id := w.Attributes[0], w.Attributes[1]
+	e := effect{Entry: Entry{Kind: KindHold, Action: Held, Outcome: Success, Custodian: custodian, Object: id}}
+	holds, ok := decode[record.Holds](w)
+	var newest record.Hold
+	for _, h := range holds {
+		ok = ok && h.Custodian == custodian && h.Record == id
+		if h.At >= newest.At {
+			newest = h
+		}
+	}
+	e.Reason = text(newest.Reason)
+	return e, ok && (w.Delete || len(holds) > 0)
+}
+
+func readAcknowledgement(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindAcknowledged, Action: Acked, Outcome: Success, Custodian: w.Attributes[0], Requester: w.Attributes[2], Object: w.Attributes[1]}}
+	a, ok := decode[record.Acknowledgement](w)
+	if e.Reason = text(string(a.Fate)); a.Ground != "" {
+		e.Reason = text(string(a.Ground))
+	}
+	return e, w.Delete || ok && a.Custodian == w.Attributes[0] && a.Record == w.Attributes[1] && a.Requester == w.Attributes[2]
 }
 
 // decode reads a value; that of a deletion is zero and fine.

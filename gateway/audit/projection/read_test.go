@@ -10,6 +10,37 @@ import (
 	"yitong/gateway/ledger"
 )
 
+func TestErasuresAndHoldsAreTold(t *testing.T) {
+	at := `"2026-11-21T07:00:00Z"`
+	anchor := func(status, erasure string) string {
+		return `{"id":"x","custodian":"H","status":"` + status + `","at":` + at + `,"erasure":` + erasure + `}`
+	}
+	hold := `{"custodian":"H","record":"x","regulator":"R","reason":"case-7","at":` + at + `}`
+	for _, test := range []struct {
+		name, function, kind string
+		attributes           []string
+		value                string
+		want                 string
+	}{
+		{"a record", "record:Erase", "record", []string{"H", "x"}, anchor("erased", `{"number":1,"reason":"patient-request","at":`+at+`}`), "record erased patient-request"},
+		{"a part", "record:Erase", "record", []string{"H", "x"}, anchor("anchored", `{"number":1,"parts":[1],"reason":"retention-over","at":`+at+`}`), "record erased retention-over"},
+		{"superseded after a part was erased", "record:Anchor", "record", []string{"H", "x"}, anchor("superseded", `{"number":1,"parts":[1],"reason":"retention-over","at":"2026-11-20T07:00:00Z"}`), "record superseded "},
+		{"a hold", "record:Hold", "hold", []string{"H", "x"}, "[" + hold + "]", "hold held case-7"},
+		{"the last hold lifted", "record:Unhold", "hold", []string{"H", "x"}, "", "hold lifted "},
+		{"one of two holds lifted", "record:Unhold", "hold", []string{"H", "x"}, "[" + hold + "]", "hold lifted case-7"},
+		{"another record's hold", "record:Hold", "hold", []string{"H", "y"}, "[" + hold + "]", "hold changed unreadable"},
+		{"deleted", "record:Acknowledge", "erased", []string{"H", "x", "I"}, `{"custodian":"H","record":"x","requester":"I","erasure":1,"fate":"deleted","at":` + at + `}`, "acknowledgement acknowledged deleted"},
+		{"retained", "record:Acknowledge", "erased", []string{"H", "x", "I"}, `{"custodian":"H","record":"x","requester":"I","erasure":1,"fate":"retained","ground":"legal-claims","at":` + at + `}`, "acknowledgement acknowledged legal-claims"},
+		{"another's acknowledgement", "record:Acknowledge", "erased", []string{"H", "x", "J"}, `{"custodian":"H","record":"x","requester":"I","erasure":1,"fate":"deleted","at":` + at + `}`, "acknowledgement changed unreadable"},
+	} {
+		w := ledger.Write{Namespace: "yitong", ObjectType: test.kind, Attributes: test.attributes, Value: []byte(test.value), Delete: test.value == ""}
+		effects := read(ledger.Transaction{Chaincode: "yitong", Function: test.function, Writes: []ledger.Write{w}}, "yitong")
+		if e := effects[0]; len(effects) != 1 || string(e.Kind)+" "+string(e.Action)+" "+e.Reason != test.want {
+			t.Errorf("%s: told as %+v", test.name, e.Entry)
+		}
+	}
+}
+
 // FuzzRead: whatever a transaction holds, it is told in at least one entry, none of an
 // invalid one leaves anything in the state, and every text fits into any database.
 func FuzzRead(f *testing.F) {

@@ -113,6 +113,20 @@ func TestADenialIsProvedAsWell(t *testing.T) {
 	t.Error("no request was denied")
 }
 
+// What is erased is the content: that it was asked for, released and opened stays proved.
+func TestErasuresLeaveTheProofsOfEarlierAccesses(t *testing.T) {
+	c := world(t)
+	id := asked(t, c, contract.AccessReceive, 0)
+	before := build(t, c, id)
+	want := verify(t, c, before)
+	c.Erasures()
+	for name, raw := range map[string][]byte{"made before the erasure": before, "made after it": build(t, c, id)} {
+		if got := verify(t, c, raw); got.Access.ID != id || got.Release == nil || got.Receipt == nil || got.Release.Manifest != want.Release.Manifest {
+			t.Errorf("the proof %s shows %+v", name, got)
+		}
+	}
+}
+
 func TestAnAccessThatIsNotThereCanNotBeProved(t *testing.T) {
 	c := world(t)
 	_, err := proof.Build(t.Context(), proof.Blocks(c.Encoded()), c.Genesis(), replaytest.ChaincodeName, "00000000000000000000000000000000")

@@ -3,6 +3,7 @@ package replay_test
 import (
 	"testing"
 
+	"yitong/chaincode/contract"
 	"yitong/gateway/audit/replay"
 	"yitong/gateway/audit/replay/replaytest"
 )
@@ -27,5 +28,18 @@ func TestAGenuineChainDivergesNowhere(t *testing.T) {
 			}
 			t.Logf("%+v", r)
 		})
+	}
+}
+
+func TestErasuresAndHoldsReplay(t *testing.T) {
+	c := replaytest.New(t, replaytest.Options{Seed: 4})
+	c.History(40)
+	c.Erasures()
+	c.History(40)
+	for _, d := range run(t, c, c.Encoded()).Divergences {
+		t.Error(d)
+	}
+	for function, want := range map[string]int{contract.RecordErase: 2, contract.RecordHold: 1, contract.RecordUnhold: 1, contract.RecordAcknowledge: 1} {
+		c.Find(function, want-1) // or it fails
 	}
 }

@@ -793,7 +793,7 @@ func (x *ListRecordsResponse) GetNextBookmark() string {
 type RetractRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// A code: "entered-in-error", "wrong-patient", "erased" or "legal-order".
+	// A code: "entered-in-error", "wrong-patient" or "legal-order".
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3152,8 +3152,8 @@ type AuditEntry struct {
 	// The client's claim, held by every endorser to within 90 s of its clock.
 	ClaimedTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=claimed_time,json=claimedTime,proto3" json:"claimed_time,omitempty"`
 	// "request", "release", "receipt", "consent", "record", "member", "keys",
-	// "motion", "closing", "configuration", "order", "answer", "conclusion" or
-	// "other".
+	// "motion", "closing", "configuration", "order", "answer", "conclusion",
+	// "hold", "acknowledgement" or "other".
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	// "asked", "released", "received", "granted", "amended", "withdrawn", …
 	Action string `protobuf:"bytes,7,opt,name=action,proto3" json:"action,omitempty"`
