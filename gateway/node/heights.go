@@ -12,10 +12,8 @@ import (
 
 // keepHeights makes what exchanges signed heights with the other members.
 func keepHeights(config Config, gateway *share.Gateway, chain *ledger.Ledger, others *api.Counterparts, log *slog.Logger) (*height.Keeper, error) {
-	id, _ := gateway.SignHeight(nil)
 	return height.New(height.Config{
 		Channel: config.Channel, Self: config.Member.MSP, Chain: chain, Registry: gateway, Exchange: others,
-		KeyID: id, Sign: func(message []byte) []byte { _, signature := gateway.SignHeight(message); return signature },
-		File: filepath.Join(config.State, "heights.jsonl"), Log: log,
+		Signer: gateway.HeightSigner, File: filepath.Join(config.State, "heights.jsonl"), Log: log,
 	})
 }

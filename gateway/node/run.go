@@ -98,6 +98,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		return fmt.Errorf("finishing what was half done: %w", err)
 	}
 	gateway.KeepTime()
+	gateway.KeepKeys()
 	gateway.KeepAnswering()
 
 	history, err := projection.Open(ctx, config.Audit, config.Chaincode)

@@ -14,6 +14,7 @@ import (
 // hidden too.
 const (
 	bucketSecrets  = "secrets"  // the member's own private keys
+	bucketRetired  = "retired"  // HPKE key id -> retiredKey
 	bucketRecords  = "records"  // record id -> catalogued
 	bucketPartKeys = "partkeys" // record id/part index -> 32-byte key
 	bucketPatients = "patients" // patient -> ids of its records

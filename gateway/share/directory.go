@@ -85,6 +85,14 @@ func (d *directory) find(ctx context.Context, name string, is func(registry.Memb
 	return registry.Member{}, refusal.New(refusal.NotFound, fmt.Sprintf("there is no member %q", name), "one of "+strings.Join(names, ", "))
 }
 
+// fresh gives a member and its keys as the ledger has them now.
+func (d *directory) fresh(ctx context.Context, msp string) (contract.MemberEntry, error) {
+	d.mu.Lock()
+	delete(d.keys, msp)
+	d.mu.Unlock()
+	return d.withKeys(ctx, msp)
+}
+
 // withKeys gives a member and the public keys that the registry has of it.
 func (d *directory) withKeys(ctx context.Context, msp string) (contract.MemberEntry, error) {
 	d.mu.Lock()

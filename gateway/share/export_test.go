@@ -2,13 +2,14 @@ package share
 
 // Buckets are the buckets of the key store that this package writes to.
 var Buckets = []string{
-	bucketSecrets, bucketRecords, bucketPartKeys, bucketPatients, bucketHandles,
+	bucketSecrets, bucketRetired, bucketRecords, bucketPartKeys, bucketPatients, bucketHandles,
 	bucketConsents, bucketReleases, bucketReceipts, bucketClaims,
 }
 
 // Where the secrets lie that a lying custodian would use.
 const (
 	BucketSecrets  = bucketSecrets
+	BucketRetired  = bucketRetired
 	BucketPartKeys = bucketPartKeys
 	BucketConsents = bucketConsents
 	BucketReleases = bucketReleases

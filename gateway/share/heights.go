@@ -17,14 +17,12 @@ func (g *Gateway) Others(ctx context.Context) ([]registry.Member, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(m registry.Member) bool { return m.MSP == g.Self.MSP || !m.Active() }), nil
 }
 
-// SigningKey is the public key by which the registry knows a member's signatures.
-func (g *Gateway) SigningKey(ctx context.Context, msp string) (registry.Key, error) {
-	entry, err := g.members.withKeys(ctx, msp)
-	return entry.Keys.Signing, err
-}
-
-// SignHeight signs a statement about this member's peer (gateway/audit/height, whose
-// message can't be taken for a manifest: both begin with their names). id is the key's.
-func (g *Gateway) SignHeight(message []byte) (id string, signature []byte) {
-	return g.signing.Public().ID(), ed25519.Sign(ed25519.NewKeyFromSeed(g.signing.Bytes()), message)
+// HeightSigner is what signs a statement about this member's peer (gateway/audit/height,
+// whose message can't be taken for a manifest: both begin with their names), and the id of
+// its key.
+func (g *Gateway) HeightSigner() (id string, sign func(message []byte) []byte) {
+	_, key := g.ring.present()
+	return key.Public().ID(), func(message []byte) []byte {
+		return ed25519.Sign(ed25519.NewKeyFromSeed(key.Bytes()), message)
+	}
 }

@@ -65,6 +65,10 @@ var errBehind = errors.New("this member's peer is behind")
 // await asks again and again, a little later each time, until done, an error, or
 // errBehind once patience is over.
 func (g *Gateway) await(ctx context.Context, ask func(context.Context) (done bool, err error)) error {
+	return g.awaitFor(ctx, patience, ask)
+}
+
+func (g *Gateway) awaitFor(ctx context.Context, limit time.Duration, ask func(context.Context) (done bool, err error)) error {
 	pace := &backoff.ExponentialBackOff{InitialInterval: 10 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 1.5, MaxInterval: 200 * time.Millisecond}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		done, err := ask(ctx)
@@ -75,7 +79,7 @@ func (g *Gateway) await(ctx context.Context, ask func(context.Context) (done boo
 			return struct{}{}, errBehind
 		}
 		return struct{}{}, nil
-	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(patience))
+	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(limit))
 	return err
 }
 

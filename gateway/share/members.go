@@ -92,13 +92,26 @@ func (g *Gateway) Enrol(ctx context.Context) error {
 	if m := listed.Member; m.Name != g.Self.Name || m.Kind != g.Self.Kind {
 		return fmt.Errorf("the registry has %s as %s %q, the configuration as %s %q", m.MSP, m.Kind, m.Name, g.Self.Kind, g.Self.Name)
 	}
+	g.rotating.Lock()
+	defer g.rotating.Unlock()
+	if _, err := g.settle(listed.Keys); err != nil {
+		return err
+	}
 	c := g.Candidate()
 	same := func(a, b registry.Key) bool { return a.ID == b.ID && slices.Equal(a.Public, b.Public) }
 	if listed.Member.Gateway == c.Gateway && same(listed.Keys.HPKE, c.Keys.HPKE) && same(listed.Keys.Signing, c.Keys.Signing) {
 		return nil
 	}
 	var out contract.MemberEntry
-	if _, err := g.Ledger.Submit(ctx, contract.RegistryUpdate, registry.Update{Gateway: &c.Gateway, Keys: &c.Keys}, &out); err != nil {
+	_, err = g.Ledger.Submit(ctx, contract.RegistryUpdate, registry.Update{Gateway: &c.Gateway, Keys: &c.Keys}, &out)
+	if refusedWith(err, registry.KeySpent) {
+		if err := g.renew(listed.Keys); err != nil {
+			return err
+		}
+		c = g.Candidate()
+		_, err = g.Ledger.Submit(ctx, contract.RegistryUpdate, registry.Update{Gateway: &c.Gateway, Keys: &c.Keys}, &out)
+	}
+	if err != nil {
 		return fmt.Errorf("registering this gateway's keys and address: %w", err)
 	}
 	g.members.forget()

@@ -110,13 +110,9 @@ func (g *Gateway) verify(ctx context.Context, m *seal.Manifest, name lookup, per
 	if err != nil {
 		return fmt.Errorf("the release on the ledger: %w", err)
 	}
-	custodian, err := g.members.withKeys(ctx, name.custodian)
+	signing, err := g.signedBy(ctx, name.custodian, m.Signing)
 	if err != nil {
 		return err
-	}
-	signing, err := seal.ParseVerifyingKey(custodian.Keys.Signing.Public)
-	if err != nil {
-		return fmt.Errorf("the registered key of %s: %w", name.custodian, err)
 	}
 	err = m.Verify(seal.Evidence{
 		Permit: permit.ID, Custodian: permit.Custodian, Requester: permit.Requester, Expires: permit.Expires,
@@ -191,7 +187,11 @@ func refusedWith(err error, code refusal.Code) bool {
 
 // openPart opens the next part of a delivery and returns the bytes of its content.
 func (g *Gateway) openPart(m *seal.Manifest, recordID string, s seal.Shared, d Delivery, sink Sink) (int64, error) {
-	key, err := seal.Unwrap(g.hpke, m.Context(recordID, s.Part.Index), *s.Wrapped)
+	private, err := g.ring.private(s.Wrapped.Key)
+	if err != nil {
+		return 0, fmt.Errorf("part %d of record %s: %w", s.Part.Index, recordID, err)
+	}
+	key, err := seal.Unwrap(private, m.Context(recordID, s.Part.Index), *s.Wrapped)
 	if err != nil {
 		return 0, fmt.Errorf("part %d of record %s: %w", s.Part.Index, recordID, err)
 	}

@@ -56,5 +56,6 @@ func (g *Gateway) RecordsOf(p Patient) ([]string, error) {
 // Sign signs a statement of this member's under a label, with the key that the registry
 // shows of it.
 func (g *Gateway) Sign(label string, content []byte) (seal.VerifyingKey, []byte) {
-	return g.signing.Public(), g.signing.SignStatement(label, content)
+	_, signing := g.ring.present()
+	return signing.Public(), signing.SignStatement(label, content)
 }

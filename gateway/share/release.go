@@ -279,6 +279,7 @@ func (g *Gateway) wrap(ctx context.Context, m *seal.Manifest) error {
 	if err != nil {
 		return err
 	}
-	m.Sign(g.signing)
+	_, signing := g.ring.present()
+	m.Sign(signing)
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/registry"
 	"yitong/gateway/keys"
-	"yitong/gateway/seal"
 )
 
 // handleKey derives the handles of a custodian's patients: 32 secret bytes.
@@ -39,18 +38,7 @@ const (
 // loadSecrets reads the member's own keys, and makes those that aren't there yet.
 func (g *Gateway) loadSecrets() error {
 	return g.Keys.Update(func(tx *keys.Tx) error {
-		hpke, err := secret(tx, secretHPKE)
-		if err != nil {
-			return err
-		}
-		if g.hpke, err = seal.ParsePrivateKey(hpke); err != nil {
-			return err
-		}
-		signing, err := secret(tx, secretSigning)
-		if err != nil {
-			return err
-		}
-		if g.signing, err = seal.ParseSigningKey(signing); err != nil {
+		if err := g.ring.load(tx); err != nil {
 			return err
 		}
 		handle, err := secret(tx, secretHandle)
@@ -81,11 +69,7 @@ func secret(tx *keys.Tx, name string) ([]byte, error) {
 // keys that this gateway holds the private ones of.
 func (g *Gateway) Candidate() registry.Candidate {
 	c := g.Self
-	hpke, signing := g.hpke.Public(), g.signing.Public()
-	c.Keys = registry.Keys{
-		HPKE:    registry.Key{ID: hpke.ID(), Public: hpke.Bytes()},
-		Signing: registry.Key{ID: signing.ID(), Public: signing.Bytes()},
-	}
+	c.Keys = g.registered()
 	return c
 }
 

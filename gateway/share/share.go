@@ -90,8 +90,7 @@ type Config struct {
 // Gateway carries out one member's use cases. It is safe for concurrent use.
 type Gateway struct {
 	Config
-	hpke    seal.PrivateKey
-	signing seal.SigningKey
+	ring    ring
 	handles handleKey
 	salts   []byte
 	members *directory
@@ -99,6 +98,8 @@ type Gateway struct {
 	records locks // by record id
 	permits locks // by permit id
 	orders  locks // by order id
+
+	rotating sync.Mutex // one change of keys at a time
 
 	anchoring *batcher[Record, ledger.Commit]
 	releasing *batcher[releaseOrder, releaseCommit]

@@ -48,8 +48,10 @@ func newWorld(t *testing.T, names ...string) *world {
 func (m *member) open(file string) {
 	m.w.t.Helper()
 	k, err := height.New(height.Config{
-		Channel: "yitong", Self: m.name, Chain: m, Registry: m, Exchange: m, KeyID: "key of " + m.name,
-		Sign: func(message []byte) []byte { return ed25519.Sign(m.key, message) },
+		Channel: "yitong", Self: m.name, Chain: m, Registry: m, Exchange: m,
+		Signer: func() (string, func(message []byte) []byte) {
+			return "key of " + m.name, func(message []byte) []byte { return ed25519.Sign(m.key, message) }
+		},
 		File: file, Now: func() time.Time { return m.w.now }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -77,7 +79,7 @@ func (m *member) Others(context.Context) (out []registry.Member, err error) {
 	return out, nil
 }
 
-func (m *member) SigningKey(_ context.Context, msp string) (registry.Key, error) {
+func (m *member) SigningKey(_ context.Context, msp, _ string) (registry.Key, error) {
 	other, ok := m.w.members[msp]
 	if !ok {
 		return registry.Key{}, errors.New("no such member")

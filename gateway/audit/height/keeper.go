@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
 )
 
@@ -37,8 +38,8 @@ type Chain interface {
 type Registry interface {
 	// Others are the active members but this one.
 	Others(ctx context.Context) ([]registry.Member, error)
-	// SigningKey is a member's present one.
-	SigningKey(ctx context.Context, msp string) (registry.Key, error)
+	// SigningKey is a member's of this id, present or replaced.
+	SigningKey(ctx context.Context, msp, id string) (registry.Key, error)
 }
 
 // Exchange reaches the other members' gateways.
@@ -54,11 +55,10 @@ type Config struct {
 	Chain         Chain
 	Registry      Registry
 	Exchange      Exchange
-	KeyID         string                      // of the signing key
-	Sign          func(message []byte) []byte // with it
-	File          string                      // where statements are kept; "" nowhere
-	Now           func() time.Time            // default time.Now
-	Log           *slog.Logger                // default slog.Default()
+	Signer        func() (id string, sign func(message []byte) []byte) // this member's present signing key
+	File          string                                               // where statements are kept; "" nowhere
+	Now           func() time.Time                                     // default time.Now
+	Log           *slog.Logger                                         // default slog.Default()
 }
 
 // Verdict is what a statement comes to beside the own peer's chain.
@@ -181,7 +181,7 @@ func (k *Keeper) Own(ctx context.Context) (Statement, error) {
 		return Statement{}, err
 	}
 	s := Statement{Channel: k.Channel, Member: k.Self, Blocks: blocks, Hash: hash, At: k.Now().UTC().Truncate(time.Second)}
-	s.Sign(k.KeyID, k.Sign)
+	s.Sign(k.Signer())
 	return s, nil
 }
 
@@ -200,11 +200,11 @@ func (k *Keeper) Take(ctx context.Context, s Statement) error {
 	if s.At.After(k.Now().Add(registry.MaxSkew * time.Second)) {
 		return fmt.Errorf("%w: it is dated ahead of this member's clock", ErrStatement)
 	}
-	key, err := k.Registry.SigningKey(ctx, s.Member)
+	key, err := k.Registry.SigningKey(ctx, s.Member, s.Key)
 	if err != nil {
 		return fmt.Errorf("%w: %v", ErrStatement, err)
 	}
-	if key.ID != s.Key || !s.Verify(key.Public) {
+	if key.ID != s.Key || !key.ValidAt(record.At(s.At)) || !s.Verify(key.Public) {
 		return fmt.Errorf("%w: it isn't signed by the key that the registry has of %s", ErrStatement, s.Member)
 	}
 	k.mu.Lock()
