@@ -121,7 +121,10 @@ func withdrawn(c consent.Consent) consent.Consent {
 	return c
 }
 
-func sure(c consent.Consent, a consent.Assurance) consent.Consent { c.Assurance = a; return c }
+func sure(c consent.Consent, a consent.Assurance) consent.Consent {
+	c.Assurance, c.Signer = a, strings.Repeat("5", 32)
+	return c
+}
 
 func demanding(r consent.Request, a consent.Assurance) consent.Request { r.Assurance = a; return r }
 

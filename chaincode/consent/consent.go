@@ -52,7 +52,8 @@ type Consent struct {
 	Period    record.Period  `json:"period,omitzero"`
 	Provision Provision      `json:"provision"`          // its type is the base decision
 	Assurance Assurance      `json:"assurance,omitzero"` // attested where it is left out
-	Evidence  string         `json:"evidence,omitempty"` // SHA-256 of the signed form, 64 hex digits
+	Signer    string         `json:"signer,omitempty"`   // id of the key that signed it, 32 hex digits; "" of an attested one
+	Evidence  string         `json:"evidence,omitempty"` // SHA-256 of the signed form or document, 64 hex digits
 	At        record.Instant `json:"at"`                 // of the last change
 }
 

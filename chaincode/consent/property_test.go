@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 
 	strict "github.com/go-json-experiment/json"
@@ -86,7 +87,7 @@ func drawConsent(t *rapid.T, n int, types ...consent.Outcome) consent.Consent {
 	c := consent.Consent{ID: fmt.Sprintf("%032x", n), Version: 1, Status: consent.Active, Provision: drawProvision(t, 0, types...)}
 	maybe(t, 4, func() { c.Status = consent.Withdrawn })
 	maybe(t, 3, func() { c.Period = drawPeriod(t) })
-	maybe(t, 3, func() { c.Assurance = drawAssurance(t) })
+	maybe(t, 3, func() { c.Assurance, c.Signer = drawAssurance(t), strings.Repeat("5", 32) })
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}

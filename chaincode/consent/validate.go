@@ -29,6 +29,10 @@ func (c Consent) Validate() error {
 		return malformed("period", "it doesn't start before its end", "start < end; leave a side out for no bound")
 	case !c.Assurance.Known():
 		return malformed("assurance", "unknown assurance", "one of "+assurances.Known())
+	case c.Signer != "" && !isHex(c.Signer, 32):
+		return malformed("signer", "it isn't the id of a key", "32 lower-case hex digits")
+	case c.Signer == "" && c.Assurance != Attested:
+		return malformed("assurance", "nobody signed it", "attested")
 	case c.Evidence != "" && !isHex(c.Evidence, 64):
 		return malformed("evidence", "it isn't a SHA-256 digest", "64 lower-case hex digits")
 	}

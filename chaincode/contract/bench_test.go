@@ -63,6 +63,14 @@ func BenchmarkEndorsement(b *testing.B) {
 			benchmark(b, w, insurer, contract.AccessRequest, text(b, w.requestFor(insurer, patient)))
 		})
 	}
+	b.Run("consent:Grant, attested", func(b *testing.B) {
+		w := newWorld(b)
+		benchmark(b, w, hospitalA, contract.ConsentGrant, text(b, w.grantFor(insurer, patient)))
+	})
+	b.Run("consent:Direct, a grant signed by a wallet", func(b *testing.B) {
+		w := newWorld(b)
+		benchmark(b, w, hospitalA, contract.ConsentDirect, text(b, newPatient("alice").sign(w.signedGrant(patient))))
+	})
 	b.Run("access:Release, batch of 64", func(b *testing.B) {
 		w := newWorld(b)
 		w.must(hospitalA, contract.ConsentGrant, w.grantFor(insurer, patient))

@@ -7,6 +7,7 @@ import (
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
+	"yitong/chaincode/directive"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
 )
@@ -80,6 +81,11 @@ func (o *consentContract) establish(ctx *contractapi.TransactionContext, functio
 	if err := follows(d.present(), next); err != nil {
 		return "", err
 	}
+	if i, ok := find(d.granted.or(nil), next.ID); ok {
+		if err := directive.Attestable(d.granted.or(nil)[i]); err != nil {
+			return "", err
+		}
+	}
 	granted, err := d.with(next)
 	if err != nil {
 		return "", err
@@ -88,6 +94,12 @@ func (o *consentContract) establish(ctx *contractapi.TransactionContext, functio
 	if err != nil {
 		return "", err
 	}
+	c.establish(of, d, granted, ConsentVersion{Consent: next}, policy)
+	return c.answer(next)
+}
+
+// establish writes the consents of a relationship with the version that is new among them.
+func (c *call) establish(of Relationship, d directives, granted []consent.Consent, version ConsentVersion, policy []byte) {
 	// The policy of the relationship's key is set once, when it is made: a transaction that
 	// sets one makes every later write of that key in its block invalid.
 	if d.granted.doc == nil {
@@ -95,9 +107,8 @@ func (o *consentContract) establish(ctx *contractapi.TransactionContext, functio
 	} else {
 		c.put(of.of(directivesKind), granted)
 	}
-	c.create(of.version(next.ID, next.Version), ConsentVersion{Consent: next}, policy)
+	c.create(of.version(version.Consent.ID, version.Consent.Version), version, policy)
 	c.countersigned()
-	return c.answer(next)
 }
 
 // follows refuses a version that isn't the next one: codes not-found, version-conflict.

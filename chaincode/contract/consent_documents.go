@@ -2,6 +2,7 @@ package contract
 
 import (
 	"yitong/chaincode/consent"
+	"yitong/chaincode/directive"
 	"yitong/chaincode/record"
 )
 
@@ -69,6 +70,32 @@ type ConsentPage struct {
 type ConsentVersion struct {
 	Consent consent.Consent `json:"consent"`
 	Reason  string          `json:"reason,omitempty"`
+
+	// Signed is the directive that made the version, if the patient or a delegate signed it.
+	// It names the handle and the channel that it was signed for.
+	Signed *directive.Signed `json:"signed,omitempty"`
+	// Delegate is set if it was a delegate.
+	Delegate bool `json:"delegate,omitzero"`
+}
+
+// Directed is what a signed directive came to: a consent, or, of a rebind, the signer.
+type Directed struct {
+	Consent *consent.Consent  `json:"consent,omitempty"`
+	Signer  *directive.Signer `json:"signer,omitempty"`
+}
+
+// Recovery puts a key in the place of a patient's lost one. The caller is the custodian, and
+// attests that the key is the patient's.
+type Recovery struct {
+	Requester string        `json:"requester"`
+	Handle    string        `json:"handle"`
+	Key       directive.Key `json:"key"`
+	Evidence  string        `json:"evidence"` // 64 hex digits: salted digest of the signed form
+}
+
+// SignerEntry is who speaks for the patient in a relationship: absent if no key is bound.
+type SignerEntry struct {
+	Signer *directive.Signer `json:"signer,omitempty"`
 }
 
 // ListQuery asks for a page of what lies between custodians and requesters. Custodians

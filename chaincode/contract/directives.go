@@ -25,6 +25,7 @@ type withdrawn struct {
 	Version int            `json:"version"` // that the withdrawal made
 	Reason  string         `json:"reason"`
 	At      record.Instant `json:"at"`
+	Signer  string         `json:"signer,omitempty"` // id of the key that signed it; "" if the custodian attests it
 }
 
 func wantDirectives(r *reading, of Relationship) directives {

@@ -33,6 +33,7 @@
 //	directives/<custodian>/<requester>/<handle>        countersigned; the present consents
 //	consent/<custodian>/<requester>/<handle>/<id>/<version>  countersigned; for ever
 //	withdrawn/<custodian>/<requester>/<handle>         majority; which versions are withdrawn
+//	signer/<custodian>/<requester>/<handle>            countersigned; whose key speaks for the patient
 //	access/<custodian>/<requester>/<id>
 //	release/<custodian>/<requester>/<id>
 //	receipt/<custodian>/<requester>/<id>

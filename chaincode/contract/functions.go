@@ -22,6 +22,8 @@ const (
 	ConsentGrant    = "consent:Grant"    // Grant      -> consent.Consent
 	ConsentAmend    = "consent:Amend"    // Amendment  -> consent.Consent
 	ConsentWithdraw = "consent:Withdraw" // Withdrawal -> consent.Consent
+	ConsentDirect   = "consent:Direct"   // directive.Signed -> Directed
+	ConsentRecover  = "consent:Recover"  // Recovery -> directive.Signer
 
 	AccessRequest = "access:Request" // access.Request -> access.Access
 	AccessRelease = "access:Release" // Releasing      -> Released
@@ -48,6 +50,7 @@ const (
 	ConsentConsents = "consent:Consents" // Relationship   -> ConsentSet
 	ConsentHistory  = "consent:History"  // HistoryQuery   -> ConsentPage
 	ConsentList     = "consent:List"     // ListQuery      -> RelationshipPage
+	ConsentSigner   = "consent:Signer"   // Relationship   -> SignerEntry
 
 	AccessAccess   = "access:Access"   // AccessQuery -> AccessList
 	AccessAccesses = "access:Accesses" // ListQuery   -> AccessPage

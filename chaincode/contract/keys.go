@@ -22,6 +22,7 @@ const (
 	directivesKind   = "directives"
 	consentKind      = "consent"
 	withdrawnKind    = "withdrawn"
+	signerKind       = "signer"
 	accessKind       = "access"
 	releaseKind      = "release"
 	receiptKind      = "receipt"

@@ -30,6 +30,9 @@ var may = map[string]struct{ hospital, insurer, regulator bool }{
 	contract.ConsentGrant:    {true, false, false},
 	contract.ConsentAmend:    {true, false, false},
 	contract.ConsentWithdraw: {true, false, false},
+	contract.ConsentDirect:   {true, true, true},
+	contract.ConsentRecover:  {true, false, false},
+	contract.ConsentSigner:   {true, true, true},
 	contract.ConsentConsents: {true, true, true},
 	contract.ConsentHistory:  {true, true, true},
 	contract.ConsentList:     {true, true, true},
@@ -61,6 +64,7 @@ var writes = map[string]bool{
 	contract.RegistryFound: true, contract.RegistryMove: true, contract.RegistryUpdate: true, contract.RegistryClose: true,
 	contract.RecordAnchor: true, contract.RecordRetract: true,
 	contract.ConsentGrant: true, contract.ConsentAmend: true, contract.ConsentWithdraw: true,
+	contract.ConsentDirect: true, contract.ConsentRecover: true,
 	contract.AccessRequest: true, contract.AccessRelease: true, contract.AccessReceive: true,
 	contract.AccessReview: true, contract.AccessResolve: true,
 	contract.RecordErase: true, contract.RecordHold: true, contract.RecordUnhold: true, contract.RecordAcknowledge: true,
@@ -99,6 +103,8 @@ func (w *world) examples(permit access.Access) map[string]any {
 	w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{gone, freed}})
 	w.must(hospitalA, contract.RecordErase, contract.Erasing{ID: gone.ID, Reason: record.PatientRequest})
 	gateway := "127.0.0.1:9999"
+	signed := newPatient("example")
+	w.must(hospitalA, contract.ConsentDirect, signed.sign(w.signedGrant(handle)))
 	return map[string]any{
 		contract.RegistryFound:   founding(),
 		contract.RegistryMove:    registry.Motion{Suspend: &registry.Suspension{MSP: hospitalB, Reason: "audit"}},
@@ -116,6 +122,9 @@ func (w *world) examples(permit access.Access) map[string]any {
 		contract.ConsentAmend: contract.Amendment{ID: grant.ID, Version: 2, Requester: insurer, Handle: handle,
 			Provision: consent.Provision{Type: consent.Deny}},
 		contract.ConsentWithdraw: contract.Withdrawal{ID: grant.ID, Requester: insurer, Handle: handle, Reason: "patient"},
+		contract.ConsentDirect:   signed.sign(w.signedGrant(handle)),
+		contract.ConsentRecover:  contract.Recovery{Requester: insurer, Handle: handle, Key: newPatient("new").key(), Evidence: digest},
+		contract.ConsentSigner:   contract.Relationship{Custodian: hospitalA, Requester: insurer, Handle: handle},
 		contract.ConsentConsents: contract.Relationship{Custodian: hospitalA, Requester: insurer, Handle: handle},
 		contract.ConsentHistory:  contract.HistoryQuery{Custodian: hospitalA, Requester: insurer, Handle: handle, ID: grant.ID},
 		contract.ConsentList:     contract.ListQuery{Custodian: hospitalA},
@@ -246,6 +255,8 @@ func TestWhoSeesWhat(t *testing.T) {
 		{regulator, contract.ConsentConsents, contract.Relationship{Custodian: hospitalA, Requester: insurer, Handle: patient}, ""},
 		{hospitalB, contract.ConsentHistory, contract.HistoryQuery{Custodian: hospitalA, Requester: insurer, Handle: patient, ID: id}, registry.NotEntitled},
 		{insurer, contract.ConsentHistory, contract.HistoryQuery{Custodian: hospitalA, Requester: insurer, Handle: patient, ID: id}, ""},
+		{hospitalB, contract.ConsentSigner, contract.Relationship{Custodian: hospitalA, Requester: insurer, Handle: patient}, registry.NotEntitled},
+		{insurer, contract.ConsentSigner, contract.Relationship{Custodian: hospitalA, Requester: insurer, Handle: patient}, ""},
 		{insurer, contract.ConsentList, contract.ListQuery{}, refusal.Malformed},
 		{insurer, contract.ConsentList, contract.ListQuery{Custodian: hospitalA}, ""},
 		{insurer, contract.ConsentList, contract.ListQuery{Custodian: hospitalA, Requester: hospitalB}, registry.NotEntitled},

@@ -33,6 +33,8 @@ var rights = map[string]right{
 	ConsentGrant:    {custodians, true},
 	ConsentAmend:    {custodians, true},
 	ConsentWithdraw: {custodians, true},
+	ConsentDirect:   {anyKind, true}, // a patient may withdraw through any member
+	ConsentRecover:  {custodians, true},
 	AccessRequest:   {requesters, true},
 	AccessRelease:   {custodians, true},
 	AccessReceive:   {requesters, true},
@@ -61,6 +63,7 @@ var rights = map[string]right{
 	ConsentConsents: {anyKind, false},
 	ConsentHistory:  {anyKind, false},
 	ConsentList:     {anyKind, false},
+	ConsentSigner:   {anyKind, false},
 	AccessAccess:    {anyKind, false},
 	AccessAccesses:  {anyKind, false},
 

@@ -20,7 +20,7 @@ import (
 )
 
 // pure are the packages whose code runs inside a transaction.
-var pure = []string{".", "../access", "../disclosure", "../registry", "../consent", "../record", "../record/vocabulary", "../refusal"}
+var pure = []string{".", "../access", "../directive", "../disclosure", "../registry", "../consent", "../record", "../record/vocabulary", "../refusal"}
 
 // clockFile is the one file that may read a clock.
 const clockFile = "clock.go"
@@ -189,7 +189,7 @@ func callee(fun ast.Expr) string {
 // exports opens what the compiler exports of a package.
 func exports(t *testing.T) importer.Lookup {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}", "./...", "../access", "../disclosure").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}", "./...", "../access", "../directive", "../disclosure").Output()
 	if err != nil {
 		t.Skipf("the go command can't list packages here: %v", err)
 	}
