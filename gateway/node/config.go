@@ -26,8 +26,12 @@ type Config struct {
 	Chaincode string `yaml:"chaincode"`
 	// Listen is the address the gateway serves on, host:port.
 	Listen string `yaml:"listen"`
-	// State is the folder of the vault and the key store.
+	// State is the folder of the key store and, unless Vault says otherwise, the vault.
 	State string `yaml:"state"`
+	// Vault is where sealed parts lie: a folder, or an object store by URL
+	// (s3://bucket?region=…; package vault says more). Credentials are never in it.
+	// By default the folder "vault" in State.
+	Vault string `yaml:"vault,omitempty"`
 	// Passphrase is a file whose first line opens the key store.
 	Passphrase string `yaml:"passphrase"`
 	// Identity signs the member's transactions (PEM, an enrolment certificate).
@@ -121,6 +125,12 @@ func (c *Config) resolve(folder string) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(folder, *p)
 		}
+	}
+	switch {
+	case c.Vault == "":
+		c.Vault = filepath.Join(c.State, "vault")
+	case !strings.Contains(c.Vault, "://") && !filepath.IsAbs(c.Vault):
+		c.Vault = filepath.Join(folder, c.Vault)
 	}
 	if path, ok := strings.CutPrefix(c.Audit, "sqlite:"); ok && !filepath.IsAbs(path) {
 		c.Audit = "sqlite:" + filepath.Join(folder, path)

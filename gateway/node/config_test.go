@@ -45,11 +45,32 @@ func TestAConfigurationIsReadAsItWasWritten(t *testing.T) {
 	if got.State != filepath.Join(dir, "state") || got.Peers[0].CA != filepath.Join(dir, "ca.pem") {
 		t.Errorf("relative paths became %s and %s, not paths under %s", got.State, got.Peers[0].CA, dir)
 	}
+	if got.Vault != filepath.Join(got.State, "vault") {
+		t.Errorf("the vault is by default at %s", got.Vault)
+	}
 	if diff := cmp.Diff(want.Member, got.Member); diff != "" {
 		t.Error(diff)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestAVaultIsAFolderOrAStore(t *testing.T) {
+	dir, c := folder(t)
+	for _, test := range []struct{ given, want string }{
+		{"sealed", filepath.Join(dir, "sealed")},
+		{"/srv/sealed", "/srv/sealed"},
+		{"s3://bucket?region=x", "s3://bucket?region=x"},
+	} {
+		path := filepath.Join(dir, "node.yaml")
+		c.Vault = test.given
+		if err := node.WriteConfig(path, c); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := node.ReadConfig(path); err != nil || got.Vault != test.want {
+			t.Errorf("%s is read as %s, %v", test.given, got.Vault, err)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		return err
 	}
 	defer closing(&err, store.Close)
-	sealed, err := vault.OpenDir(filepath.Join(config.State, "vault"))
+	sealed, err := vault.OpenURL(ctx, config.Vault)
 	if err != nil {
 		return err
 	}

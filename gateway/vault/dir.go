@@ -22,6 +22,9 @@ import (
 //	lock       held while the vault is open
 //	tmp/       parts being written
 //	ab/ab01…   parts, by the first byte of their name
+//
+// Put writes a temporary file, syncs it, and links it into place. A crash leaves at most
+// a temporary file, which the next OpenDir removes. Symbolic links are not followed.
 type Dir struct {
 	root *os.Root
 	lock *flock.Flock
@@ -160,7 +163,7 @@ func (d *Dir) Open(_ context.Context, name Name, want Sum) (Blob, error) {
 		f.Close()
 		return nil, fmt.Errorf("open part %s: %w", name, err)
 	}
-	return newBlob(f, name, want), nil
+	return newChecked(f, name, want), nil
 }
 
 // same checks that what was opened is what was looked at, and has its size.

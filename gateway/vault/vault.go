@@ -1,11 +1,11 @@
 // Package vault keeps sealed parts at rest: files of random-looking bytes under
 // names that mean nothing.
 //
-// A part is written once under its Name and never changed: Put writes a
-// temporary file, syncs it, and links it into place; a reader sees the whole
-// part or none. A crash leaves at most a temporary file, which the next OpenDir
-// removes. What is read is compared with the size and digest that the caller
-// got when it sealed the part, so a flipped bit or a missing tail is an error.
+// A part is written once under its Name and never changed; a reader sees the whole
+// part or none. Where it lies is told by OpenURL: a directory (Dir), or an S3 object
+// store (Bucket). What is read is compared with the size and digest that the caller
+// got when it sealed the part, so a flipped bit or a missing tail is an error, whoever
+// runs the store.
 //
 // The vault needs no secret and gives none: what it holds is sealed, names are
 // hashes, and no path ever comes from outside (a Name is 32 bytes, not a
@@ -39,6 +39,8 @@ type Vault interface {
 	Delete(ctx context.Context, name Name) error
 	// List yields every part, in the order of names; to find orphans.
 	List(ctx context.Context) iter.Seq2[Entry, error]
+	// Close lets go of the vault. Open blobs stay readable.
+	Close() error
 }
 
 // Blob is one sealed part, open for reading.
