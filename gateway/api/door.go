@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,26 +12,37 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"yitong/chaincode/registry"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/policy"
 )
 
-// A door decides who may call what, before any handler runs: the member's own
-// software everything but Exchange, another member's gateway Exchange alone.
+// A door decides who may call what, before any handler runs: other members' gateways
+// the services that are for them, the member's own software and people the others, and
+// of these what the member's policy allows.
 type door struct {
-	self  string // MSP id of this member
-	trust Trust
-	log   *slog.Logger
+	self   string // MSP id of this member
+	kind   registry.Kind
+	trust  Trust
+	policy *policy.Policies
+	log    *slog.Logger
 }
 
-// exchangePrefix is how every method of the service for other gateways begins.
-var exchangePrefix = "/" + yitongv1.Exchange_ServiceDesc.ServiceName + "/"
+// betweenGateways are the services that members' gateways offer each other. All others
+// are for a member's own.
+var betweenGateways = []string{
+	yitongv1.Exchange_ServiceDesc.ServiceName,
+}
 
-func (d door) admit(ctx context.Context, method string) (context.Context, error) {
+// admit lets a caller in. asked is the message of a call that has one; of a stream's
+// call it is nil.
+func (d door) admit(ctx context.Context, method string, asked any) (context.Context, error) {
 	c, err := d.trust.callerOf(ctx)
 	if err != nil {
 		return nil, err
 	}
-	exchange := strings.HasPrefix(method, exchangePrefix)
+	service, verb, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	exchange := slices.Contains(betweenGateways, service)
 	switch {
 	case exchange && !c.is("gateway"):
 		return nil, status.Error(codes.PermissionDenied, "only a member's gateway (certificate with OU=gateway) may call this service")
@@ -40,15 +52,42 @@ func (d door) admit(ctx context.Context, method string) (context.Context, error)
 		return nil, status.Error(codes.PermissionDenied, "this service is for the member's own software; other members' gateways call Exchange")
 	case !exchange && !c.is("client") && !c.is("admin"):
 		return nil, status.Error(codes.PermissionDenied, "show a certificate with OU=client or OU=admin")
+	case !exchange:
+		if err := d.allowed(c, service[strings.LastIndex(service, ".")+1:]+"."+verb, asked); err != nil {
+			return nil, err
+		}
 	}
 	return context.WithValue(ctx, callerKey{}, c), nil
+}
+
+// allowed asks the member's policy.
+func (d door) allowed(c caller, method string, asked any) error {
+	q := policy.Question{Member: d.self, Kind: d.kind, User: c.user.Name, Role: string(c.user.Role), Method: method}
+	if m, ok := asked.(interface{ GetPurpose() string }); ok {
+		q.Purpose = m.GetPurpose()
+	}
+	if m, ok := asked.(interface{ GetClasses() []string }); ok {
+		q.Classes = m.GetClasses()
+	}
+	a := d.policy.Decide(q)
+	for _, broken := range a.Broken {
+		d.log.Error("a rule of the policy can't be evaluated and doesn't count", "rule", broken.String(), "method", method)
+	}
+	if a.Allowed {
+		return nil
+	}
+	role := q.Role
+	if role == "" {
+		role = policy.Software
+	}
+	return status.Errorf(codes.PermissionDenied, "%s may not call %s here (%s): ask whoever keeps this gateway's policy", role, method, a.Why())
 }
 
 func (d door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
 	begin := time.Now()
 	defer func() { d.record(ctx, info.FullMethod, begin, err) }()
 	defer d.contain(info.FullMethod, &err)
-	inside, err := d.admit(ctx, info.FullMethod)
+	inside, err := d.admit(ctx, info.FullMethod, req)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +99,7 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 	begin := time.Now()
 	defer func() { d.record(s.Context(), info.FullMethod, begin, err) }()
 	defer d.contain(info.FullMethod, &err)
-	inside, err := d.admit(s.Context(), info.FullMethod)
+	inside, err := d.admit(s.Context(), info.FullMethod, nil)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"yitong/gateway/audit"
 	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/projection"
+	"yitong/gateway/policy"
 	"yitong/gateway/share"
 )
 
@@ -38,7 +39,8 @@ type Config struct {
 	Scratch     string               // folder that a rebuild works in
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Trust       Trust
-	Heights     *height.Keeper // nil exchanges none
+	Policy      *policy.Policies // of the member's own people; nil is policy.Default
+	Heights     *height.Keeper   // nil exchanges none
 	Version     string
 	Log         *slog.Logger
 }
@@ -46,7 +48,10 @@ type Config struct {
 // NewServer makes the gRPC server of a member's gateway: TLS 1.3, a client
 // certificate of a member required.
 func NewServer(c Config) *grpc.Server {
-	d := door{self: c.Gateway.Self.MSP, trust: c.Trust, log: c.Log}
+	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, policy: c.Policy, log: c.Log}
+	if d.policy == nil {
+		d.policy = policy.Default()
+	}
 	s := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(&tls.Config{
 			MinVersion: tls.VersionTLS13, GetCertificate: c.Certificate,

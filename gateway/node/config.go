@@ -56,6 +56,9 @@ type Config struct {
 	// ReviewOrders keeps what a regulator orders to be disclosed until this member's
 	// own software has answered. By default the gateway complies at once.
 	ReviewOrders bool `yaml:"review_orders,omitempty"`
+	// Policy is the Cedar file that says which of the member's people may do what
+	// (`yitong policy show` prints the default, which holds where none is named).
+	Policy string `yaml:"policy,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -114,7 +117,7 @@ func WriteConfig(path string, c Config) error {
 }
 
 func (c *Config) resolve(folder string) {
-	paths := []*string{&c.State, &c.Passphrase, &c.Identity.Cert, &c.Identity.Key, &c.TLS.Cert, &c.TLS.Key, &c.Trust, &c.Candidate}
+	paths := []*string{&c.State, &c.Passphrase, &c.Identity.Cert, &c.Identity.Key, &c.TLS.Cert, &c.TLS.Key, &c.Trust, &c.Candidate, &c.Policy}
 	for i := range c.Peers {
 		paths = append(paths, &c.Peers[i].CA)
 	}

@@ -28,6 +28,7 @@ import (
 	"yitong/gateway/audit/projection"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
+	"yitong/gateway/policy"
 	"yitong/gateway/share"
 	"yitong/gateway/vault"
 )
@@ -42,6 +43,10 @@ const stopTime = 20 * time.Second
 // Run serves a gateway until ctx ends, and then lets what is under way finish.
 // version is what it tells callers of itself.
 func Run(ctx context.Context, config Config, version string, log *slog.Logger) (err error) {
+	rules, err := readPolicy(config.Policy)
+	if err != nil {
+		return err
+	}
 	store, err := openKeys(config)
 	if err != nil {
 		return err
@@ -118,6 +123,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	kept.Go(func() { heights.Keep(following) })
 
 	server := api.NewServer(api.Config{
+		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.forServer, Trust: trust, Version: version, Log: log, Heights: heights,
 	})
@@ -134,6 +140,18 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	defer force.Stop()
 	server.GracefulStop()
 	return nil
+}
+
+// readPolicy reads who may do what; "" is the default.
+func readPolicy(path string) (*policy.Policies, error) {
+	if path == "" {
+		return policy.Default(), nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the policy: %w", err)
+	}
+	return policy.Parse(filepath.Base(path), text)
 }
 
 // closing closes something and joins its error to the one that is returned.

@@ -1,0 +1,4 @@
+package api
+
+// BetweenGateways are the services that gateways offer each other.
+var BetweenGateways = betweenGateways
