@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	rules "yitong/chaincode"
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/consortium"
 	"yitong/gateway/ledger"
@@ -246,7 +247,7 @@ func Dial(n *fabric.Network, m *fabric.Member, chaincode string) (*ledger.Ledger
 func (c *Consortium) Order(t *testing.T, chaincode string, o liar.Orders, members ...string) {
 	t.Helper()
 	for _, name := range members {
-		file := filepath.Join(c.Member(t, name).Dir(), "chaincode", chaincode+"_"+consortium.ChaincodeVersion, ordersName)
+		file := filepath.Join(c.Member(t, name).Dir(), "chaincode", chaincode+"_"+rules.Version(), ordersName)
 		if err := liar.Give(file, o); err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +259,7 @@ func (c *Consortium) Order(t *testing.T, chaincode string, o liar.Orders, member
 func (c *Consortium) Deploy(t *testing.T, name, policy string) {
 	t.Helper()
 	err := c.Network().Deploy(t.Context(), fabric.Chaincode{
-		Name: name, Version: consortium.ChaincodeVersion, Policy: policy,
+		Name: name, Version: rules.Version(), Policy: policy,
 		Command: func(*fabric.Member) fabric.Command {
 			return fabric.Command{Path: c.Network().Executable(), Args: []string{consortium.ServeChaincode}}
 		},

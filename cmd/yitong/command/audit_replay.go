@@ -28,6 +28,7 @@ import (
 	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/replay"
 	"yitong/gateway/audit/replay/channel"
+	"yitong/gateway/audit/replay/checkpoint"
 	"yitong/gateway/ledger"
 	"yitong/gateway/node"
 )
@@ -234,7 +235,15 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 		return err
 	}
 	o := replay.Options{
-		Genesis: digest, Chaincode: consortium.Chaincode, Checkpoint: r.checkpoint, Until: r.until, Workers: r.workers,
+		Genesis: digest, Chaincode: consortium.Chaincode, Until: r.until, Workers: r.workers,
+	}
+	if r.checkpoint != "" {
+		kept, err := checkpoint.Open(r.checkpoint)
+		if err != nil {
+			return unusable(err)
+		}
+		defer func() { err = errors.Join(err, kept.Close()) }()
+		o.Checkpoint = kept
 	}
 	if r.heights != "" {
 		raw, err := os.ReadFile(r.heights)
@@ -263,7 +272,7 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 			o.Until = blocksThere
 		}
 		if r.state {
-			if o.Peer, err = a.askPeer(ctx, blocksThere); err != nil {
+			if o.Peer, err = a.askPeer(ctx); err != nil {
 				return err
 			}
 		}
@@ -275,12 +284,20 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 	report, err := replay.Run(ctx, blocks, o)
 	end()
 	if errors.Is(err, replay.ErrCheckpoint) {
-		return &failure{exit: exitUsage, err: err, next: "remove the file to begin at the beginning, or name another with --checkpoint"}
+		return unusable(err)
+	}
+	if errors.Is(err, replay.ErrRestless) {
+		err = &failure{exit: exitUnavailable, err: err, next: "repeat the command in a quieter moment, with --checkpoint so that it goes on from here"}
 	}
 	if report == nil {
 		return err
 	}
 	return errors.Join(a.showReport(report, err == nil), err)
+}
+
+// unusable is a checkpoint that can't be gone on from.
+func unusable(err error) error {
+	return &failure{exit: exitUsage, err: err, next: "remove the file to begin at the beginning, or name another with --checkpoint"}
 }
 
 // replayProgress tells how far a replay is: on a terminal by the bytes that have passed.
@@ -295,9 +312,8 @@ func (a *app) replayProgress() (told func(replay.Progress), end func()) {
 	}, bar.Close
 }
 
-// askPeer is the member's peer, to be held against what its blocks give. It may not be
-// beyond them: then its answers are later ones.
-func (a *app) askPeer(ctx context.Context, height uint64) (*replay.Peer, error) {
+// askPeer is the member's peer, to be held against what its blocks give.
+func (a *app) askPeer(ctx context.Context) (*replay.Peer, error) {
 	chain, err := a.ownPeer(ctx)
 	if err != nil {
 		return nil, err
@@ -307,19 +323,17 @@ func (a *app) askPeer(ctx context.Context, height uint64) (*replay.Peer, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &replay.Peer{Member: profile.MSP, Ask: func(ctx context.Context, function string, argument []byte) ([]byte, error) {
-		var answer json.RawMessage
-		if err := chain.Evaluate(ctx, function, json.RawMessage(argument), &answer, ledger.OwnPeerOnly()); err != nil {
-			return nil, err
-		}
-		if now, err := chain.Height(ctx); err != nil {
-			return nil, err
-		} else if now != height {
-			return nil, &failure{exit: exitUnavailable, err: errors.New("new blocks came while the peer's state was compared; the blocks themselves were replayed"),
-				next: "repeat the command in a quieter moment, with --checkpoint so that it goes on from here"}
-		}
-		return answer, nil
-	}}, nil
+	return &replay.Peer{
+		Member: profile.MSP, Height: chain.Height,
+		Ask: func(ctx context.Context, function string, argument []byte) ([]byte, error) {
+			var answer json.RawMessage
+			err := chain.Evaluate(ctx, function, json.RawMessage(argument), &answer, ledger.OwnPeerOnly())
+			return answer, err
+		},
+		Blocks: func(ctx context.Context, from, until uint64) iter.Seq2[[]byte, error] {
+			return replay.Encoded(through(chain.RawBlocks(ctx, from), until))
+		},
+	}, nil
 }
 
 func (a *app) showReport(r *replay.Report, whole bool) error {
@@ -340,6 +354,13 @@ func (a *app) showReport(r *replay.Report, whole bool) error {
 		}
 		for _, chaincode := range slices.Sorted(maps.Keys(r.Unruled)) {
 			a.screen.Say("%d of chaincode %s are endorsed and valid; there are no rules here to run on them", r.Unruled[chaincode], chaincode)
+		}
+		for _, d := range r.Definitions {
+			judged := "this program's"
+			if !d.Known {
+				judged = fmt.Sprintf("not this program's: %d transactions were not run again", d.Unjudged)
+			}
+			a.screen.Say("from block %d by rules %s (sequence %d), %s", d.Block, d.Version, d.Sequence, judged)
 		}
 		for _, d := range r.Divergences {
 			if _, err := fmt.Fprintln(a.Out, d); err != nil {

@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"yitong/chaincode"
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/network/fabric"
@@ -35,12 +36,9 @@ import (
 	"yitong/network/topology"
 )
 
-// Chaincode and ChaincodeVersion name what runs on the channel. The version
-// changes when an upgrade of a running consortium must be agreed on.
-const (
-	Chaincode        = "yitong"
-	ChaincodeVersion = "1"
-)
+// Chaincode names what runs on the channel. Its version is that of the rules
+// (chaincode.Version): with other rules a running consortium agrees on an upgrade.
+const Chaincode = "yitong"
 
 // The hidden commands by which this program is started again.
 const (
@@ -78,7 +76,7 @@ func Start(ctx context.Context, o Options) (_ *Consortium, err error) {
 	c := &Consortium{}
 	c.network, err = fabric.Open(o.Dir, o.Topology, fabric.Options{
 		Binaries: o.Binaries, Executable: self, Report: o.Report, OnEvent: o.OnEvent,
-		Chaincodes: []fabric.Chaincode{{Name: Chaincode, Version: ChaincodeVersion, Command: func(*fabric.Member) fabric.Command {
+		Chaincodes: []fabric.Chaincode{{Name: Chaincode, Version: chaincode.Version(), Command: func(*fabric.Member) fabric.Command {
 			return fabric.Command{Path: c.network.Executable(), Args: []string{ServeChaincode}}
 		}}},
 	})

@@ -23,10 +23,12 @@ import (
 )
 
 // Pace is how often a gateway tells the others its height.
-const Pace = 15 * time.Second
+const Pace = 10 * time.Second
 
-// Patience is how long blocks that another member has may be missing on the own peer.
-const Patience = 60 * time.Second
+// Patience is how long blocks that another member has may be missing on the own peer. What is
+// missing shows within a minute: a statement of them takes up to two rounds to come (the
+// second where somebody in between hands it on), and one round more to be looked at again.
+const Patience = time.Minute - 3*Pace
 
 // Chain is the own peer's (*ledger.Ledger).
 type Chain interface {

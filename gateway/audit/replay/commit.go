@@ -11,6 +11,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 
+	"yitong/chaincode"
 	"yitong/gateway/audit/replay/channel"
 )
 
@@ -37,6 +38,14 @@ func (c *committer) block(b *block) {
 		c.count(t)
 		if t.id != "" {
 			c.ids[idKey(t.id)] = struct{}{}
+			if c.options.Checkpoint != nil {
+				c.freshIDs = append(c.freshIDs, idKey(t.id))
+			}
+		}
+	}
+	if c.options.Checkpoint != nil {
+		for p := range u.entries {
+			c.freshKeys[p] = struct{}{}
 		}
 	}
 	c.state.apply(u)
@@ -100,11 +109,35 @@ func (c *committer) rerun(b *block) {
 		return
 	}
 	d, _ := definitionOf(c.state, c.options.Chaincode)
+	if !c.inForce(b, ruled, d) {
+		return
+	}
 	parallel(c.options.Workers, len(ruled), func(i int) {
 		e := <-c.engines
 		ruled[i].again = e.run(b.config.Channel, ruled[i], c.state, d.version)
 		c.engines <- e
 	})
+}
+
+// inForce notes under which rules transactions were endorsed, and says whether they are
+// this program's. By others they would be judged wrongly, so they aren't judged.
+func (c *committer) inForce(b *block, ruled []*transaction, d definition) bool {
+	all := &c.report.Definitions
+	if n := len(*all); n == 0 || (*all)[n-1].Sequence != d.sequence || (*all)[n-1].Version != d.version {
+		*all = append(*all, Definition{Block: b.number, Sequence: d.sequence, Version: d.version, Known: chaincode.Known(d.version)})
+		if !chaincode.Known(d.version) {
+			c.find(b, ruled[0], UnknownRules, "", fmt.Sprintf(
+				"from here on the members had agreed on version %q of the rules (sequence %d); this program's is %s, so it doesn't judge by it: replay this part with the program of that version", d.version, d.sequence, chaincode.Version()))
+		}
+	}
+	now := &(*all)[len(*all)-1]
+	if !now.Known {
+		now.Unjudged += len(ruled)
+		for _, t := range ruled {
+			t.unjudged = true
+		}
+	}
+	return now.Known
 }
 
 // compareCodes holds the peer's verdicts against ours.
@@ -234,6 +267,7 @@ func (c *committer) count(t *transaction) {
 	case !t.endorsed:
 	case t.chaincode != c.options.Chaincode:
 		r.Unruled[t.chaincode]++
+	case t.unjudged:
 	case t.again.same():
 		r.Recomputed[t.function()]++
 	}

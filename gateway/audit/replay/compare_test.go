@@ -3,6 +3,7 @@ package replay_test
 import (
 	"bytes"
 	"context"
+	"iter"
 	"testing"
 
 	"yitong/chaincode/ledgertest"
@@ -50,6 +51,45 @@ func TestAPeerThatAnswersOtherwiseThanItsBlocksIsFound(t *testing.T) {
 				t.Errorf("%v", r.Divergences)
 			case tt.rule != "" && (r.Sound() || r.Divergences[0].Check != replay.State || r.Divergences[0].Rule != tt.rule):
 				t.Errorf("got %v, want %s at %s", r.Divergences, replay.State, tt.rule)
+			}
+		})
+	}
+}
+
+// A peer that gets blocks while it is asked is compared at the height it answers from.
+func TestAPeerIsComparedWhileItGrows(t *testing.T) {
+	c := replaytest.New(t, replaytest.Options{Seed: 32, PerBlock: 2})
+	c.History(60)
+	begin := len(c.Blocks)
+	asked := 0
+	for name, spoilt := range map[string]bool{"honest": false, "lying": true} {
+		t.Run(name, func(t *testing.T) {
+			p := &replay.Peer{
+				Member: "Regulator",
+				Height: func(context.Context) (uint64, error) { return uint64(len(c.Blocks)), nil },
+				Blocks: func(_ context.Context, from, until uint64) iter.Seq2[[]byte, error] {
+					return replaytest.Each(c.Encoded()[from:until])
+				},
+				Ask: func(ctx context.Context, function string, argument []byte) ([]byte, error) {
+					if asked++; asked%3 == 0 {
+						c.History(2) // before it answers, and after it was asked for its height
+					}
+					who := ledgertest.Identity{MSP: "Regulator", Creator: c.Org("Regulator").Gateway.Serialized}
+					answer, err := c.Ledger.Evaluate(ctx, who, "Regulator", function, string(argument))
+					if spoilt {
+						answer = bytes.Replace(answer, []byte(`"withdrawn"`), []byte(`"active"`), 1)
+					}
+					return answer, err
+				},
+			}
+			raw := c.Encoded()
+			r, err := replay.Run(t.Context(), replaytest.Each(raw), replay.Options{Genesis: c.Genesis(), Chaincode: replaytest.ChaincodeName, Peer: p})
+			must(t, err)
+			if r.Height <= uint64(len(raw)) || len(c.Blocks) <= begin {
+				t.Errorf("height %d: nothing was caught up", r.Height)
+			}
+			if r.Sound() == spoilt {
+				t.Errorf("%v", r.Divergences)
 			}
 		})
 	}

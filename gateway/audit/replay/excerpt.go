@@ -11,6 +11,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 
+	"yitong/chaincode"
 	"yitong/gateway/audit/replay/channel"
 )
 
@@ -166,6 +167,9 @@ func (e *Excerpt) transactions(b *block, places []int) ([]Transaction, error) {
 	}
 	d, _ := definitionOf(e.state, e.chaincode)
 	for _, t := range ruled {
+		if !chaincode.Known(d.version) {
+			return nil, e.at(b, t, UnknownRules, fmt.Sprintf("it was decided by version %q of the rules, and this program's is %s: verify it with the program of that version", d.version, chaincode.Version()))
+		}
 		if r := e.engine.run(b.config.Channel, t, e.state, d.version); !r.same() {
 			return nil, e.at(b, t, r.check, r.detail)
 		}

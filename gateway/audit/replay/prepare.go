@@ -115,7 +115,7 @@ func (p *preparer) prepare(d decoded) batch {
 	return b
 }
 
-func (p *preparer) resumed() bool { return p.options.Checkpoint != "" && p.at.next > 0 }
+func (p *preparer) resumed() bool { return p.options.Checkpoint != nil && p.at.next > 0 }
 
 // accept fits a block to the chain.
 func (p *preparer) accept(one *block, b *batch) bool {

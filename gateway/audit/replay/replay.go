@@ -19,8 +19,8 @@ type Options struct {
 	Genesis [32]byte
 	// Chaincode is the name under which Yitong's contracts run.
 	Chaincode string
-	// Checkpoint is a file to go on from and to write where we are to; "" for none.
-	Checkpoint string
+	// Checkpoint is what to go on from and to write where we are to; nil for none.
+	Checkpoint Store
 	// Every is how long to go between two checkpoints. Default 30 s.
 	Every time.Duration
 	// Workers is how many work at once. Default one per processor.
@@ -61,12 +61,23 @@ func Run(ctx context.Context, blocks iter.Seq2[[]byte, error], o Options) (*Repo
 	if err != nil {
 		return nil, err
 	}
+	err = c.replay(ctx, blocks, o)
+	if err == nil && o.Peer != nil && c.at.config != nil {
+		err = c.compareState(ctx, o.Peer)
+	}
+	c.finish()
+	c.report.Took = time.Since(began)
+	return c.report, err
+}
+
+// replay takes blocks from where we are on.
+func (c *committer) replay(ctx context.Context, blocks iter.Seq2[[]byte, error], o Options) error {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &preparer{options: o, at: c.at}
 	batches := make(chan batch, 1)
 	go func() { defer close(batches); p.run(within, blocks, batches) }()
-	err = c.run(within, batches)
+	err := c.run(within, batches)
 	cancel()
 	for range batches { // the preparer ends when it is told that nobody waits
 	}
@@ -75,12 +86,7 @@ func Run(ctx context.Context, blocks iter.Seq2[[]byte, error], o Options) (*Repo
 			err = saved
 		}
 	}
-	c.finish()
-	if err == nil && o.Peer != nil && c.at.config != nil {
-		err = c.compareState(ctx, o.Peer)
-	}
-	c.report.Took = time.Since(began)
-	return c.report, err
+	return err
 }
 
 // position is where a chain was left: what the next block has to fit to.
@@ -112,13 +118,15 @@ type committer struct {
 	engines chan *engine
 
 	saved, told time.Time
+	freshKeys   map[place]struct{} // changed since the last checkpoint
+	freshIDs    []string           // likewise
 }
 
 func newCommitter(o Options) (*committer, error) {
 	c := &committer{
 		options: o, state: state{}, ids: map[string]struct{}{}, hashes: map[uint64][32]byte{},
 		report: &Report{Genesis: hex.EncodeToString(o.Genesis[:]), Codes: map[string]int{}, Recomputed: map[string]int{}, Unruled: map[string]int{}},
-		saved:  time.Now(),
+		saved:  time.Now(), freshKeys: map[place]struct{}{},
 	}
 	c.engines = make(chan *engine, o.Workers)
 	for range o.Workers {
@@ -129,7 +137,7 @@ func newCommitter(o Options) (*committer, error) {
 		c.engines <- e
 	}
 	if err := c.load(); err != nil {
-		return nil, fmt.Errorf("going on from the checkpoint %s: %w", o.Checkpoint, err)
+		return nil, fmt.Errorf("going on from the checkpoint: %w", err)
 	}
 	return c, nil
 }

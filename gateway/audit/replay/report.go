@@ -27,6 +27,7 @@ const (
 	ReadWriteSet   Check = "read-write-set"      // the rules give other reads, writes or policies
 	Response       Check = "response"            // the rules give another answer
 	Rules          Check = "rules"               // the rules refuse what was committed
+	UnknownRules   Check = "unknown-rules"       // the members had agreed on rules that aren't this program's
 	Order          Check = "time-order"          // a transaction is dated before what was closed
 	CommitHash     Check = "commit-hash"         // the peer's state changes aren't those of the transactions
 	State          Check = "state"               // the peer answers otherwise than the blocks give
@@ -71,10 +72,11 @@ type Report struct {
 	Sequence     uint64         `json:"configuration"`
 	Transactions int            `json:"transactions"`
 	Valid        int            `json:"valid"`
-	Codes        map[string]int `json:"codes"`      // by Fabric's names, as worked out
-	Recomputed   map[string]int `json:"recomputed"` // by function: run again and equal
-	Unruled      map[string]int `json:"unruled"`    // by chaincode: endorsed and valid, no rules here to run
-	Signatures   int            `json:"signatures"` // verified
+	Codes        map[string]int `json:"codes"`       // by Fabric's names, as worked out
+	Recomputed   map[string]int `json:"recomputed"`  // by function: run again and equal
+	Unruled      map[string]int `json:"unruled"`     // by chaincode: endorsed and valid, no rules here to run
+	Definitions  []Definition   `json:"definitions"` // of the rules, as the members agreed on them, oldest first
+	Signatures   int            `json:"signatures"`  // verified
 	Bytes        int64          `json:"bytes"`
 	Divergences  []Divergence   `json:"divergences"`
 	Truncated    bool           `json:"truncated,omitempty"` // more divergences than are listed
@@ -84,6 +86,15 @@ type Report struct {
 
 // Sound says whether nothing diverged.
 func (r *Report) Sound() bool { return len(r.Divergences) == 0 }
+
+// Definition is what rules the members had agreed on, and from when.
+type Definition struct {
+	Block    uint64 `json:"block"`              // the first with transactions under it
+	Sequence int64  `json:"sequence"`           // of Fabric's life cycle
+	Version  string `json:"version"`            // chaincode.Version of the program that decided
+	Known    bool   `json:"known"`              // whether its rules are this program's too
+	Unjudged int    `json:"unjudged,omitempty"` // valid transactions that therefore weren't run again
+}
 
 // maxDivergences are listed; a chain with more is told by the first ones.
 const maxDivergences = 1000

@@ -2,12 +2,9 @@ package replay_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"encoding/json"
-	"errors"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -386,50 +383,6 @@ func TestTheConfigurationInForceIsFollowed(t *testing.T) {
 			found(t, r, at, replay.Configuration)
 		})
 	}
-}
-
-func TestAReplayGoesOnFromItsCheckpoint(t *testing.T) {
-	c := genuine(t)
-	raw := c.Encoded()
-	want := run(t, c, raw)
-	o := replay.Options{Genesis: c.Genesis(), Chaincode: replaytest.ChaincodeName, Checkpoint: filepath.Join(t.TempDir(), "checkpoint"), Every: time.Nanosecond}
-	stop := errors.New("the source broke off")
-	for cut := 3; cut < len(raw); cut += 7 {
-		_, err := replay.Run(t.Context(), func(yield func([]byte, error) bool) {
-			for _, one := range raw[:cut] {
-				if !yield(one, nil) {
-					return
-				}
-			}
-			yield(nil, stop)
-		}, o)
-		if !errors.Is(err, stop) {
-			t.Fatal(err)
-		}
-	}
-	got, err := replay.Run(t.Context(), replaytest.Each(raw), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got.Took, want.Took = 0, 0
-	a, b := text(t, got), text(t, want)
-	if a != b {
-		t.Errorf("going on gave\n%s\nfrom the beginning it is\n%s", a, b)
-	}
-	t.Run("another chain's", func(t *testing.T) {
-		other := o
-		other.Genesis[0] ^= 1
-		if _, err := replay.Run(t.Context(), replaytest.Each(raw), other); !errors.Is(err, replay.ErrCheckpoint) {
-			t.Error(err)
-		}
-	})
-	t.Run("interrupted", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := replay.Run(ctx, replaytest.Each(raw), o); !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	})
 }
 
 func TestTheSameSeedMakesTheSameChain(t *testing.T) {

@@ -40,6 +40,7 @@ type transaction struct {
 	reason     string                // for the code
 	signatures int                   // verified
 	again      rerun                 // what the rules say of it, once run
+	unjudged   bool                  // the rules under which it was endorsed aren't this program's
 }
 
 // namespaceSet is what a transaction read and wrote of one namespace.

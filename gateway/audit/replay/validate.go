@@ -90,8 +90,9 @@ func (v *validator) policyOf(space string) channel.Policy {
 
 // definition is a chaincode's, as the members have agreed on it.
 type definition struct {
-	version string
-	policy  []byte // peer.ApplicationPolicy
+	sequence int64
+	version  string
+	policy   []byte // peer.ApplicationPolicy
 }
 
 // definitionOf reads Fabric's lifecycle.ChaincodeDefinition out of the state.
@@ -109,7 +110,11 @@ func definitionOf(s state, name string) (definition, bool) {
 	if validation.ValidationPlugin == "" || len(validation.ValidationParameter) == 0 {
 		return definition{}, false
 	}
-	return definition{version: endorsement.Version, policy: validation.ValidationParameter}, true
+	var sequence lifecycle.StateData
+	if e := s.get(place{lifecycleSpace, "namespaces/fields/" + name + "/Sequence"}); e != nil {
+		_ = proto.Unmarshal(e.Value, &sequence) // 0 if it can't be read: it is told, not relied on
+	}
+	return definition{sequence: sequence.GetInt64(), version: endorsement.Version, policy: validation.ValidationParameter}, true
 }
 
 func field(s state, name, field string, into proto.Message) bool {

@@ -32,6 +32,8 @@ type Options struct {
 	Raft bool // one ordering node's signature in place of a BFT quorum
 	// PerBlock is how many transactions a block of the history holds at most. Default 20.
 	PerBlock int
+	// Version of the rules, as the members have agreed on it. Default "test", which is known.
+	Version string
 }
 
 // Org is a member with everybody who signs for it.
@@ -62,6 +64,9 @@ func New(t testing.TB, o Options) *Chain {
 	t.Helper()
 	if o.PerBlock == 0 {
 		o.PerBlock = 20
+	}
+	if o.Version == "" {
+		o.Version = "test"
 	}
 	names := []string{"HospitalA", "HospitalB", "Insurer", "Regulator"}
 	c := &Chain{

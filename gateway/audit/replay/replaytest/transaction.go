@@ -124,7 +124,7 @@ func (c *Chain) TryPropose(msp, function, argument string, endorsers ...string) 
 	if len(endorsers) == 0 {
 		endorsers = c.majority(msp)
 	}
-	parts := c.parts(c.Org(msp).Gateway, ChaincodeName, "1", c.Ledger.Now())
+	parts := c.parts(c.Org(msp).Gateway, ChaincodeName, c.options.Version, c.Ledger.Now())
 	parts.Args = [][]byte{[]byte(function), []byte(argument)}
 	tx, err := c.Ledger.EndorseProposal(c.t.Context(), ledgertest.Proposal{
 		ID: parts.Header.TxId, Creator: ledgertest.Identity{MSP: msp, Creator: parts.Sender.Serialized},
@@ -192,7 +192,7 @@ func (c *Chain) define() {
 	set := &kvrwset.KVRWSet{
 		Reads: []*kvrwset.KVRead{{Key: fields + "Sequence"}, {Key: "namespaces/metadata/" + ChaincodeName}},
 		Writes: []*kvrwset.KVWrite{
-			{Key: fields + "EndorsementInfo", Value: text(&lifecycle.ChaincodeEndorsementInfo{Version: "1", EndorsementPlugin: "escc"})},
+			{Key: fields + "EndorsementInfo", Value: text(&lifecycle.ChaincodeEndorsementInfo{Version: c.options.Version, EndorsementPlugin: "escc"})},
 			{Key: fields + "Sequence", Value: marshal(&lifecycle.StateData{Type: &lifecycle.StateData_Int64{Int64: 1}})},
 			{Key: fields + "ValidationInfo", Value: text(&lifecycle.ChaincodeValidationInfo{
 				ValidationPlugin: "vscc", ValidationParameter: marshal(&peer.ApplicationPolicy{
