@@ -53,6 +53,12 @@ func (c *call) wantDigest(s disclosure.Subject) (digest func() string) {
 	case disclosure.Form:
 		version := want[ConsentVersion](&c.reading, of.version(s.ID, s.Version))
 		return func() string { return version.or(ConsentVersion{}).Consent.Evidence }
+	case disclosure.User:
+		request := want[access.Access](&c.reading, of.step(accessKind, s.ID))
+		return func() string { return request.or(access.Access{}).User }
+	case disclosure.Note:
+		request := want[access.Access](&c.reading, of.step(accessKind, s.ID))
+		return func() string { return request.or(access.Access{}).Emergency.Note }
 	case disclosure.Claim:
 		request := want[access.Access](&c.reading, of.step(accessKind, s.ID))
 		return func() string { return request.or(access.Access{}).Claim }

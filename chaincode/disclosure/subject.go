@@ -15,6 +15,8 @@ type What string
 const (
 	Manifest What = "manifest" // what a custodian released under a permit
 	Claim    What = "claim"    // the claim reference that a requester gave with its request
+	User     What = "user"     // the person behind a request, and the role; its requester has it
+	Note     What = "note"     // a clinician's words on breaking the glass; likewise
 	Form     What = "form"     // the signed form that a version of a consent rests on
 )
 
@@ -30,7 +32,7 @@ type Subject struct {
 
 // Holder is the MSP id of the member that has what is behind the digest.
 func (s Subject) Holder() string {
-	if s.What == Claim {
+	if s.What == Claim || s.What == User || s.What == Note {
 		return s.Requester
 	}
 	return s.Custodian
@@ -43,6 +45,10 @@ func (s Subject) String() string {
 		return fmt.Sprintf("the signed form of consent %s version %d", s.ID, s.Version)
 	case Claim:
 		return "the claim reference of access " + s.ID
+	case User:
+		return "the user behind access " + s.ID
+	case Note:
+		return "the note on emergency " + s.ID
 	}
 	return "the manifest of permit " + s.ID
 }
@@ -58,7 +64,7 @@ func (s Subject) Check() error {
 		return err
 	}
 	switch s.What {
-	case Manifest, Claim:
+	case Manifest, Claim, User, Note:
 		if s.Handle != "" || s.Version != 0 {
 			return refusal.New(refusal.Malformed, "an access has no handle and version here", "its id, custodian and requester")
 		}
@@ -69,5 +75,5 @@ func (s Subject) Check() error {
 		}
 		return access.CheckHandle(s.Handle)
 	}
-	return refusal.New(refusal.Malformed, "there is no such thing to order", "manifest, claim or form")
+	return refusal.New(refusal.Malformed, "there is no such thing to order", "manifest, claim, user, note or form")
 }

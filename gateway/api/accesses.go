@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	"yitong/chaincode/consent"
+	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/share"
@@ -75,7 +76,7 @@ func (s accesses) Get(ctx context.Context, in *yitongv1.GetAccessRequest) (*yito
 	if err != nil {
 		return nil, err
 	}
-	return &yitongv1.AccessResponse{Access: accessMessage(*e.Access, e.Release, e.Receipt)}, nil
+	return &yitongv1.AccessResponse{Access: entryAccess(e)}, nil
 }
 
 func (s accesses) List(ctx context.Context, in *yitongv1.ListAccessesRequest) (*yitongv1.ListAccessesResponse, error) {
@@ -86,8 +87,15 @@ func (s accesses) List(ctx context.Context, in *yitongv1.ListAccessesRequest) (*
 	out := &yitongv1.ListAccessesResponse{NextBookmark: page.Bookmark}
 	for _, e := range page.Accesses {
 		if e.Access != nil {
-			out.Accesses = append(out.Accesses, accessMessage(*e.Access, e.Release, e.Receipt))
+			out.Accesses = append(out.Accesses, entryAccess(e))
 		}
 	}
 	return out, nil
+}
+
+// entryAccess is an access with what came of it.
+func entryAccess(e contract.AccessEntry) *yitongv1.Access {
+	out := accessMessage(*e.Access, e.Release, e.Receipt)
+	out.Review = reviewState(*e.Access, e.Review)
+	return out
 }

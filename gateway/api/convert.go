@@ -192,12 +192,15 @@ func accessMessage(a access.Access, release *access.Release, receipt *access.Rec
 		Id: a.ID, Custodian: a.Custodian, Requester: a.Requester, Handle: a.Handle,
 		Purpose: a.Purpose.String(), Action: a.Action.String(), Classes: a.Classes.Codes(), DataPeriod: periodMessage(a.Period),
 		Requested: timeMessage(a.At), Outcome: a.Decision.Outcome.String(), Rule: ruleMessage(a.Decision.Rule),
-		Granted: a.Decision.Scope.Classes.Codes(), Expires: timeMessage(a.Expires), RecordTypes: a.Types.Codes(),
+		Granted: a.Decision.Scope.Classes.Codes(), Expires: timeMessage(a.Expires), User: a.User, Role: string(a.Role), RecordTypes: a.Types.Codes(),
 	}
 	for _, r := range a.Decision.Refused {
 		for _, code := range r.Classes.Codes() {
 			out.Refused = append(out.Refused, &yitongv1.RefusedClass{DataClass: code, Rule: ruleMessage(r.Rule)})
 		}
+	}
+	if a.BreakGlass() {
+		out.Emergency = string(a.Emergency.Reason)
 	}
 	if release != nil {
 		out.Release = &yitongv1.Release{Manifest: release.Manifest, Released: timeMessage(release.At)}

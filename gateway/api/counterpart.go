@@ -117,13 +117,17 @@ func (c *Counterparts) Handle(ctx context.Context, custodian registry.Member, p 
 }
 
 // Release implements share.Exchange.
-func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, permit string, height uint64) (share.Delivery, error) {
+func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, permit string, height uint64, whom *share.Patient) (share.Delivery, error) {
 	client, err := c.client(custodian)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := client.Release(ctx, &yitongv1.ReleaseRequest{Permit: permit, Height: height})
+	in := &yitongv1.ReleaseRequest{Permit: permit, Height: height}
+	if whom != nil {
+		in.Patient = patientMessage(*whom)
+	}
+	stream, err := client.Release(ctx, in)
 	if err != nil {
 		cancel()
 		return nil, remote(err)

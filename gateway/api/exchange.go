@@ -31,7 +31,12 @@ func (s exchange) Handle(ctx context.Context, in *yitongv1.HandleRequest) (*yito
 
 func (s exchange) Release(in *yitongv1.ReleaseRequest, stream grpc.ServerStreamingServer[yitongv1.ReleaseResponse]) error {
 	ctx := stream.Context()
-	parcel, err := s.gateway.Release(ctx, requester(ctx), in.GetPermit(), in.GetHeight())
+	var whom *share.Patient
+	if in.GetPatient() != nil {
+		p := patientOf(in.GetPatient())
+		whom = &p
+	}
+	parcel, err := s.gateway.Release(ctx, requester(ctx), in.GetPermit(), in.GetHeight(), whom)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ func NewServer(c Config) *grpc.Server {
 	yitongv1.RegisterRecordsServer(s, records{gateway: c.Gateway})
 	yitongv1.RegisterConsentsServer(s, consents{gateway: c.Gateway})
 	yitongv1.RegisterAccessesServer(s, accesses{gateway: c.Gateway})
+	yitongv1.RegisterEmergenciesServer(s, emergencies{gateway: c.Gateway, chain: c.Chain, chaincode: c.Chaincode})
 	yitongv1.RegisterMembersServer(s, members{gateway: c.Gateway})
 	yitongv1.RegisterAuditServer(s, newAuditing(c))
 	yitongv1.RegisterNodeServer(s, node{gateway: c.Gateway, projection: c.Projection, version: c.Version})

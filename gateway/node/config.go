@@ -36,6 +36,10 @@ type Config struct {
 	Passphrase string `yaml:"passphrase"`
 	// Identity signs the member's transactions (PEM, an enrolment certificate).
 	Identity Pair `yaml:"identity"`
+	// Clinicians signs a hospital's break-glass requests (PEM, an enrolment certificate
+	// with the attribute yitong.role=clinician, its name a pseudonym). Without it the
+	// gateway breaks no glass.
+	Clinicians *Pair `yaml:"clinicians,omitempty"`
 	// TLS is what the gateway shows on every connection (PEM, OU=gateway).
 	TLS Pair `yaml:"tls"`
 	// Trust is a folder with the TLS authority of every member, one PEM file
@@ -121,6 +125,9 @@ func (c *Config) resolve(folder string) {
 	for i := range c.Peers {
 		paths = append(paths, &c.Peers[i].CA)
 	}
+	if c.Clinicians != nil {
+		paths = append(paths, &c.Clinicians.Cert, &c.Clinicians.Key)
+	}
 	for i := range c.Found {
 		paths = append(paths, &c.Found[i])
 	}
@@ -169,6 +176,9 @@ func (c Config) check() error {
 	files := map[string]string{
 		"passphrase": c.Passphrase, "identity.cert": c.Identity.Cert, "identity.key": c.Identity.Key,
 		"tls.cert": c.TLS.Cert, "tls.key": c.TLS.Key, "trust": c.Trust,
+	}
+	if c.Clinicians != nil {
+		files["clinicians.cert"], files["clinicians.key"] = c.Clinicians.Cert, c.Clinicians.Key
 	}
 	for i, p := range c.Peers {
 		files[fmt.Sprintf("peers[%d].ca", i)] = p.CA

@@ -25,6 +25,7 @@ import (
 
 	"yitong/chaincode/registry"
 	"yitong/gateway/api"
+	"yitong/gateway/audit/emergency"
 	"yitong/gateway/audit/projection"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
@@ -57,11 +58,20 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		return err
 	}
 	defer closing(&err, sealed.Close)
-	chain, err := dial(ctx, config, log)
+	chain, err := dial(ctx, config, config.Identity, log)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, chain.Close)
+	var clinicians share.Submitter
+	if config.Clinicians != nil {
+		as, err := dial(ctx, config, *config.Clinicians, log)
+		if err != nil {
+			return fmt.Errorf("clinicians: %w", err)
+		}
+		defer closing(&err, as.Close)
+		clinicians = as
+	}
 	trust, err := readTrust(config.Trust)
 	if err != nil {
 		return err
@@ -77,7 +87,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Self: registry.Candidate{
 			MSP: config.Member.MSP, Name: config.Member.Name, Kind: config.Member.Kind, Gateway: config.Member.Gateway,
 		},
-		Ledger: chain, Keys: store, Vault: sealed, Exchange: others, Log: log,
+		Ledger: chain, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Log: log,
 		Review: config.ReviewOrders,
 	})
 	if err != nil {
@@ -116,6 +126,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	defer kept.Wait()
 	defer unfollow()
 	kept.Go(func() { history.Keep(following, chain, log) })
+	kept.Go(func() { emergency.Keep(following, chain, config.Chaincode, gateway.Self, log) })
 	heights, err := keepHeights(config, gateway, chain, others, log)
 	if err != nil {
 		return err
@@ -189,10 +200,10 @@ func readPassphrase(path string) ([]byte, error) {
 	return line, nil
 }
 
-func dial(ctx context.Context, config Config, log *slog.Logger) (*ledger.Ledger, error) {
+func dial(ctx context.Context, config Config, as Pair, log *slog.Logger) (*ledger.Ledger, error) {
 	c := ledger.Config{
 		Channel: config.Channel, Chaincode: config.Chaincode, MSP: config.Member.MSP,
-		Cert: config.Identity.Cert, Key: config.Identity.Key, TLSCert: config.TLS.Cert, TLSKey: config.TLS.Key,
+		Cert: as.Cert, Key: as.Key, TLSCert: config.TLS.Cert, TLSKey: config.TLS.Key,
 		Patience: fateTime, Logger: log,
 	}
 	for _, p := range config.Peers {

@@ -22,6 +22,8 @@ const (
 	bucketConsents = "consents" // consent id/version -> evidence; its digest -> evidence, where a later form took that place
 	bucketClaims   = "claims"   // digest on the ledger -> claimed
 	bucketUsers    = "users"    // digest on the ledger -> acting
+	bucketBroken   = "broken"   // id|handle of a break-glass request -> broken
+	bucketNotes    = "notes"    // digest on the ledger -> claimed
 	bucketReleases = "releases" // permit id -> manifest chosen for it
 	bucketReceipts = "receipts" // permit id -> receipt on its way to the ledger
 )

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/ledgertest"
 	"yitong/chaincode/record"
@@ -84,10 +85,11 @@ func (c *consortium) start(msp, dir string) *share.Gateway {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	link := &chain{c: c, msp: msp}
+	link := &chain{c: c, msp: msp, as: c.ledger.Client(msp)}
+	clinicians := &chain{c: c, msp: msp, as: c.ledger.EnrolWith(msp, "clinicians", map[string]string{access.RoleAttribute: string(access.Clinician)})}
 	g, err := share.New(share.Config{
 		Self:   registry.Candidate{MSP: msp, Name: msp[:len(msp)-3], Kind: kinds[msp], Gateway: "127.0.0.1:1"},
-		Ledger: link, Keys: store, Vault: sealed, Exchange: wire{c, msp},
+		Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: wire{c, msp},
 		Now: func() time.Time { return c.ledger.Now() }, Log: slog.New(slog.DiscardHandler), Gather: time.Millisecond,
 	})
 	if err != nil {
@@ -155,6 +157,7 @@ func emptyStore(t testing.TB, msp string) *keys.Store {
 type chain struct {
 	c    *consortium
 	msp  string
+	as   ledgertest.Identity // who signs
 	fail func(function string, done bool) error
 }
 
@@ -175,7 +178,7 @@ func (l *chain) Submit(ctx context.Context, function string, in, out any) (ledge
 	if err != nil {
 		return ledger.Commit{}, err
 	}
-	tx, err := l.c.ledger.Invoke(ctx, l.c.ledger.Client(l.msp), function, string(arg))
+	tx, err := l.c.ledger.Invoke(ctx, l.as, function, string(arg))
 	if err != nil {
 		return ledger.Commit{}, refused(err)
 	}
@@ -218,11 +221,11 @@ func (w wire) Handle(ctx context.Context, custodian registry.Member, p share.Pat
 	return w.c.gateways[custodian.MSP].HandleFor(ctx, w.from, p)
 }
 
-func (w wire) Release(ctx context.Context, custodian registry.Member, permit string, height uint64) (share.Delivery, error) {
+func (w wire) Release(ctx context.Context, custodian registry.Member, permit string, height uint64, whom *share.Patient) (share.Delivery, error) {
 	if w.c.lie != nil {
 		return w.c.lie, nil
 	}
-	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, permit, height)
+	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, permit, height, whom)
 	if err != nil {
 		return nil, err
 	}

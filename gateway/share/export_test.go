@@ -4,6 +4,7 @@ package share
 var Buckets = []string{
 	bucketSecrets, bucketRetired, bucketRecords, bucketPartKeys, bucketPatients, bucketHandles,
 	bucketConsents, bucketReleases, bucketReceipts, bucketClaims,
+	bucketUsers, bucketBroken, bucketNotes,
 }
 
 // Where the secrets lie that a lying custodian would use.

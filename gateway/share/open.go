@@ -45,14 +45,18 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 	if err != nil {
 		return Opened{}, err
 	}
-	delivery, err := g.Exchange.Release(ctx, holder, id, permit.height)
+	whom, err := g.whom(permit.Access)
+	if err != nil {
+		return Opened{}, err
+	}
+	delivery, err := g.Exchange.Release(ctx, holder, id, permit.height, whom)
 	if permit.height == 0 && refusedWith(err, refusal.NotFound) {
 		// The custodian's peer may be behind this one: say how far to wait.
 		height, herr := g.Ledger.Height(ctx)
 		if herr != nil {
 			return Opened{}, herr
 		}
-		delivery, err = g.Exchange.Release(ctx, holder, id, height)
+		delivery, err = g.Exchange.Release(ctx, holder, id, height, whom)
 	}
 	if err != nil {
 		return Opened{}, fmt.Errorf("asking %s for the keys: %w", holder.Name, err)

@@ -44,15 +44,17 @@ type releaseCommit struct {
 // order is the whole point of it:
 //
 //  1. the permit is read from this member's own peer, holds by its own clock, and
-//     rests on consents that this member put on the ledger
+//     rests on consents that this member put on the ledger; a break-glass permit
+//     rests on none, and isn't rejected
 //  2. the parts it covers are chosen, and the choice is kept
 //  3. the release that names the choice is committed
 //  4. only then are the keys wrapped, and the manifest signed
 //
 // The same permit again gives the same parts, as long as the permit still holds.
 // height is how many blocks the requester's peer had with the permit in one of
-// them: an own peer that is behind is given time to catch up.
-func (g *Gateway) Release(ctx context.Context, requester, permit string, height uint64) (*Parcel, error) {
+// them: an own peer that is behind is given time to catch up. whom is the patient that the
+// requester says a break-glass permit is about, nil of any other.
+func (g *Gateway) Release(ctx context.Context, requester, permit string, height uint64, whom *Patient) (*Parcel, error) {
 	if err := access.CheckID(permit); err != nil {
 		return nil, err
 	}
@@ -74,7 +76,12 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 	if err := g.releasable(entry, requester); err != nil {
 		return nil, err
 	}
-	if err := g.attested(*entry.Access); err != nil {
+	if entry.Access.BreakGlass() {
+		err = g.identify(ctx, *entry.Access, whom)
+	} else {
+		err = g.attested(*entry.Access)
+	}
+	if err != nil {
 		return nil, err
 	}
 	manifest, err := g.choose(*entry.Access)
@@ -101,6 +108,8 @@ func (g *Gateway) releasable(e contract.AccessEntry, requester string) error {
 		return refusal.New(refusal.NotRequester, "the permit is another member's", "a permit of the calling member")
 	case !e.Access.Permitted():
 		return refusal.New(refusal.NotPermitted, "the decision on this request is deny", "a new request, once a consent permits it")
+	case e.Review != nil && e.Review.Outcome == access.Rejected:
+		return refusal.New(access.ReviewRejected, "a regulator rejected this emergency", "a request by consent")
 	case g.now() >= e.Access.Expires:
 		return refusal.New(refusal.Expired, "the permit expired at "+e.Access.Expires.String()+" by this custodian's clock", "a new request")
 	}

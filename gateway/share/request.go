@@ -9,6 +9,7 @@ import (
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
+	"yitong/chaincode/registry"
 	"yitong/gateway/ledger"
 )
 
@@ -30,35 +31,46 @@ type Claim struct {
 // Request puts a claim on the ledger and returns the decision taken there. The
 // decision is recorded whether it permits or denies; a deny is no error.
 func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.Commit, error) {
+	in, custodian, err := g.draftRequest(ctx, &c)
+	if err != nil {
+		return access.Access{}, ledger.Commit{}, err
+	}
+	return g.submitRequest(ctx, g.Ledger, custodian, in)
+}
+
+// draftRequest is a claim as the ledger takes it, and whom it is put to. What its digests
+// stand for is kept; an id is chosen where the claim has none.
+func (g *Gateway) draftRequest(ctx context.Context, c *Claim) (in access.Request, custodian registry.Member, err error) {
 	if c.ID == "" {
 		c.ID = NewID()
 	}
 	patient, err := c.Patient.Normalise()
 	if err != nil {
-		return access.Access{}, ledger.Commit{}, err
+		return in, custodian, err
 	}
-	custodian, err := g.members.named(ctx, c.Custodian)
-	if err != nil {
-		return access.Access{}, ledger.Commit{}, err
+	if custodian, err = g.members.named(ctx, c.Custodian); err != nil {
+		return in, custodian, err
 	}
-	in := access.Request{
+	in = access.Request{
 		ID: c.ID, Custodian: custodian.MSP, Purpose: c.Purpose, Action: c.Action,
-		Classes: c.Classes, Types: c.Types, Period: c.Period, TTL: int64(c.TTL / time.Second),
+		Classes: c.Classes, Types: c.Types, Period: c.Period, TTL: int64(c.TTL / time.Second), Role: c.User.Role,
 	}
 	if in.Handle, err = g.handleBetween(ctx, custodian.MSP, g.Self.MSP, patient); err != nil {
-		return access.Access{}, ledger.Commit{}, err
+		return in, custodian, err
 	}
 	if c.Reference != "" {
 		if in.Claim, err = g.keepClaim(ctx, c.ID, c.Reference); err != nil {
-			return access.Access{}, ledger.Commit{}, err
+			return in, custodian, err
 		}
 	}
-	if in.User, err = g.keepUser(ctx, c.ID, c.User); err != nil {
-		return access.Access{}, ledger.Commit{}, err
-	}
-	in.Role = c.User.Role
+	in.User, err = g.keepUser(ctx, c.ID, c.User)
+	return in, custodian, err
+}
+
+// submitRequest has the decision on a request from the ledger, under the given identity.
+func (g *Gateway) submitRequest(ctx context.Context, as Submitter, custodian registry.Member, in access.Request) (access.Access, ledger.Commit, error) {
 	var out access.Access
-	commit, err := g.Ledger.Submit(ctx, contract.AccessRequest, in, &out)
+	commit, err := as.Submit(ctx, contract.AccessRequest, in, &out)
 	if err != nil {
 		return out, commit, fmt.Errorf("requesting access at %s: %w", custodian.Name, err)
 	}

@@ -85,6 +85,7 @@ const (
 	saltedClaim = "claim"    // id: of the access
 	saltedForm  = "evidence" // id: of the consent, "/" and the version
 	saltedUser  = "user"     // id: of the access
+	saltedNote  = "note"     // likewise
 )
 
 // saltSize is the length of every salt, in bytes.

@@ -4,6 +4,7 @@
 //	hospital   Submit     split, seal, keep, anchor
 //	           Grant      a patient's consent onto the ledger; Amend, Withdraw
 //	insurer    Request    ask; the ledger decides and records the decision
+//	hospital   BreakGlass the same in an emergency, without consent; Review, Resolve by a regulator
 //	           Open       have the keys released, verify, open, receipt
 //	hospital   Release    check the permit, commit the release, then wrap and send
 //
@@ -48,13 +49,19 @@ type Ledger interface {
 	Height(ctx context.Context) (uint64, error)
 }
 
+// Submitter submits transactions under one identity of the member.
+type Submitter interface {
+	Submit(ctx context.Context, function string, in, out any) (ledger.Commit, error)
+}
+
 // Exchange reaches the other members' gateways.
 type Exchange interface {
 	// Handle asks a custodian for a patient's handle.
 	Handle(ctx context.Context, custodian registry.Member, p Patient) (string, error)
 	// Release asks a custodian to let a permit's keys go. The permit stands in a
-	// block below height; 0 where that isn't known.
-	Release(ctx context.Context, custodian registry.Member, permit string, height uint64) (Delivery, error)
+	// block below height; 0 where that isn't known. whom it is about is said of a
+	// break-glass permit alone.
+	Release(ctx context.Context, custodian registry.Member, permit string, height uint64, whom *Patient) (Delivery, error)
 	// Disclose asks a holder for what an order of this regulator's is about. The order
 	// stands in a block below height.
 	Disclose(ctx context.Context, holder registry.Member, order string, height uint64) (Disclosed, error)
@@ -71,13 +78,16 @@ type Delivery interface {
 
 // Config is what a Gateway is made of.
 type Config struct {
-	Self     registry.Candidate // MSP, name, kind and address; keys are filled in
-	Ledger   Ledger
-	Keys     *keys.Store
-	Vault    vault.Vault
-	Exchange Exchange
-	Now      func() time.Time // default time.Now
-	Log      *slog.Logger     // default slog.Default()
+	Self   registry.Candidate // MSP, name, kind and address; keys are filled in
+	Ledger Ledger
+	// Clinicians submits under a certificate with the role of a clinician; nil where the
+	// member has none, which then breaks no glass.
+	Clinicians Submitter
+	Keys       *keys.Store
+	Vault      vault.Vault
+	Exchange   Exchange
+	Now        func() time.Time // default time.Now
+	Log        *slog.Logger     // default slog.Default()
 	// Gather is how long a release, receipt or anchor waits for others to share its
 	// transaction while none is on its way. Default 20 ms. While one is, it waits for
 	// that, but no longer than ten times as long.

@@ -146,7 +146,7 @@ func TestNothingIsReleasedWhere(t *testing.T) {
 			if tc.by != "" {
 				by = tc.by
 			}
-			_, err := c.gateways[hospitalA].Release(t.Context(), by, a.ID, 0)
+			_, err := c.gateways[hospitalA].Release(t.Context(), by, a.ID, 0, nil)
 			wantRefusal(t, err, tc.want)
 		})
 	}
@@ -159,11 +159,11 @@ func TestNothingIsReleasedWhileTheLedgerCannotBeWritten(t *testing.T) {
 	c.grant(toPayers())
 	a := c.request(record.Laboratory)
 	c.chains[hospitalA].fail = func(function string, done bool) error { return ledger.ErrUnavailable }
-	if _, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0); !errors.Is(err, ledger.ErrUnavailable) {
+	if _, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0, nil); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
 	c.chains[hospitalA].fail = nil
-	if _, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0); err != nil {
+	if _, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0, nil); err != nil {
 		t.Fatalf("once the ledger is back: %v", err)
 	}
 }
@@ -174,12 +174,12 @@ func TestARepeatedReleaseIsTheSameOne(t *testing.T) {
 	c.submit(bundle(6))
 	c.grant(toPayers())
 	a := c.request(record.Laboratory)
-	first, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0)
+	first, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.submit(bundle(7)) // a later record doesn't slip into a permit that is used
-	again, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0)
+	again, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestARepeatedReleaseIsTheSameOne(t *testing.T) {
 		t.Error("the release was committed twice")
 	}
 	c.withdraw()
-	_, err = c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0)
+	_, err = c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0, nil)
 	wantRefusal(t, err, refusal.ConsentChanged)
 }
 
@@ -352,7 +352,7 @@ func TestARetractedOrSupersededRecordIsNotReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := c.request(record.Laboratory)
-	parcel, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0)
+	parcel, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +394,10 @@ func (c *consortium) withdraw() {
 
 func (c *consortium) suspend(msp string) {
 	c.t.Helper()
-	for _, by := range []string{hospitalA, hospitalB, regulator} {
+	for _, by := range []string{hospitalA, hospitalB, insurer, regulator} {
+		if by == msp {
+			continue
+		}
 		if _, _, err := c.gateways[by].Suspend(c.t.Context(), msp, "inquiry"); err != nil {
 			c.t.Fatal(err)
 		}

@@ -18,14 +18,15 @@ import (
 // Client is a connection to one member's gateway. Its services are those of the
 // API; Close it when done. It is safe for concurrent use.
 type Client struct {
-	Profile  Profile
-	Records  yitongv1.RecordsClient
-	Consents yitongv1.ConsentsClient
-	Accesses yitongv1.AccessesClient
-	Members  yitongv1.MembersClient
-	Audit    yitongv1.AuditClient
-	Node     yitongv1.NodeClient
-	Heights  yitongv1.HeightsClient
+	Profile     Profile
+	Records     yitongv1.RecordsClient
+	Consents    yitongv1.ConsentsClient
+	Accesses    yitongv1.AccessesClient
+	Members     yitongv1.MembersClient
+	Emergencies yitongv1.EmergenciesClient
+	Audit       yitongv1.AuditClient
+	Node        yitongv1.NodeClient
+	Heights     yitongv1.HeightsClient
 
 	conn *grpc.ClientConn
 }
@@ -49,15 +50,16 @@ func Dial(p Profile) (*Client, error) {
 		return nil, fmt.Errorf("preparing the connection to the gateway of %s: %w", p.Member, err)
 	}
 	return &Client{
-		Profile:  p,
-		Records:  yitongv1.NewRecordsClient(conn),
-		Consents: yitongv1.NewConsentsClient(conn),
-		Accesses: yitongv1.NewAccessesClient(conn),
-		Members:  yitongv1.NewMembersClient(conn),
-		Audit:    yitongv1.NewAuditClient(conn),
-		Node:     yitongv1.NewNodeClient(conn),
-		Heights:  yitongv1.NewHeightsClient(conn),
-		conn:     conn,
+		Profile:     p,
+		Records:     yitongv1.NewRecordsClient(conn),
+		Consents:    yitongv1.NewConsentsClient(conn),
+		Accesses:    yitongv1.NewAccessesClient(conn),
+		Members:     yitongv1.NewMembersClient(conn),
+		Emergencies: yitongv1.NewEmergenciesClient(conn),
+		Audit:       yitongv1.NewAuditClient(conn),
+		Node:        yitongv1.NewNodeClient(conn),
+		Heights:     yitongv1.NewHeightsClient(conn),
+		conn:        conn,
 	}, nil
 }
 

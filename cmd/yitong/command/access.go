@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -137,6 +136,12 @@ func (a *app) showAccess(answer *yitongv1.AccessResponse) error {
 	if r := got.GetRelease(); r != nil {
 		rows = append(rows, []string{"released", screen.Time(r.GetReleased()) + ", manifest " + screen.Short(r.GetManifest())})
 	}
+	if got.GetRole() != "" {
+		rows = append(rows, []string{"user", got.GetRole() + ", digest " + screen.Short(got.GetUser())})
+	}
+	if got.GetEmergency() != "" {
+		rows = append(rows, []string{"break-glass", got.GetEmergency() + ", review " + screen.Or(got.GetReview(), "open")})
+	}
 	if r := got.GetReceipt(); r != nil {
 		rows = append(rows, []string{"receipt", r.GetOutcome() + " " + screen.Time(r.GetReceived())})
 	}
@@ -173,19 +178,7 @@ func (a *app) accessOpen() *cobra.Command {
 			return &failure{exit: exitUsage, err: err, next: "name a directory that can be written with --out"}
 		}
 		defer dir.Discard()
-		bar := a.screen.Progress("opening", 0)
-		summary, err := c.Open(ctx, args[0], custodian, dir.Beside(bar))
-		bar.Close()
-		if err != nil {
-			return err
-		}
-		if err := dir.Keep(); err != nil {
-			if errors.Is(err, os.ErrExist) {
-				return &failure{exit: exitFailure, err: err, next: "choose another --out, or remove the file; opening again is safe"}
-			}
-			return err
-		}
-		return a.showOpened(dir.Files(), summary)
+		return a.openInto(ctx, c, args[0], custodian, dir)
 	})
 	return cmd
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +17,9 @@ import (
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/seal"
 )
+
+// orderable is what of an access can be ordered.
+var orderable = []string{string(disclosure.Manifest), string(disclosure.Claim), string(disclosure.User), string(disclosure.Note)}
 
 // auditDisclose are the verbs around what stands on the ledger as a digest only.
 func (a *app) auditDisclose() []*cobra.Command {
@@ -32,8 +37,8 @@ func (a *app) auditDiscloseOrder() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "disclose", Short: "Order a holder to open what the ledger has a digest of, and verify it",
 		Long: "Order a holder to open what the ledger has a digest of, as a regulator: the manifest that was\n" +
-			"released under a permit, the claim reference of a request, or the form that a patient signed for\n" +
-			"a version of a consent. The order, the holder's answer and the outcome stay on the ledger. What\n" +
+			"released under a permit, the claim reference of a request, the user behind it or the note on an\n" +
+			"emergency, or the form that a patient signed for a version of a consent. The order, the holder's answer and the outcome stay on the ledger. What\n" +
 			"comes is shown only if it opens the digest.\n\n" +
 			"A refusal ends with exit code 3, what doesn't open the digest with 1. A holder that can't be\n" +
 			"reached ends with 5: the order stands, and the same command with its --id goes on; 72 hours\n" +
@@ -45,7 +50,7 @@ func (a *app) auditDiscloseOrder() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&permit, "permit", "", "id of the access that it is about")
-	f.StringVar(&of.What, "what", string(disclosure.Manifest), "of an access: manifest or claim")
+	f.StringVar(&of.What, "what", string(disclosure.Manifest), "of an access: "+strings.Join(orderable, ", "))
 	f.StringVar(&consent, "consent", "", "id of the consent that it is about")
 	f.Int32Var(&of.Version, "version", 0, "of the consent")
 	f.StringVar(&of.Handle, "handle", "", "of the consent's relationship (default: looked up)")
@@ -57,7 +62,7 @@ func (a *app) auditDiscloseOrder() *cobra.Command {
 	_ = cmd.MarkFlagRequired("reason")
 	a.mustComplete(cmd, "custodian", a.completeMembers)
 	a.mustComplete(cmd, "requester", a.completeMembers)
-	a.mustComplete(cmd, "what", fixed(string(disclosure.Manifest), string(disclosure.Claim)))
+	a.mustComplete(cmd, "what", fixed(orderable...))
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
 		switch {
 		case (permit == "") == (consent == ""):
@@ -73,8 +78,8 @@ func (a *app) auditDiscloseOrder() *cobra.Command {
 			if out == "" && !a.screen.JSON {
 				return usage("a signed form needs a file to go to: --out FILE")
 			}
-		case of.What != string(disclosure.Manifest) && of.What != string(disclosure.Claim):
-			return usage("--what is manifest or claim, not %q", of.What)
+		case !slices.Contains(orderable, of.What):
+			return usage("--what is %s, not %q", strings.Join(orderable, ", "), of.What)
 		default:
 			of.Id = permit
 		}
@@ -183,8 +188,8 @@ func (a *app) showOrder(answer *yitongv1.OrderDisclosureResponse, out string) er
 	if len(content) > 0 && out != "" {
 		rows = append(rows, []string{"content", fmt.Sprintf("%s in %s", screen.Bytes(int64(len(content))), out)})
 	}
-	if len(content) > 0 && o.GetSubject().GetWhat() == string(disclosure.Claim) {
-		rows = append(rows, []string{"claim", string(content)})
+	if what := o.GetSubject().GetWhat(); len(content) > 0 && what != string(disclosure.Manifest) && slices.Contains(orderable, what) {
+		rows = append(rows, []string{what, string(content)})
 	}
 	if err := a.screen.Table([]string{"WHAT", "IS"}, rows); err != nil {
 		return err

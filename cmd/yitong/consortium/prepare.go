@@ -16,13 +16,14 @@ import (
 	"yitong/cmd/yitong/client"
 	"yitong/gateway/node"
 	"yitong/network/fabric"
+	"yitong/network/fabric/authority"
 	"yitong/network/topology"
 )
 
 // prepare writes a member's gateway configuration and client profile, anew at
 // each start: both hold addresses and absolute paths. Only the passphrase is
 // made once.
-func (c *Consortium) prepare(m *fabric.Member) error {
+func (c *Consortium) prepare(m *fabric.Member) (err error) {
 	folder := filepath.Join(m.Dir(), "gateway")
 	passphrase := filepath.Join(folder, "passphrase")
 	if err := makePassphrase(passphrase); err != nil {
@@ -35,6 +36,11 @@ func (c *Consortium) prepare(m *fabric.Member) error {
 		Listen: m.GatewayAddress(), State: filepath.Join(folder, "state"), Passphrase: passphrase,
 		Identity: node.Pair{Cert: id.Cert, Key: id.Key}, TLS: node.Pair{Cert: id.TLSCert, Key: id.TLSKey},
 		Trust: m.TrustDir(), Candidate: candidate(m), LogLevel: "info",
+	}
+	if m.Kind == topology.Hospital {
+		if config.Clinicians, err = clinicians(m); err != nil {
+			return err
+		}
 	}
 	config.Peers = append(config.Peers, peer(m))
 	for _, other := range c.network.Members() {
@@ -64,6 +70,19 @@ func (c *Consortium) prepare(m *fabric.Member) error {
 	}
 	c.profiles = append(c.profiles, profile)
 	return client.WriteProfile(c.network.Dir(), profile)
+}
+
+// clinicians is the identity that signs a hospital's break-glass requests, made once. Its
+// name says nothing of who they are: the ledger has it for ever.
+func clinicians(m *fabric.Member) (*node.Pair, error) {
+	id, err := m.Identity("clinicians")
+	if errors.Is(err, fs.ErrNotExist) {
+		id, err = m.Issue("clinicians", authority.Client, map[string]string{access.RoleAttribute: string(access.Clinician)})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &node.Pair{Cert: id.Cert, Key: id.Key}, nil
 }
 
 // people are the roles that one person each is given a certificate for, to work with a

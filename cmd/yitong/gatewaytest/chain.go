@@ -35,6 +35,7 @@ func newShared(l *ledgertest.Ledger) *shared {
 type chain struct {
 	*shared
 	msp string
+	as  ledgertest.Identity // who signs
 }
 
 func (c *chain) Submit(ctx context.Context, function string, in, out any) (ledger.Commit, error) {
@@ -44,7 +45,7 @@ func (c *chain) Submit(ctx context.Context, function string, in, out any) (ledge
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	tx, err := c.ledger.Invoke(ctx, c.ledger.Client(c.msp), function, string(arg))
+	tx, err := c.ledger.Invoke(ctx, c.as, function, string(arg))
 	if err != nil {
 		return ledger.Commit{}, refused(err)
 	}

@@ -100,9 +100,10 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	must(t, err)
 	log := slog.New(slog.DiscardHandler)
 	others := api.NewCounterparts(trust, func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil })
-	link := &chain{shared: c.chain, msp: m.MSP}
+	link := &chain{shared: c.chain, msp: m.MSP, as: c.chain.ledger.Client(m.MSP)}
+	clinicians := &chain{shared: c.chain, msp: m.MSP, as: c.chain.ledger.EnrolWith(m.MSP, "clinicians", map[string]string{access.RoleAttribute: string(access.Clinician)})}
 	g, err := share.New(share.Config{
-		Self: m, Ledger: link, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1,
+		Self: m, Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1,
 		Review: m.Name == Reviewer,
 	})
 	must(t, err)

@@ -147,3 +147,6 @@ func (s *Screen) dress(code, text string) string {
 	}
 	return code + text + reset
 }
+
+// Clean is text from elsewhere without what could move the cursor or hide something.
+func Clean(text string) string { return clean(text) }

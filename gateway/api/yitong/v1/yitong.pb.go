@@ -1944,7 +1944,15 @@ type Access struct {
 	Release *Release               `protobuf:"bytes,15,opt,name=release,proto3" json:"release,omitempty"`
 	Receipt *Receipt               `protobuf:"bytes,16,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// Asked for; empty is any.
-	RecordTypes   []string `protobuf:"bytes,17,rep,name=record_types,json=recordTypes,proto3" json:"record_types,omitempty"`
+	RecordTypes []string `protobuf:"bytes,17,rep,name=record_types,json=recordTypes,proto3" json:"record_types,omitempty"`
+	// Who asked: a salted digest, hexadecimal, and the role that the requester's
+	// gateway vouches for. Empty where the member's own software asked.
+	User string `protobuf:"bytes,18,opt,name=user,proto3" json:"user,omitempty"`
+	Role string `protobuf:"bytes,19,opt,name=role,proto3" json:"role,omitempty"`
+	// Of break-glass: the reason given, and "open", "accepted", "rejected" or
+	// "resolved". Empty of any other access.
+	Emergency     string `protobuf:"bytes,20,opt,name=emergency,proto3" json:"emergency,omitempty"`
+	Review        string `protobuf:"bytes,21,opt,name=review,proto3" json:"review,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2096,6 +2104,34 @@ func (x *Access) GetRecordTypes() []string {
 		return x.RecordTypes
 	}
 	return nil
+}
+
+func (x *Access) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Access) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Access) GetEmergency() string {
+	if x != nil {
+		return x.Emergency
+	}
+	return ""
+}
+
+func (x *Access) GetReview() string {
+	if x != nil {
+		return x.Review
+	}
+	return ""
 }
 
 type Release struct {
@@ -3140,8 +3176,8 @@ func (x *AsOf) GetBlockHash() []byte {
 }
 
 // One thing that one transaction did or tried to do, in the fields of ISO
-// 27789. The person behind the member's software and that person's role are
-// not on the ledger yet and are therefore absent.
+// 27789. The person behind a request is a salted digest, which a regulator can
+// order to be opened; it is absent where the member's own software asked.
 type AuditEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 0, in the order of the ledger.
@@ -3153,7 +3189,7 @@ type AuditEntry struct {
 	ClaimedTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=claimed_time,json=claimedTime,proto3" json:"claimed_time,omitempty"`
 	// "request", "release", "receipt", "consent", "record", "member", "keys",
 	// "motion", "closing", "configuration", "order", "answer", "conclusion",
-	// "hold", "acknowledgement" or "other".
+	// "hold", "acknowledgement", "review" or "other".
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	// "asked", "released", "received", "granted", "amended", "withdrawn", …
 	Action string `protobuf:"bytes,7,opt,name=action,proto3" json:"action,omitempty"`
@@ -3179,7 +3215,10 @@ type AuditEntry struct {
 	Purpose   string   `protobuf:"bytes,22,opt,name=purpose,proto3" json:"purpose,omitempty"`
 	Classes   []string `protobuf:"bytes,23,rep,name=classes,proto3" json:"classes,omitempty"`
 	// The provision that allowed or denied; its reason is the field above.
-	Policy        *Rule `protobuf:"bytes,24,opt,name=policy,proto3" json:"policy,omitempty"`
+	Policy *Rule `protobuf:"bytes,24,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The person behind it, as a salted digest, and that person's role.
+	User          string `protobuf:"bytes,25,opt,name=user,proto3" json:"user,omitempty"`
+	UserRole      string `protobuf:"bytes,26,opt,name=user_role,json=userRole,proto3" json:"user_role,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3380,6 +3419,20 @@ func (x *AuditEntry) GetPolicy() *Rule {
 		return x.Policy
 	}
 	return nil
+}
+
+func (x *AuditEntry) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetUserRole() string {
+	if x != nil {
+		return x.UserRole
+	}
+	return ""
 }
 
 // Which entries are wanted; what is left empty leaves all.
@@ -5527,8 +5580,9 @@ func (x *StateWrite) GetDeleted() bool {
 type Subject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "manifest" (what was released under a permit; its custodian has it),
-	// "claim" (the reference given with a request; its requester has it) or
-	// "form" (what a patient signed for a version of a consent; its custodian
+	// "claim" (the reference given with a request; its requester has it),
+	// "user" (who is behind a request; likewise), "note" (a clinician's words on
+	// breaking the glass; likewise) or "form" (what a patient signed for a version of a consent; its custodian
 	// has it).
 	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
 	// Id of the access, or of the consent.
@@ -5684,8 +5738,9 @@ type OrderDisclosureResponse struct {
 	Order *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
 	// Of the conclusion; absent where it was recorded before.
 	Commit *Commit `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
-	// What was disclosed: a manifest as JSON, a claim reference as UTF-8, a form
-	// as it was submitted. Empty unless the outcome is disclosed.
+	// What was disclosed: a manifest as JSON, a claim reference or a note as
+	// UTF-8, a user as JSON (user, role, member), a form as it was submitted.
+	// Empty unless the outcome is disclosed.
 	Content []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
 	// SHA-256 of salt and content is the digest; a manifest holds its salt itself
 	// and is digested as package gateway/seal says.
@@ -6418,7 +6473,11 @@ type ReleaseRequest struct {
 	Permit string                 `protobuf:"bytes,1,opt,name=permit,proto3" json:"permit,omitempty"`
 	// Blocks on the requester's peer, the permit in one of them: the custodian
 	// waits for its own peer to have as many. 0 where that isn't known.
-	Height        uint64 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	Height uint64 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	// Of a break-glass permit only: whom it is about. Where there is no consent
+	// the custodian may never have derived the handle; it does so now, and
+	// compares.
+	Patient       *Patient `protobuf:"bytes,3,opt,name=patient,proto3" json:"patient,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6465,6 +6524,13 @@ func (x *ReleaseRequest) GetHeight() uint64 {
 		return x.Height
 	}
 	return 0
+}
+
+func (x *ReleaseRequest) GetPatient() *Patient {
+	if x != nil {
+		return x.Patient
+	}
+	return nil
 }
 
 type ReleaseResponse struct {
@@ -6929,7 +6995,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\fRefusedClass\x12\x1d\n" +
 	"\n" +
 	"data_class\x18\x01 \x01(\tR\tdataClass\x12#\n" +
-	"\x04rule\x18\x02 \x01(\v2\x0f.yitong.v1.RuleR\x04rule\"\xe7\x04\n" +
+	"\x04rule\x18\x02 \x01(\v2\x0f.yitong.v1.RuleR\x04rule\"\xc5\x05\n" +
 	"\x06Access\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tcustodian\x18\x02 \x01(\tR\tcustodian\x12\x1c\n" +
@@ -6949,7 +7015,11 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\aexpires\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12,\n" +
 	"\arelease\x18\x0f \x01(\v2\x12.yitong.v1.ReleaseR\arelease\x12,\n" +
 	"\areceipt\x18\x10 \x01(\v2\x12.yitong.v1.ReceiptR\areceipt\x12!\n" +
-	"\frecord_types\x18\x11 \x03(\tR\vrecordTypes\"]\n" +
+	"\frecord_types\x18\x11 \x03(\tR\vrecordTypes\x12\x12\n" +
+	"\x04user\x18\x12 \x01(\tR\x04user\x12\x12\n" +
+	"\x04role\x18\x13 \x01(\tR\x04role\x12\x1c\n" +
+	"\temergency\x18\x14 \x01(\tR\temergency\x12\x16\n" +
+	"\x06review\x18\x15 \x01(\tR\x06review\"]\n" +
 	"\aRelease\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\tR\bmanifest\x126\n" +
 	"\breleased\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\breleased\"[\n" +
@@ -7014,7 +7084,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x04AsOf\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x1d\n" +
 	"\n" +
-	"block_hash\x18\x02 \x01(\fR\tblockHash\"\xcd\x05\n" +
+	"block_hash\x18\x02 \x01(\fR\tblockHash\"\xfe\x05\n" +
 	"\n" +
 	"AuditEntry\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x14\n" +
@@ -7043,7 +7113,9 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\aversion\x18\x15 \x01(\x05R\aversion\x12\x18\n" +
 	"\apurpose\x18\x16 \x01(\tR\apurpose\x12\x18\n" +
 	"\aclasses\x18\x17 \x03(\tR\aclasses\x12'\n" +
-	"\x06policy\x18\x18 \x01(\v2\x0f.yitong.v1.RuleR\x06policy\"\xca\x02\n" +
+	"\x06policy\x18\x18 \x01(\v2\x0f.yitong.v1.RuleR\x06policy\x12\x12\n" +
+	"\x04user\x18\x19 \x01(\tR\x04user\x12\x1b\n" +
+	"\tuser_role\x18\x1a \x01(\tR\buserRole\"\xca\x02\n" +
 	"\vEntryFilter\x12,\n" +
 	"\apatient\x18\x01 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\tR\x06handle\x12\x16\n" +
@@ -7258,10 +7330,11 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\rHandleRequest\x12,\n" +
 	"\apatient\x18\x01 \x01(\v2\x12.yitong.v1.PatientR\apatient\"(\n" +
 	"\x0eHandleResponse\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\tR\x06handle\"@\n" +
+	"\x06handle\x18\x01 \x01(\tR\x06handle\"n\n" +
 	"\x0eReleaseRequest\x12\x16\n" +
 	"\x06permit\x18\x01 \x01(\tR\x06permit\x12\x16\n" +
-	"\x06height\x18\x02 \x01(\x04R\x06height\"\x85\x01\n" +
+	"\x06height\x18\x02 \x01(\x04R\x06height\x12,\n" +
+	"\apatient\x18\x03 \x01(\v2\x12.yitong.v1.PatientR\apatient\"\x85\x01\n" +
 	"\x0fReleaseResponse\x127\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x19.yitong.v1.SignedManifestH\x00R\bmanifest\x12.\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x16.yitong.v1.SealedChunkH\x00R\x05chunkB\t\n" +
@@ -7556,80 +7629,81 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	97,  // 117: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
 	88,  // 118: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
 	2,   // 119: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
-	93,  // 120: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	94,  // 121: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,   // 122: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,   // 123: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,   // 124: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11,  // 125: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16,  // 126: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	17,  // 127: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	18,  // 128: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	20,  // 129: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	22,  // 130: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	24,  // 131: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	31,  // 132: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	34,  // 133: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	35,  // 134: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	38,  // 135: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	40,  // 136: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	75,  // 137: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	47,  // 138: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
-	49,  // 139: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
-	52,  // 140: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
-	55,  // 141: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
-	58,  // 142: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
-	60,  // 143: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
-	62,  // 144: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
-	65,  // 145: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
-	68,  // 146: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
-	72,  // 147: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
-	79,  // 148: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
-	82,  // 149: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
-	84,  // 150: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
-	86,  // 151: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	89,  // 152: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
-	91,  // 153: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	95,  // 154: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
-	98,  // 155: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
-	6,   // 156: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 157: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 158: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	19,  // 159: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	19,  // 160: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	19,  // 161: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	21,  // 162: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	23,  // 163: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	30,  // 164: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	32,  // 165: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	30,  // 166: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	36,  // 167: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	39,  // 168: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	43,  // 169: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	76,  // 170: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	48,  // 171: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	50,  // 172: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	53,  // 173: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	56,  // 174: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	59,  // 175: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	61,  // 176: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	63,  // 177: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	66,  // 178: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	69,  // 179: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	73,  // 180: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	80,  // 181: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
-	83,  // 182: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
-	85,  // 183: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
-	87,  // 184: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	90,  // 185: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
-	92,  // 186: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	96,  // 187: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
-	99,  // 188: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
-	156, // [156:189] is the sub-list for method output_type
-	123, // [123:156] is the sub-list for method input_type
-	123, // [123:123] is the sub-list for extension type_name
-	123, // [123:123] is the sub-list for extension extendee
-	0,   // [0:123] is the sub-list for field type_name
+	2,   // 120: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
+	93,  // 121: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	94,  // 122: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 123: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 124: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 125: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 126: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 127: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	17,  // 128: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	18,  // 129: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	20,  // 130: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	22,  // 131: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	24,  // 132: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	31,  // 133: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	34,  // 134: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	35,  // 135: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	38,  // 136: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	40,  // 137: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	75,  // 138: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	47,  // 139: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	49,  // 140: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	52,  // 141: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	55,  // 142: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	58,  // 143: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	60,  // 144: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	62,  // 145: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	65,  // 146: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	68,  // 147: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	72,  // 148: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	79,  // 149: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
+	82,  // 150: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
+	84,  // 151: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
+	86,  // 152: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	89,  // 153: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
+	91,  // 154: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	95,  // 155: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
+	98,  // 156: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
+	6,   // 157: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 158: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 159: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	19,  // 160: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	19,  // 161: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	19,  // 162: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	21,  // 163: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	23,  // 164: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	30,  // 165: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	32,  // 166: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	30,  // 167: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	36,  // 168: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	39,  // 169: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	43,  // 170: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	76,  // 171: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	48,  // 172: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	50,  // 173: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	53,  // 174: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	56,  // 175: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	59,  // 176: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	61,  // 177: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	63,  // 178: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	66,  // 179: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	69,  // 180: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	73,  // 181: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	80,  // 182: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	83,  // 183: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	85,  // 184: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	87,  // 185: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	90,  // 186: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
+	92,  // 187: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	96,  // 188: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	99,  // 189: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
+	157, // [157:190] is the sub-list for method output_type
+	124, // [124:157] is the sub-list for method input_type
+	124, // [124:124] is the sub-list for extension type_name
+	124, // [124:124] is the sub-list for extension extendee
+	0,   // [0:124] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }

@@ -1,0 +1,199 @@
+package share
+
+import (
+	"context"
+	"fmt"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+)
+
+// Emergency is what a clinician asks of a custodian without consent.
+type Emergency struct {
+	Claim
+	Reason access.Cause
+	Note   string // in the clinician's own words; the ledger has a salted digest of it
+}
+
+// broken is what this member notes of an emergency of its own: the custodian may never
+// have derived the patient's handle, and a regulator may order to see the note.
+type broken struct {
+	Patient Patient `json:"patient"`
+	Note    string  `json:"note,omitempty"`
+}
+
+// maxNote is the longest note, in bytes.
+const maxNote = 4 << 10
+
+// BreakGlass puts an emergency on the ledger, signed as a clinician, and returns the
+// permit. It refuses (role-not-allowed) who isn't a clinician of this member before it
+// signs anything; every other member's peer looks at the certificate again.
+func (g *Gateway) BreakGlass(ctx context.Context, e Emergency) (access.Access, ledger.Commit, error) {
+	if e.User.Role != access.Clinician {
+		return access.Access{}, ledger.Commit{}, refusal.New(access.RoleNotAllowed, "only a clinician breaks the glass",
+			"a call under a client certificate with "+access.RoleAttribute+"="+string(access.Clinician))
+	}
+	if g.Clinicians == nil {
+		return access.Access{}, ledger.Commit{}, refusal.New(access.RoleNotAllowed, "this gateway holds no certificate that signs as a clinician",
+			"an enrolment certificate with "+access.RoleAttribute+"="+string(access.Clinician)+" as \"clinicians\" in the gateway's configuration, of a hospital")
+	}
+	if len(e.Note) > maxNote {
+		return access.Access{}, ledger.Commit{}, refusal.New(refusal.Malformed, "the note is too long", fmt.Sprintf("at most %d bytes", maxNote))
+	}
+	in, custodian, err := g.draftRequest(ctx, &e.Claim)
+	if err != nil {
+		return access.Access{}, ledger.Commit{}, err
+	}
+	if in.Emergency.Reason = e.Reason; e.Note != "" {
+		in.Emergency.Note = g.salted(saltedNote, in.ID, []byte(e.Note))
+	}
+	if err := in.Check(); err != nil { // before anything is kept
+		return access.Access{}, ledger.Commit{}, err
+	}
+	patient, err := e.Patient.Normalise()
+	if err != nil {
+		return access.Access{}, ledger.Commit{}, err
+	}
+	if err := g.keepBroken(in, broken{patient, e.Note}); err != nil {
+		return access.Access{}, ledger.Commit{}, err
+	}
+	return g.submitRequest(ctx, g.Clinicians, custodian, in)
+}
+
+// keepBroken keeps what is behind an emergency: by its id for Open, and the note by its
+// digest, so that a request which the ledger refuses never takes the place of one that it
+// took.
+func (g *Gateway) keepBroken(in access.Request, b broken) error {
+	err := g.Keys.Update(func(tx *keys.Tx) error {
+		if in.Emergency.Note != "" {
+			if err := save(tx, bucketNotes, in.Emergency.Note, claimed{in.ID, b.Note}); err != nil {
+				return err
+			}
+		}
+		return save(tx, bucketBroken, in.ID+"|"+in.Handle, b)
+	})
+	if err != nil {
+		return fmt.Errorf("keeping whom the emergency is about: %w", err)
+	}
+	return nil
+}
+
+// whom is the patient of a break-glass permit of this member's; nil of any other permit,
+// and where the key store was restored from one that is older than the emergency.
+func (g *Gateway) whom(permit access.Access) (*Patient, error) {
+	if !permit.BreakGlass() {
+		return nil, nil
+	}
+	b, ok, err := load[broken](g.Keys, bucketBroken, permit.ID+"|"+permit.Handle)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &b.Patient, nil
+}
+
+// identify learns whom a break-glass permit is about: where there is no consent, this
+// custodian may never have derived the handle. It derives it from what the requester says
+// and compares, so that nobody is taken for somebody else.
+func (g *Gateway) identify(ctx context.Context, permit access.Access, named *Patient) error {
+	if _, known, err := load[whose](g.Keys, bucketHandles, permit.Handle); err != nil || known {
+		return err
+	}
+	if named == nil {
+		return refusal.New(refusal.NotFound, "this custodian doesn't know whom the emergency is about", "the patient's identifier with the permit")
+	}
+	patient, err := named.Normalise()
+	if err != nil {
+		return err
+	}
+	handle, err := g.handleBetween(ctx, permit.Custodian, permit.Requester, patient)
+	if err != nil {
+		return fmt.Errorf("deriving the handle of the emergency: %w", err)
+	}
+	if handle != permit.Handle {
+		return refusal.New(refusal.NotPermitted, "the permit is about another patient", "the patient that the emergency was opened for")
+	}
+	return g.keep(bucketHandles, handle, whose{permit.Requester, patient})
+}
+
+// OpenEmergency is a break-glass access that is unreviewed or unresolved, and who made it.
+type OpenEmergency struct {
+	access.OpenEmergency
+	Requester string // MSP id
+}
+
+// Emergencies lists what is unreviewed or unresolved, of one hospital (name or MSP id) or
+// of all, as far as this member may see.
+func (g *Gateway) Emergencies(ctx context.Context, requester string) ([]OpenEmergency, error) {
+	var of []registry.Member
+	if requester != "" {
+		m, err := g.members.named(ctx, requester)
+		if err != nil {
+			return nil, err
+		}
+		of = append(of, m)
+	} else {
+		all, err := g.members.all(ctx)
+		if err != nil {
+			return nil, err
+		}
+		of = all
+	}
+	var list []OpenEmergency
+	for _, m := range of {
+		if m.Kind != registry.Hospital {
+			continue
+		}
+		var out contract.EmergencyList
+		if err := g.Ledger.Evaluate(ctx, contract.AccessEmergencies, contract.EmergenciesQuery{Requester: m.MSP}, &out); err != nil {
+			return nil, fmt.Errorf("listing the emergencies of %s: %w", m.Name, err)
+		}
+		for _, o := range out.Open {
+			list = append(list, OpenEmergency{o, m.MSP})
+		}
+	}
+	return list, nil
+}
+
+// ReviewEmergency records this regulator's review of an emergency. The members are named by name
+// or MSP id.
+func (g *Gateway) ReviewEmergency(ctx context.Context, j access.Judgement) (access.Review, ledger.Commit, error) {
+	if err := g.resolveNames(ctx, &j.Custodian, &j.Requester); err != nil {
+		return access.Review{}, ledger.Commit{}, err
+	}
+	var out access.Review
+	commit, err := g.Ledger.Submit(ctx, contract.AccessReview, j, &out)
+	if err != nil {
+		return out, commit, fmt.Errorf("reviewing emergency %s: %w", j.ID, err)
+	}
+	return out, commit, nil
+}
+
+// ResolveEmergency records that what a rejected emergency set off is done. The members are named
+// by name or MSP id.
+func (g *Gateway) ResolveEmergency(ctx context.Context, s access.Settlement) (access.Review, ledger.Commit, error) {
+	if err := g.resolveNames(ctx, &s.Custodian, &s.Requester); err != nil {
+		return access.Review{}, ledger.Commit{}, err
+	}
+	var out access.Review
+	commit, err := g.Ledger.Submit(ctx, contract.AccessResolve, s, &out)
+	if err != nil {
+		return out, commit, fmt.Errorf("resolving emergency %s: %w", s.ID, err)
+	}
+	return out, commit, nil
+}
+
+// resolveNames turns names of members into their MSP ids.
+func (g *Gateway) resolveNames(ctx context.Context, names ...*string) error {
+	for _, name := range names {
+		m, err := g.members.named(ctx, *name)
+		if err != nil {
+			return err
+		}
+		*name = m.MSP
+	}
+	return nil
+}
