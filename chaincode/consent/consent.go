@@ -1,6 +1,10 @@
 package consent
 
-import "yitong/chaincode/record"
+import (
+	"reflect"
+
+	"yitong/chaincode/record"
+)
 
 // Outcome is permit or deny: a provision's type and a decision's result. The zero Outcome is neither.
 type Outcome uint8
@@ -70,3 +74,6 @@ type Request struct {
 	// Assurance is the least a consent must have to permit; its denials count in any case.
 	Assurance Assurance `json:"assurance,omitzero"`
 }
+
+// Equal reports that two consents are the same in all they say.
+func (c Consent) Equal(o Consent) bool { return reflect.DeepEqual(c, o) }

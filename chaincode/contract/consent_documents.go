@@ -93,9 +93,12 @@ type Recovery struct {
 	Evidence  string        `json:"evidence"` // 64 hex digits: salted digest of the signed form
 }
 
-// SignerEntry is who speaks for the patient in a relationship: absent if no key is bound.
+// SignerEntry is what a directive in a relationship has to fit: the ledger's channel, the consents
+// as they stand, and who speaks for the patient, absent while no key is bound.
 type SignerEntry struct {
-	Signer *directive.Signer `json:"signer,omitempty"`
+	Channel  string            `json:"channel"`
+	Consents []consent.Consent `json:"consents,omitempty"`
+	Signer   *directive.Signer `json:"signer,omitempty"`
 }
 
 // ListQuery asks for a page of what lies between custodians and requesters. Custodians

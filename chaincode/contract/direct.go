@@ -220,7 +220,7 @@ func (o *consentContract) Recover(ctx *contractapi.TransactionContext, argument 
 	return c.answer(after)
 }
 
-// Signer reads who speaks for the patient in a relationship.
+// Signer reads who speaks for the patient in a relationship, and what a directive has to fit.
 func (o *consentContract) Signer(ctx *contractapi.TransactionContext, argument string) (string, error) {
 	of, err := decode[Relationship](argument, MaxDocument)
 	if err != nil {
@@ -229,10 +229,12 @@ func (o *consentContract) Signer(ctx *contractapi.TransactionContext, argument s
 	if err := of.check(""); err != nil {
 		return "", err
 	}
-	c, err := begin(ctx.GetStub(), o.clock, rights[ConsentSigner])
+	stub := ctx.GetStub()
+	c, err := begin(stub, o.clock, rights[ConsentSigner])
 	if err != nil {
 		return "", err
 	}
+	d := wantDirectives(&c.reading, of)
 	signer := want[directive.Signer](&c.reading, of.of(signerKind))
 	if err := c.fetch(); err != nil {
 		return "", err
@@ -240,5 +242,5 @@ func (o *consentContract) Signer(ctx *contractapi.TransactionContext, argument s
 	if err := c.sees(of.Custodian, of.Requester); err != nil {
 		return "", err
 	}
-	return c.answer(SignerEntry{Signer: signer.doc})
+	return c.answer(SignerEntry{Channel: stub.GetChannelID(), Consents: d.present(), Signer: signer.doc})
 }

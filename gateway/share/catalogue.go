@@ -20,6 +20,7 @@ const (
 	bucketPatients = "patients" // patient -> ids of its records
 	bucketHandles  = "handles"  // custodian: handle -> whose; requester: custodian/patient -> handle
 	bucketConsents = "consents" // consent id/version -> evidence; its digest -> evidence, where a later form took that place
+	bucketSigners  = "signers"  // relationship/digest -> directive.Signer that this custodian agreed to
 	bucketClaims   = "claims"   // digest on the ledger -> claimed
 	bucketUsers    = "users"    // digest on the ledger -> acting
 	bucketBroken   = "broken"   // id|handle of a break-glass request -> broken

@@ -11,6 +11,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/directive"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
@@ -31,11 +32,13 @@ type Directive struct {
 // maxForm is the largest signed form kept, in bytes.
 const maxForm = 3 << 20
 
-// evidence is the signed form that a version of a consent rests on.
+// evidence is what a version of a consent rests on: a signed form that the hospital keeps,
+// or the directive that the patient signed and this gateway verified.
 type evidence struct {
-	Patient   Patient `json:"patient"`
-	Requester string  `json:"requester"`
-	Form      []byte  `json:"form"`
+	Patient   Patient           `json:"patient"`
+	Requester string            `json:"requester"`
+	Form      []byte            `json:"form"`
+	Signed    *directive.Signed `json:"signed,omitempty"`
 }
 
 // Relationship is a patient between this custodian and a requester.
@@ -72,17 +75,23 @@ func (g *Gateway) Grant(ctx context.Context, d Directive) (consent.Consent, Rela
 	}
 	in := contract.Grant{ID: d.ID, Requester: r.Requester.MSP, Handle: r.Handle, Period: d.Period, Provision: d.Provision, Evidence: proof}
 	var out consent.Consent
-	commit, err := g.Ledger.Submit(ctx, contract.ConsentGrant, in, &out)
-	var invalid *ledger.Invalid
-	if errors.As(err, &invalid) && invalid.Code == peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE {
-		// The first consent of a relationship gives its state key a policy. Fabric finds
-		// another grant in the same block invalid by this code, and not as a conflict.
-		commit, err = g.Ledger.Submit(ctx, contract.ConsentGrant, in, &out)
-	}
+	commit, err := g.establish(ctx, contract.ConsentGrant, in, &out)
 	if err != nil {
 		return out, r, commit, fmt.Errorf("granting consent %s: %w", d.ID, err)
 	}
 	return out, r, commit, nil
+}
+
+// establish submits what may be the first consent of a relationship. That one gives its
+// state key a policy, and Fabric finds another in the same block invalid by this code, and
+// not as a conflict.
+func (g *Gateway) establish(ctx context.Context, function string, in, out any) (ledger.Commit, error) {
+	commit, err := g.Ledger.Submit(ctx, function, in, out)
+	var invalid *ledger.Invalid
+	if errors.As(err, &invalid) && invalid.Code == peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE {
+		return g.Ledger.Submit(ctx, function, in, out)
+	}
+	return commit, err
 }
 
 // Amend puts a new version of a consent on the ledger. version is the one that it
@@ -124,7 +133,7 @@ func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relatio
 		if err := g.setAside(tx, name, d.Form); err != nil {
 			return err
 		}
-		return save(tx, bucketConsents, name, evidence{r.Patient, r.Requester.MSP, d.Form})
+		return save(tx, bucketConsents, name, evidence{Patient: r.Patient, Requester: r.Requester.MSP, Form: d.Form})
 	})
 	return r, g.salted(saltedForm, name, d.Form), err
 }
@@ -133,6 +142,9 @@ func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relatio
 // may have the old one and refuse the new.
 func (g *Gateway) setAside(tx *keys.Tx, name string, form []byte) error {
 	prior, ok, err := load[evidence](tx, bucketConsents, name)
+	if ok && prior.Signed != nil {
+		return refusal.New(directive.SignatureRequired, "the patient signed this version, and a form can't take its place", "the next version, or a new consent")
+	}
 	if err != nil || !ok || bytes.Equal(prior.Form, form) {
 		return err
 	}

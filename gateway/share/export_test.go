@@ -3,7 +3,7 @@ package share
 // Buckets are the buckets of the key store that this package writes to.
 var Buckets = []string{
 	bucketSecrets, bucketRetired, bucketRecords, bucketPartKeys, bucketPatients, bucketHandles,
-	bucketConsents, bucketReleases, bucketReceipts, bucketClaims,
+	bucketConsents, bucketReleases, bucketReceipts, bucketClaims, bucketSigners,
 	bucketUsers, bucketBroken, bucketNotes,
 }
 

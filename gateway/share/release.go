@@ -79,7 +79,7 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 	if entry.Access.BreakGlass() {
 		err = g.identify(ctx, *entry.Access, whom)
 	} else {
-		err = g.attested(*entry.Access)
+		err = g.attested(ctx, *entry.Access)
 	}
 	if err != nil {
 		return nil, err

@@ -108,6 +108,7 @@ type Gateway struct {
 	records locks // by record id
 	permits locks // by permit id
 	orders  locks // by order id
+	signing locks // by relationship
 
 	rotating sync.Mutex // one change of keys at a time
 
