@@ -161,7 +161,7 @@ func consentMessage(c consent.Consent, requester, handle string) *yitongv1.Conse
 	return &yitongv1.Consent{
 		Id: c.ID, Version: int32(c.Version), Status: string(c.Status), Period: periodMessage(c.Period),
 		Provision: provisionMessage(c.Provision), Evidence: c.Evidence, Recorded: timeMessage(c.At),
-		Requester: requester, Handle: handle,
+		Requester: requester, Handle: handle, Assurance: c.Assurance.String(), Signer: c.Signer,
 	}
 }
 

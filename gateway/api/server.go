@@ -65,6 +65,8 @@ func NewServer(c Config) *grpc.Server {
 	)
 	yitongv1.RegisterRecordsServer(s, records{gateway: c.Gateway})
 	yitongv1.RegisterConsentsServer(s, consents{gateway: c.Gateway})
+	yitongv1.RegisterPatientsServer(s, patients{gateway: c.Gateway})
+	yitongv1.RegisterPoliciesServer(s, policies{gateway: c.Gateway})
 	yitongv1.RegisterAccessesServer(s, accesses{gateway: c.Gateway})
 	yitongv1.RegisterEmergenciesServer(s, emergencies{gateway: c.Gateway, chain: c.Chain, chaincode: c.Chaincode})
 	yitongv1.RegisterMembersServer(s, members{gateway: c.Gateway})

@@ -1077,8 +1077,13 @@ type Consent struct {
 	Evidence string                 `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	Recorded *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=recorded,proto3" json:"recorded,omitempty"`
 	// The relationship: name of the member that may ask, and the handle.
-	Requester     string `protobuf:"bytes,8,opt,name=requester,proto3" json:"requester,omitempty"`
-	Handle        string `protobuf:"bytes,9,opt,name=handle,proto3" json:"handle,omitempty"`
+	Requester string `protobuf:"bytes,8,opt,name=requester,proto3" json:"requester,omitempty"`
+	Handle    string `protobuf:"bytes,9,opt,name=handle,proto3" json:"handle,omitempty"`
+	// How sure the ledger is that it is the patient's own word: "attested" by a
+	// hospital, or verified as signed by the patient's "passkey" or "wallet".
+	Assurance string `protobuf:"bytes,20,opt,name=assurance,proto3" json:"assurance,omitempty"`
+	// Id of the key that signed it, 32 hexadecimal characters; empty of an attested one.
+	Signer        string `protobuf:"bytes,21,opt,name=signer,proto3" json:"signer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1172,6 +1177,20 @@ func (x *Consent) GetRequester() string {
 func (x *Consent) GetHandle() string {
 	if x != nil {
 		return x.Handle
+	}
+	return ""
+}
+
+func (x *Consent) GetAssurance() string {
+	if x != nil {
+		return x.Assurance
+	}
+	return ""
+}
+
+func (x *Consent) GetSigner() string {
+	if x != nil {
+		return x.Signer
 	}
 	return ""
 }
@@ -6927,7 +6946,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	" \x03(\tR\vrecordTypes\"3\n" +
 	"\x05Actor\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\"\xb4\x02\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\"\xea\x02\n" +
 	"\aConsent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x16\n" +
@@ -6937,7 +6956,9 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\bevidence\x18\x06 \x01(\tR\bevidence\x126\n" +
 	"\brecorded\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\brecorded\x12\x1c\n" +
 	"\trequester\x18\b \x01(\tR\trequester\x12\x16\n" +
-	"\x06handle\x18\t \x01(\tR\x06handle\"\xdd\x01\n" +
+	"\x06handle\x18\t \x01(\tR\x06handle\x12\x1c\n" +
+	"\tassurance\x18\x14 \x01(\tR\tassurance\x12\x16\n" +
+	"\x06signer\x18\x15 \x01(\tR\x06signer\"\xdd\x01\n" +
 	"\fGrantRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\apatient\x18\x02 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x1c\n" +
