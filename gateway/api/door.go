@@ -25,6 +25,7 @@ type door struct {
 	kind   registry.Kind
 	trust  Trust
 	policy *policy.Policies
+	called func(method, code string, took time.Duration) // nil counts nothing
 	log    *slog.Logger
 }
 
@@ -34,6 +35,11 @@ var betweenGateways = []string{
 	yitongv1.Exchange_ServiceDesc.ServiceName,
 }
 
+// short names a method as people do: "Records.Submit" for "/yitong.v1.Records/Submit".
+func short(method string) string {
+	return strings.Replace(method[strings.LastIndex(method, ".")+1:], "/", ".", 1)
+}
+
 // admit lets a caller in. asked is the message of a call that has one; of a stream's
 // call it is nil.
 func (d door) admit(ctx context.Context, method string, asked any) (context.Context, error) {
@@ -41,7 +47,7 @@ func (d door) admit(ctx context.Context, method string, asked any) (context.Cont
 	if err != nil {
 		return nil, err
 	}
-	service, verb, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	exchange := slices.Contains(betweenGateways, service)
 	switch {
 	case exchange && !c.is("gateway"):
@@ -53,7 +59,7 @@ func (d door) admit(ctx context.Context, method string, asked any) (context.Cont
 	case !exchange && !c.is("client") && !c.is("admin"):
 		return nil, status.Error(codes.PermissionDenied, "show a certificate with OU=client or OU=admin")
 	case !exchange:
-		if err := d.allowed(c, service[strings.LastIndex(service, ".")+1:]+"."+verb, asked); err != nil {
+		if err := d.allowed(c, short(method), asked); err != nil {
 			return nil, err
 		}
 	}
@@ -116,8 +122,12 @@ func (d door) record(ctx context.Context, method string, begin time.Time, err er
 	if c, cerr := d.trust.callerOf(ctx); cerr == nil {
 		member = c.msp
 	}
+	took := time.Since(begin)
+	if d.called != nil {
+		d.called(short(method), status.Code(err).String(), took)
+	}
 	d.log.LogAttrs(ctx, level, "call", slog.String("method", method), slog.String("caller", member),
-		slog.String("code", status.Code(err).String()), slog.Duration("took", time.Since(begin)))
+		slog.String("code", status.Code(err).String()), slog.Duration("took", took))
 }
 
 // contain turns a handler's panic into an error, so that one bad call doesn't

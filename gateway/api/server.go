@@ -42,13 +42,14 @@ type Config struct {
 	Policy      *policy.Policies // of the member's own people; nil is policy.Default
 	Heights     *height.Keeper   // nil exchanges none
 	Version     string
+	Called      func(method, code string, took time.Duration) // told of each call; nil of none
 	Log         *slog.Logger
 }
 
 // NewServer makes the gRPC server of a member's gateway: TLS 1.3, a client
 // certificate of a member required.
 func NewServer(c Config) *grpc.Server {
-	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, policy: c.Policy, log: c.Log}
+	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, policy: c.Policy, called: c.Called, log: c.Log}
 	if d.policy == nil {
 		d.policy = policy.Default()
 	}

@@ -60,6 +60,10 @@ type Config struct {
 	// ReviewOrders keeps what a regulator orders to be disclosed until this member's
 	// own software has answered. By default the gateway complies at once.
 	ReviewOrders bool `yaml:"review_orders,omitempty"`
+	// Operations is the address, host:port, that operators and their monitoring ask by
+	// plain HTTP: /livez, /readyz, /metrics. It should be one that only they reach. By
+	// default there is none.
+	Operations string `yaml:"operations,omitempty"`
 	// Policy is the Cedar file that says which of the member's people may do what
 	// (`yitong policy show` prints the default, which holds where none is named).
 	Policy string `yaml:"policy,omitempty"`
@@ -169,6 +173,9 @@ func (c Config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		problem("listen is %q; it must be host:port", c.Listen)
+	}
+	if _, _, err := net.SplitHostPort(c.Operations); err != nil && c.Operations != "" {
+		problem("operations is %q; it must be host:port, of an address that only operators reach", c.Operations)
 	}
 	if len(c.Peers) == 0 {
 		problem("peers is empty; name the member's own peer first")

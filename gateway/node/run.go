@@ -72,6 +72,18 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		defer closing(&err, as.Close)
 		clinicians = as
 	}
+	told, now := operate(ctx, config, version, chain, sealed, log)
+	following, unfollow := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	defer kept.Wait()
+	defer unfollow()
+	if config.Operations != "" {
+		kept.Go(func() {
+			if err := told.Serve(following, config.Operations, log); err != nil {
+				log.Error("operators can't be answered", "error", err)
+			}
+		})
+	}
 	trust, err := readTrust(config.Trust)
 	if err != nil {
 		return err
@@ -121,8 +133,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		return fmt.Errorf("%w (it holds nothing that the blocks don't: when it is broken, delete it, and it is made anew)", err)
 	}
 	defer closing(&err, history.Close)
-	following, unfollow := context.WithCancel(ctx)
-	var kept sync.WaitGroup
+	// What follows the chain ends before the projection is closed.
 	defer kept.Wait()
 	defer unfollow()
 	kept.Go(func() { history.Keep(following, chain, log) })
@@ -136,10 +147,12 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	server := api.NewServer(api.Config{
 		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
-		Certificate: shown.forServer, Trust: trust, Version: version, Log: log, Heights: heights,
+		Certificate: shown.forServer, Trust: trust, Version: version, Log: log, Heights: heights, Called: told.Called,
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
+	now.Store(&running{gateway, history})
+	defer now.Store(nil)
 	log.Info("serving", "member", config.Member.MSP, "address", listener.Addr().String())
 	select {
 	case err := <-ended:
@@ -147,6 +160,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	case <-ctx.Done():
 	}
 	log.Info("stopping")
+	now.Store(nil)
 	force := time.AfterFunc(stopTime, server.Stop)
 	defer force.Stop()
 	server.GracefulStop()

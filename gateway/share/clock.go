@@ -62,6 +62,10 @@ func (c *closings) fresh(now record.Instant) error {
 	return nil
 }
 
+// Current refuses (stale-clock) when this gateway's view of the ledger is too old to
+// release anything on it.
+func (g *Gateway) Current() error { return g.clock.fresh(g.now()) }
+
 // KeepTime closes the ledger's minutes, in turn with the other members, until the
 // gateway is closed. Whoever's turn it is goes first; the others step in, one
 // after the other, when a minute stays open.

@@ -73,6 +73,8 @@ type Ports struct {
 	Peer       int `yaml:"peer"`
 	Chaincode  int `yaml:"chaincode"`
 	Operations int `yaml:"operations"` // the peer's health and metrics
+	// GatewayOperations is the gateway's health and metrics; 0 is none.
+	GatewayOperations int `yaml:"gateway-operations,omitempty"`
 }
 
 // Orderer is one ordering node.
@@ -147,6 +149,14 @@ func (m *Member) ChaincodeAddress() string { return address(m.Host, m.Ports.Chai
 // OperationsAddress is host:port of the peer's health and metrics.
 func (m *Member) OperationsAddress() string { return address(m.Host, m.Ports.Operations) }
 
+// GatewayOperationsAddress is host:port of the gateway's health and metrics; "" is none.
+func (m *Member) GatewayOperationsAddress() string {
+	if m.Ports.GatewayOperations == 0 {
+		return ""
+	}
+	return address(m.Host, m.Ports.GatewayOperations)
+}
+
 // Address is host:port of the ordering node for peers and other ordering nodes.
 func (o *Orderer) Address() string { return address(o.Host, o.Ports.Orderer) }
 
@@ -184,6 +194,9 @@ func (t *Topology) Ports() []Port {
 		add("peer", "peer", &m.Ports.Peer)
 		add("chaincode server", "chaincode", &m.Ports.Chaincode)
 		add("peer operations", "operations", &m.Ports.Operations)
+		if m.Ports.GatewayOperations != 0 {
+			add("gateway operations", "gateway-operations", &m.Ports.GatewayOperations)
+		}
 	}
 	for i := range t.Orderers {
 		o := &t.Orderers[i]

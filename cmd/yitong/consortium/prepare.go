@@ -36,6 +36,7 @@ func (c *Consortium) prepare(m *fabric.Member) (err error) {
 		Listen: m.GatewayAddress(), State: filepath.Join(folder, "state"), Passphrase: passphrase,
 		Identity: node.Pair{Cert: id.Cert, Key: id.Key}, TLS: node.Pair{Cert: id.TLSCert, Key: id.TLSKey},
 		Trust: m.TrustDir(), Candidate: candidate(m), LogLevel: "info",
+		Operations: m.GatewayOperationsAddress(),
 	}
 	if m.Kind == topology.Hospital {
 		if config.Clinicians, err = clinicians(m); err != nil {

@@ -1,0 +1,166 @@
+// Package operations tells those who run a gateway how it is, by plain HTTP on an
+// address of its own that only they reach (by default one of the machine itself):
+//
+//	/livez     the process answers
+//	/readyz    it can do its work now: each thing it depends on, asked
+//	/metrics   figures for Prometheus
+//
+// Nothing here names a patient, a record, a person or a handle: labels are methods,
+// codes and names of dependencies.
+package operations
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Check is something that the gateway can't work without.
+type Check struct {
+	Name string // "peer", "vault", …
+	// Probe returns nil when it is there and well. Its error is shown to whoever asks:
+	// it must not quote data.
+	Probe func(context.Context) error
+}
+
+// probeTime is how long one probe may take before it counts as failed, and restTime how
+// long an answer stands before the checks are asked again, however many ask.
+const (
+	probeTime = 3 * time.Second
+	restTime  = time.Second
+)
+
+// Operations is what there is to tell. It is safe for concurrent use.
+type Operations struct {
+	checks   []Check
+	registry *prometheus.Registry
+	calls    *prometheus.HistogramVec
+	now      func() time.Time
+
+	mu    sync.Mutex
+	last  readiness
+	asked time.Time
+}
+
+// New makes the figures, and the checks that say whether the gateway is ready.
+func New(version string, checks ...Check) *Operations {
+	o := &Operations{
+		checks: checks, registry: prometheus.NewRegistry(), now: time.Now,
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "yitong_call_seconds", Help: "Calls of the gateway's API by method and gRPC code, and how long they took.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"method", "code"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "yitong_build_info", Help: "Always 1; the label says what runs.", ConstLabels: prometheus.Labels{"version": version}})
+	build.Set(1)
+	o.registry.MustRegister(o.calls, build, readinessGauge{o, prometheus.NewDesc("yitong_ready", "1 where a dependency answers as it should, else 0.", []string{"check"}, nil)},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return o
+}
+
+// Called counts one call of the API that has ended.
+func (o *Operations) Called(method, code string, took time.Duration) {
+	o.calls.WithLabelValues(method, code).Observe(took.Seconds())
+}
+
+// Gauge adds a figure that is read when somebody asks; NaN where it can't be.
+func (o *Operations) Gauge(name, help string, read func() float64) {
+	o.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+}
+
+// Handler serves it all.
+func (o *Operations) Handler(log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("alive\n"))
+	})
+	mux.HandleFunc("GET /readyz", o.serveReadiness)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
+	return mux
+}
+
+// Serve listens on an address until ctx ends.
+func (o *Operations) Serve(ctx context.Context, address string, log *slog.Logger) error {
+	server := &http.Server{Addr: address, Handler: o.Handler(log), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	if err := server.ListenAndServe(); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	Ready  bool      `json:"ready"`
+	Checks []outcome `json:"checks"`
+}
+
+type outcome struct {
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Problem string `json:"problem,omitempty"`
+}
+
+func (o *Operations) serveReadiness(w http.ResponseWriter, r *http.Request) {
+	answer := o.ready()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if !answer.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	json.NewEncoder(w).Encode(answer)
+}
+
+// ready asks every check at once, or answers with what they said a moment ago. It doesn't
+// depend on who asks: a caller that hangs up must not make the next one's answer wrong.
+func (o *Operations) ready() readiness {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.asked.IsZero() && o.now().Sub(o.asked) < restTime {
+		return o.last
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
+	defer cancel()
+	o.last = readiness{Ready: true, Checks: make([]outcome, len(o.checks))}
+	var asking sync.WaitGroup
+	for i, c := range o.checks {
+		asking.Go(func() {
+			o.last.Checks[i] = outcome{Name: c.Name, OK: true}
+			if err := c.Probe(ctx); err != nil {
+				o.last.Checks[i] = outcome{Name: c.Name, Problem: err.Error()}
+			}
+		})
+	}
+	asking.Wait()
+	for _, c := range o.last.Checks {
+		o.last.Ready = o.last.Ready && c.OK
+	}
+	o.asked = o.now()
+	return o.last
+}
+
+// readinessGauge tells the checks as metrics.
+type readinessGauge struct {
+	of   *Operations
+	desc *prometheus.Desc
+}
+
+func (g readinessGauge) Describe(to chan<- *prometheus.Desc) { to <- g.desc }
+
+func (g readinessGauge) Collect(to chan<- prometheus.Metric) {
+	for _, c := range g.of.ready().Checks {
+		value := 0.0
+		if c.OK {
+			value = 1
+		}
+		to <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, value, c.Name)
+	}
+}
