@@ -3,8 +3,12 @@
 // A secret is searched as it is, in base64 (at each of the three offsets at which
 // it can stand in a longer text, both alphabets), in hex of both cases, and as its
 // SHA-256 in all of these: whoever publishes the digest of a birth date publishes
-// the birth date. Files are read as they lie on the disk, and LevelDB's tables
-// also with their blocks decompressed.
+// the birth date. A text is searched in either case too, in UTF-16, and as JSON and
+// URLs escape it. Files are read as they lie on the disk, LevelDB's tables
+// also with their blocks decompressed; and so are their names.
+//
+// What isn't there to be found can still be guessed at: the statistics of this package
+// say how well, from sizes and from times.
 package leak
 
 import (
@@ -73,6 +77,11 @@ func (s *Scanner) add(name, prefix string, value []byte) {
 	if len(value) < minLength {
 		return
 	}
+	if prefix == "" {
+		for form, b := range textForms(value) {
+			forms[form] = b
+		}
+	}
 	for form, b := range forms {
 		s.needles = append(s.needles, needle{name, prefix + form, b})
 	}
@@ -111,6 +120,9 @@ func (s *Scanner) Tree(root string, wanted func(path string) bool) (found []Find
 			return err
 		}
 		files++
+		if name, err := filepath.Rel(root, path); err == nil {
+			found = append(found, s.Bytes("the name of "+path, []byte(name))...)
+		}
 		found = append(found, s.Bytes(path, b)...)
 		if filepath.Ext(path) == ".ldb" {
 			blocks, err := tableBlocks(b)
