@@ -5,11 +5,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
@@ -25,6 +28,8 @@ func TestMain(m *testing.M) { consortium.Main(m) }
 var places = map[string]string{
 	"block files of the peers": "/ledgersData/chains/chains/", "block files of the ordering nodes": "/orderer-",
 	"state databases": "/stateLeveldb/", "logs": "/logs/", "vaults": "/vault/", "key stores": "/keys.db",
+	"audit databases": "/audit.db", "heights of the peers": "/heights.jsonl", "chaincode servers": "/logs/chaincode-",
+	"history indexes of the peers": "/historyLeveldb/",
 }
 
 // A5: everything that a member does, and what it is turned down for, and then a
@@ -36,6 +41,7 @@ func TestNothingOnTheDiskTellsWhoThePatientIsOrWhatTheKeysAre(t *testing.T) {
 	for _, p := range patients {
 		live(t, c, p, canary)
 	}
+	scraped := metrics(t, c)
 	c.Stop(t)
 	c.Resume(t) // now the state databases' logs are made into tables
 	c.Stop(t)
@@ -43,7 +49,9 @@ func TestNothingOnTheDiskTellsWhoThePatientIsOrWhatTheKeysAre(t *testing.T) {
 	secrets := keysOf(t, c)
 	for _, p := range patients {
 		for i, value := range p.Identifying {
-			secrets = append(secrets, leak.Secret{Name: fmt.Sprintf("%s's identifying value %d", p.Name, i), Value: []byte(value)})
+			for form, spelt := range spellings(value) {
+				secrets = append(secrets, leak.Secret{Name: fmt.Sprintf("%s's identifying value %d, %s", p.Name, i, form), Value: []byte(spelt)})
+			}
 		}
 	}
 	scanner := leak.New(secrets...)
@@ -63,6 +71,9 @@ func TestNothingOnTheDiskTellsWhoThePatientIsOrWhatTheKeysAre(t *testing.T) {
 	found, files, err := scanner.Tree(c.Dir(), wanted)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for address, page := range scraped {
+		found = append(found, scanner.Bytes("the metrics at "+address, page)...)
 	}
 	t.Logf("%d secrets searched in %d files: %v", len(secrets), files, looked)
 	for _, f := range found {
@@ -104,6 +115,56 @@ func TestNothingOnTheDiskTellsWhoThePatientIsOrWhatTheKeysAre(t *testing.T) {
 			}
 		}
 	})
+}
+
+// spellings are ways to write an identifying value: a date has more than one.
+func spellings(value string) map[string]string {
+	all := map[string]string{"as it is": value}
+	if day, err := time.Parse(time.DateOnly, value); err == nil {
+		all["compact"] = day.Format("20060102")
+		all["with slashes"] = day.Format("2006/01/02")
+		all["the American way"] = day.Format("01/02/2006")
+		all["the European way"] = day.Format("02.01.2006")
+		all["in seconds"] = fmt.Sprint(day.Unix())
+	}
+	return all
+}
+
+// metrics reads what the peers and ordering nodes tell Prometheus, as their operators do.
+func metrics(t *testing.T, c *consortium.Consortium) map[string][]byte {
+	t.Helper()
+	pages := map[string][]byte{}
+	for _, m := range c.Network().Members() {
+		config, err := m.Gateway().TLSConfig(m.TLSCA())
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses := []string{m.OperationsAddress()}
+		for _, o := range c.Network().Topology().Orderers {
+			if o.Member == m.Name {
+				addresses = append(addresses, o.OperationsAddress())
+			}
+		}
+		for _, address := range addresses {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			transport := &http.Transport{TLSClientConfig: config}
+			answer, err := transport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			transport.CloseIdleConnections()
+			if err != nil || answer.StatusCode != http.StatusOK || !bytes.Contains(page, []byte("ledger_blockchain_height{")) && !bytes.Contains(page, []byte("broadcast_processed_count{")) {
+				t.Fatalf("%s answers %s with %d bytes: these aren't the metrics: %v", address, answer.Status, len(page), err)
+			}
+			pages[address] = page
+		}
+	}
+	return pages
 }
 
 // live goes through the life of a record, well and badly.
