@@ -221,7 +221,7 @@ func (s *selection) open(permit access.Access) (open, shut int) {
 	if err != nil {
 		s.rt.Fatal(err)
 	}
-	parcel, err := s.gateways[hospitalA].Release(s.t.Context(), insurer, permit.ID, 0) // the same again
+	parcel, err := s.gateways[hospitalA].Release(s.t.Context(), insurer, permit.ID, 0, nil) // the same again
 	if err != nil {
 		s.rt.Fatal(err)
 	}
