@@ -51,6 +51,9 @@ func (a *accessContract) Request(ctx *contractapi.TransactionContext, argument s
 	if custodian.doc == nil {
 		return "", refusal.New(refusal.NotFound, request.Custodian+" is not a member", "a request to a hospital")
 	}
+	if err := d.usable(c.at); err != nil {
+		return "", err
+	}
 	decided, err := c.decide(request, *custodian.doc, open, d)
 	if err != nil {
 		return "", err
@@ -83,12 +86,14 @@ func (a *accessContract) Release(ctx *contractapi.TransactionContext, argument s
 			return "", err
 		}
 		slots[i] = releaseSlots{
-			of:         of,
-			permit:     want[access.Access](&c.reading, of.step(accessKind, order.Permit)),
-			prior:      want[access.Release](&c.reading, of.step(releaseKind, order.Permit)),
-			requester:  want[registry.Member](&c.reading, memberKey(order.Requester)),
-			directives: wantDirectives(&c.reading, of),
-			review:     &slot[access.Review]{},
+			of:        of,
+			permit:    want[access.Access](&c.reading, of.step(accessKind, order.Permit)),
+			prior:     want[access.Release](&c.reading, of.step(releaseKind, order.Permit)),
+			requester: want[registry.Member](&c.reading, memberKey(order.Requester)),
+			review:    &slot[access.Review]{},
+		}
+		if slots[i].way, err = wantWay(&c.reading, of, order.Carried); err != nil {
+			return "", err
 		}
 		if order.Emergency {
 			slots[i].review = want[access.Review](&c.reading, of.step(reviewKind, order.Permit))
@@ -123,19 +128,23 @@ func (a *accessContract) Release(ctx *contractapi.TransactionContext, argument s
 }
 
 type releaseSlots struct {
-	of         Relationship
-	permit     *slot[access.Access]
-	prior      *slot[access.Release]
-	review     *slot[access.Review]
-	requester  *slot[registry.Member]
-	directives directives
+	of        Relationship
+	permit    *slot[access.Access]
+	prior     *slot[access.Release]
+	review    *slot[access.Review]
+	requester *slot[registry.Member]
+	way       way
 }
 
 func (c *call) release(order ReleaseOrder, s releaseSlots) (access.Release, error) {
 	if s.permit.doc == nil || s.requester.doc == nil || s.permit.doc.Handle != order.Handle || s.permit.doc.BreakGlass() != order.Emergency {
 		return access.Release{}, refusal.New(refusal.NotFound, "there is no such permit of "+c.msp, "the permit, requester and handle of a request to you")
 	}
-	release, err := s.permit.doc.Release(order.Manifest, s.prior.doc, s.review.doc, c.member(), *s.requester.doc, s.directives.present(), c.at)
+	directives, err := s.way.end(c.at)
+	if err != nil {
+		return access.Release{}, err
+	}
+	release, err := s.permit.doc.Release(order.Manifest, s.prior.doc, s.review.doc, c.member(), *s.requester.doc, directives.present(), c.at)
 	if err == nil && s.prior.doc == nil {
 		c.put(s.of.step(releaseKind, order.Permit), release)
 	}

@@ -17,6 +17,9 @@ type ReleaseOrder struct {
 	Requester string `json:"requester"`
 	Handle    string `json:"handle"`
 	Manifest  string `json:"manifest"` // 64 hex digits: salted digest
+	// Carried are the handles that the permit's was carried to since, in order; none if it
+	// wasn't. The consents of the last one are what the release rests on.
+	Carried []string `json:"carried,omitempty"`
 	// Emergency says that the permit is a break-glass one: its review is read too.
 	Emergency bool `json:"emergency,omitzero"`
 }

@@ -60,7 +60,7 @@ func TestARequestReadsOnceAndWritesOneKey(t *testing.T) {
 	if want := (ledgertest.Calls{GetMultipleStates: 1, Put: 1}); tx.Calls != want {
 		t.Errorf("calls %+v, want %+v", tx.Calls, want)
 	}
-	if len(tx.RWSet.Reads) != 6 || len(tx.RWSet.Writes) != 1 || len(tx.RWSet.MetadataWrites) != 0 || tx.Event != nil {
+	if len(tx.RWSet.Reads) != 8 || len(tx.RWSet.Writes) != 1 || len(tx.RWSet.MetadataWrites) != 0 || tx.Event != nil {
 		t.Errorf("read-write set %v, event %v", tx.RWSet, tx.Event)
 	}
 }

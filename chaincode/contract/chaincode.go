@@ -16,6 +16,7 @@ func New(clock Clock) (*contractapi.ContractChaincode, error) {
 		&consentContract{Contract: named("consent"), clock: clock},
 		&accessContract{Contract: named("access"), clock: clock},
 		&disclosureContract{Contract: named("disclosure"), clock: clock},
+		&handleContract{Contract: named("handle"), clock: clock},
 	)
 	if err != nil {
 		return nil, fmt.Errorf("make chaincode: %w", err)

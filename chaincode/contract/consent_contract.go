@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
@@ -78,6 +79,9 @@ func (o *consentContract) establish(ctx *contractapi.TransactionContext, functio
 	if err := access.MayAsk(requester.doc, c.member()); err != nil {
 		return "", err
 	}
+	if err := d.usable(c.at); err != nil {
+		return "", err
+	}
 	if err := follows(d.present(), next); err != nil {
 		return "", err
 	}
@@ -145,6 +149,10 @@ func (o *consentContract) Withdraw(ctx *contractapi.TransactionContext, argument
 	roster := want[registry.Roster](&c.reading, key(rosterKind))
 	d := wantDirectives(&c.reading, of)
 	if err := c.fetch(); err != nil {
+		return "", err
+	}
+	// The epoch may have ended: what only takes back is welcome at any time.
+	if err := d.here(); err != nil {
 		return "", err
 	}
 	present := d.present()
@@ -220,16 +228,22 @@ func (o *consentContract) History(ctx *contractapi.TransactionContext, argument 
 	for i := range slots {
 		slots[i] = want[ConsentVersion](&c.reading, of.version(arg.ID, first+i))
 	}
+	d := wantDirectives(&c.reading, of)
 	if err := c.fetch(); err != nil {
 		return "", err
 	}
 	if err := c.sees(of.Custodian, of.Requester); err != nil {
 		return "", err
 	}
-	if first == 1 && slots[0].doc == nil {
-		return "", refusal.New(refusal.NotFound, "consent "+arg.ID+" is not in this relationship", "a consent that was granted")
-	}
+	// The versions of before a carrying stand under the handle of then.
 	var result ConsentPage
+	known := slices.ContainsFunc(slots, func(s *slot[ConsentVersion]) bool { return s.doc != nil })
+	if i, ok := find(d.present(), arg.ID); first == 1 && !known {
+		if !ok {
+			return "", refusal.New(refusal.NotFound, "consent "+arg.ID+" is not in this relationship", "a consent that was granted")
+		}
+		result.Bookmark = fmt.Sprint(d.present()[i].Version)
+	}
 	for i, s := range slots {
 		switch {
 		case s.doc == nil:
@@ -264,6 +278,9 @@ func (o *consentContract) List(ctx *contractapi.TransactionContext, argument str
 		granted, err := document[[]consent.Consent](e)
 		if err != nil {
 			return "", err
+		}
+		if len(granted) == 0 { // carried to another handle
+			continue
 		}
 		result.Relationships = append(result.Relationships, RelationshipConsents{Relationship: of, Consents: granted})
 		withdrawals = append(withdrawals, want[[]withdrawn](&c.reading, of.of(withdrawnKind)))

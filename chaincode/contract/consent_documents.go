@@ -76,6 +76,10 @@ type ConsentVersion struct {
 	Signed *directive.Signed `json:"signed,omitempty"`
 	// Delegate is set if it was a delegate.
 	Delegate bool `json:"delegate,omitzero"`
+
+	// Carried is the handle that the consent stood under before, where the version is what
+	// was carried here; those before it are found under that handle.
+	Carried string `json:"carried,omitempty"`
 }
 
 // Directed is what a signed directive came to: a consent, or, of a rebind, the signer.

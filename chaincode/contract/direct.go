@@ -106,6 +106,9 @@ func (c *call) directConsent(arg directive.Signed, d directive.Directive, s dire
 	if err := access.MayAsk(s.requester.doc, c.member()); err != nil {
 		return "", err
 	}
+	if err := s.directives.usable(c.at); err != nil {
+		return "", err
+	}
 	if err := follows(s.directives.present(), d.Consented("", consent.Attested)); err != nil {
 		return "", err
 	}
@@ -133,6 +136,9 @@ func (c *call) directConsent(arg directive.Signed, d directive.Directive, s dire
 func (c *call) directWithdrawal(arg directive.Signed, d directive.Directive, s directed) (string, error) {
 	if s.recorded.doc != nil {
 		return c.again(*s.recorded.doc, arg)
+	}
+	if err := s.directives.here(); err != nil {
+		return "", err
 	}
 	present := s.directives.present()
 	i, ok := find(present, d.Consent)
@@ -164,6 +170,9 @@ func (c *call) directWithdrawal(arg directive.Signed, d directive.Directive, s d
 func (c *call) directRebind(arg directive.Signed, d directive.Directive, s directed) (string, error) {
 	if now := s.signer.doc; now != nil && now.Version == d.Version && now.Key.Equal(*d.Key) {
 		return c.answer(Directed{Signer: now})
+	}
+	if err := s.directives.here(); err != nil {
+		return "", err
 	}
 	verdict, err := s.admit(c, d, arg.Key)
 	if err != nil {
@@ -203,7 +212,11 @@ func (o *consentContract) Recover(ctx *contractapi.TransactionContext, argument 
 		return "", refusal.New(refusal.Malformed, "the evidence is not a salted digest", "64 lower-case hex digits, of the form that the patient signed")
 	}
 	signer := want[directive.Signer](&c.reading, of.of(signerKind))
+	d := wantDirectives(&c.reading, of)
 	if err := c.fetch(); err != nil {
+		return "", err
+	}
+	if err := d.here(); err != nil {
 		return "", err
 	}
 	if signer.doc == nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"yitong/chaincode/consent"
+	"yitong/chaincode/epoch"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 )
@@ -14,9 +15,14 @@ import (
 // directives are the consents of one relationship as two keys hold them: as granted and
 // amended, which takes the custodian's endorsement, and which of those versions are
 // withdrawn, which doesn't.
+//
+// With them come whether the handle was carried away, and the calendar of the epochs.
 type directives struct {
+	of        Relationship
 	granted   *slot[[]consent.Consent]
 	withdrawn *slot[[]withdrawn]
+	carried   *slot[epoch.Carried]
+	calendar  *slot[epoch.Calendar]
 }
 
 // withdrawn is the withdrawal of the version before its own.
@@ -30,9 +36,29 @@ type withdrawn struct {
 
 func wantDirectives(r *reading, of Relationship) directives {
 	return directives{
+		of:        of,
 		granted:   want[[]consent.Consent](r, of.of(directivesKind)),
 		withdrawn: want[[]withdrawn](r, of.of(withdrawnKind)),
+		carried:   want[epoch.Carried](r, of.of(carriedKind)),
+		calendar:  want[epoch.Calendar](r, key(epochLatestKind)),
 	}
+}
+
+// usable refuses a handle on whose strength nothing is permitted any more: one of an epoch
+// that isn't open (epoch-ended, epoch-unknown), or carried away (handle-carried).
+func (d directives) usable(at record.Instant) error {
+	if err := d.here(); err != nil {
+		return err
+	}
+	return d.calendar.or(epoch.Calendar{}).Check(d.of.Handle, at)
+}
+
+// here refuses (handle-carried) a handle whose consents stand under another.
+func (d directives) here() error {
+	if d.carried.doc != nil {
+		return d.carried.doc.Away()
+	}
+	return nil
 }
 
 // present is the consents as they stand, by id: a withdrawal holds until a later version
@@ -63,15 +89,20 @@ func (d directives) with(c consent.Consent) ([]consent.Consent, error) {
 	} else {
 		next = slices.Insert(next, i, c)
 	}
-	text, err := encode(next)
+	return next, bounded(next)
+}
+
+// bounded refuses (too-large) more consents than a decision could read.
+func bounded(all []consent.Consent) error {
+	text, err := encode(all)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(next) > consent.MaxConsents || len(text) > MaxDirectives {
-		return nil, refusal.New(refusal.TooLarge, "the relationship holds too many consents",
+	if len(all) > consent.MaxConsents || len(text) > MaxDirectives {
+		return refusal.New(refusal.TooLarge, "the relationship holds too many consents",
 			fmt.Sprintf("%d consents of %d bytes together; amend one of them", consent.MaxConsents, MaxDirectives))
 	}
-	return next, nil
+	return nil
 }
 
 // withdrawing is the withdrawals with one more; a later one of the same consent replaces

@@ -1,5 +1,5 @@
 // Package contract is Yitong's chaincode: the Fabric contracts registry, record, consent,
-// access and disclosure over the pure packages of the same names.
+// access, disclosure and handle over the pure packages of the same names.
 //
 // It decides nothing. Each function reads its argument strictly, reads all the state it
 // needs in one round trip, hands both to a rule of a pure package, writes what the rule
@@ -39,6 +39,9 @@
 //	receipt/<custodian>/<requester>/<id>
 //	emergencies/<requester>                            break-glass that isn't reviewed or resolved
 //	review/<custodian>/<requester>/<id>                of a break-glass access
+//	epoch-latest  epoch/<n>  announced/<n>             of the evaluators' keys
+//	evaluations/<evaluator>/<member>/<day>
+//	carried/<custodian>/<requester>/<handle>           countersigned; where its consents stand now
 //	order/<holder>/<regulator>/<id>                    of disclosure
 //	answer/<holder>/<regulator>/<id>                   by the holder
 //	conclusion/<holder>/<regulator>/<id>               by the regulator

@@ -36,6 +36,10 @@ const (
 	DisclosureAnswer   = "disclosure:Answer"   // Answering        -> disclosure.Answer
 	DisclosureConclude = "disclosure:Conclude" // Concluding       -> disclosure.Conclusion
 
+	HandleAnnounce = "handle:Announce" // epoch.Draft -> Announced
+	HandleCarry    = "handle:Carry"    // CarryOrder  -> epoch.Carried
+	HandleAccount  = "handle:Account"  // Accounting  -> Accounted
+
 	RegistryMember  = "registry:Member"  // MemberQuery -> MemberEntry
 	RegistryMembers = "registry:Members" // Nothing     -> MemberList
 	RegistryClock   = "registry:Clock"   // Nothing     -> registry.Clock
@@ -60,4 +64,8 @@ const (
 
 	DisclosureDisclosure  = "disclosure:Disclosure"  // DisclosureQuery  -> disclosure.Disclosure
 	DisclosureDisclosures = "disclosure:Disclosures" // DisclosuresQuery -> DisclosurePage
+
+	HandleEpochs      = "handle:Epochs"      // Nothing          -> Epochs
+	HandleStanding    = "handle:Standing"    // StandingQuery    -> StandingList
+	HandleEvaluations = "handle:Evaluations" // EvaluationsQuery -> EvaluationPage
 )

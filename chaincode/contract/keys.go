@@ -29,6 +29,11 @@ const (
 	orderKind        = "order"
 	answerKind       = "answer"
 	conclusionKind   = "conclusion"
+	epochKind        = "epoch"
+	epochLatestKind  = "epoch-latest"
+	announcedKind    = "announced"
+	evaluationsKind  = "evaluations"
+	carriedKind      = "carried"
 	emergenciesKind  = "emergencies"
 	reviewKind       = "review"
 	holdKind         = "hold"
@@ -69,6 +74,12 @@ func emergenciesKey(msp string) string { return key(emergenciesKind, msp) }
 func motionKey(id string) string       { return key(motionKind, id) }
 func closedKey(minute int64) string    { return key(closedKind, strconv.FormatInt(minute, 10)) }
 func recordKey(msp, id string) string  { return key(recordKind, msp, id) }
+
+func epochKey(n int) string { return key(epochKind, strconv.Itoa(n)) }
+func evaluationsKey(evaluator, member, day string) string {
+	return key(evaluationsKind, evaluator, member, day)
+}
+func announcedKey(n int) string { return key(announcedKind, strconv.Itoa(n)) }
 
 // of is the key of a kind that belongs to a whole relationship.
 func (r Relationship) of(kind string) string { return key(kind, r.Custodian, r.Requester, r.Handle) }

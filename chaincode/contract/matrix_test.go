@@ -4,11 +4,13 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/disclosure"
+	"yitong/chaincode/epoch"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
@@ -58,6 +60,13 @@ var may = map[string]struct{ hospital, insurer, regulator bool }{
 	contract.DisclosureConclude:    {false, false, true},
 	contract.DisclosureDisclosure:  {true, true, true},
 	contract.DisclosureDisclosures: {true, true, true},
+
+	contract.HandleAnnounce:    {true, true, true},
+	contract.HandleCarry:       {true, false, false},
+	contract.HandleAccount:     {true, true, true},
+	contract.HandleEpochs:      {true, true, true},
+	contract.HandleStanding:    {true, true, true},
+	contract.HandleEvaluations: {true, true, true},
 }
 
 var writes = map[string]bool{
@@ -69,6 +78,7 @@ var writes = map[string]bool{
 	contract.AccessReview: true, contract.AccessResolve: true,
 	contract.RecordErase: true, contract.RecordHold: true, contract.RecordUnhold: true, contract.RecordAcknowledge: true,
 	contract.DisclosureOrder: true, contract.DisclosureAnswer: true, contract.DisclosureConclude: true,
+	contract.HandleAnnounce: true, contract.HandleCarry: true, contract.HandleAccount: true,
 }
 
 // callerOf is a member that may call the function, in its usual part.
@@ -102,6 +112,7 @@ func (w *world) examples(permit access.Access) map[string]any {
 	gone, freed := w.draft(), w.draft()
 	w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{gone, freed}})
 	w.must(hospitalA, contract.RecordErase, contract.Erasing{ID: gone.ID, Reason: record.PatientRequest})
+	w.roll(2, epoch.DefaultOverlap)
 	gateway := "127.0.0.1:9999"
 	signed := newPatient("example")
 	w.must(hospitalA, contract.ConsentDirect, signed.sign(w.signedGrant(handle)))
@@ -150,6 +161,13 @@ func (w *world) examples(permit access.Access) map[string]any {
 		contract.DisclosureConclude:    concluding(answered, disclosure.Disclosed),
 		contract.DisclosureDisclosure:  queryOf(answered),
 		contract.DisclosureDisclosures: contract.DisclosuresQuery{},
+
+		contract.HandleAnnounce:    epoch.Draft{Epoch: 3, Key: *evaluatorKey(3), Overlap: epoch.DefaultOverlap},
+		contract.HandleCarry:       contract.CarryOrder{Requester: insurer, From: handle, To: "2" + handle[1:]},
+		contract.HandleAccount:     contract.Accounting{Day: w.Now().UTC().Format(time.DateOnly), Counts: []contract.Evaluations{{Member: insurer, Count: 2}}},
+		contract.HandleEpochs:      contract.Nothing{},
+		contract.HandleStanding:    contract.StandingQuery{Custodian: hospitalA, Requester: insurer, Handles: []string{handle}},
+		contract.HandleEvaluations: contract.EvaluationsQuery{},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
+	"yitong/chaincode/epoch"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
 )
@@ -28,7 +29,12 @@ func (r *registryContract) Found(ctx *contractapi.TransactionContext, argument s
 	if err != nil {
 		return "", err
 	}
+	opened, calendar, err := epoch.Found(arg.Members, c.at)
+	if err != nil {
+		return "", err
+	}
 	before := want[registry.Roster](&c.reading, key(rosterKind))
+	first := want[epoch.Epoch](&c.reading, epochKey(opened.Number))
 	standing := make([]registry.Founded, len(members))
 	var slots []foundedSlots
 	for _, m := range members {
@@ -48,9 +54,14 @@ func (r *registryContract) Found(ctx *contractapi.TransactionContext, argument s
 		if err != nil {
 			return "", err
 		}
+		if !first.or(epoch.Epoch{}).Same(opened) {
+			return "", refusal.New(refusal.Exists, "the consortium is founded with other evaluators", "announcing keys for the next epoch")
+		}
 		return c.answer(MemberList{Members: recorded})
 	}
 	c.put(key(rosterKind), roster)
+	c.put(epochKey(opened.Number), opened)
+	c.put(key(epochLatestKind), calendar)
 	// The first closing covers the minutes before the founding too, as far back as a
 	// proposal may be dated that is endorsed after it.
 	c.put(key(closedLatestKind), (c.at-2*registry.MaxSkew).Minute()-1)

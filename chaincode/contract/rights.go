@@ -50,6 +50,10 @@ var rights = map[string]right{
 	DisclosureAnswer:   {holders, true},
 	DisclosureConclude: {regulators, true},
 
+	HandleAnnounce: {anyKind, true},
+	HandleCarry:    {custodians, true},
+	HandleAccount:  {anyKind, true},
+
 	RegistryMember:  {anyKind, false},
 	RegistryMembers: {anyKind, false},
 	RegistryClock:   {anyKind, false},
@@ -72,6 +76,10 @@ var rights = map[string]right{
 
 	DisclosureDisclosure:  {anyKind, false},
 	DisclosureDisclosures: {anyKind, false},
+
+	HandleEpochs:      {anyKind, false},
+	HandleStanding:    {anyKind, false},
+	HandleEvaluations: {anyKind, false},
 }
 
 // check refuses a caller that isn't an active member of a fitting kind: codes

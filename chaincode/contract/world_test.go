@@ -1,6 +1,7 @@
 package contract_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/epoch"
 	"yitong/chaincode/ledgertest"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
@@ -69,7 +71,15 @@ func founding() contract.Founding {
 }
 
 func candidate(msp string, kind registry.Kind) registry.Candidate {
-	return registry.Candidate{MSP: msp, Name: "The " + msp, Kind: kind, Gateway: "127.0.0.1:7443", Keys: keysOf(1)}
+	c := registry.Candidate{MSP: msp, Name: "The " + msp, Kind: kind, Gateway: "127.0.0.1:7443", Keys: keysOf(1)}
+	if msp == hospitalA || msp == regulator {
+		c.Evaluator = evaluatorKey(1)
+	}
+	return c
+}
+
+func evaluatorKey(b byte) *registry.Key {
+	return &registry.Key{ID: fmt.Sprint("e", b), Public: bytes.Repeat([]byte{b}, epoch.KeySize)}
 }
 
 func keysOf(b byte) registry.Keys {

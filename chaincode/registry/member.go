@@ -55,6 +55,9 @@ type Candidate struct {
 	Kind    Kind   `json:"kind"`
 	Gateway string `json:"gateway"`
 	Keys    Keys   `json:"keys"`
+	// Evaluator is a founding member's key of the first epoch, if it is to evaluate (package
+	// epoch). Of a member admitted later it says nothing.
+	Evaluator *Key `json:"evaluator,omitempty"`
 }
 
 // Check refuses a candidate with a malformed field: code malformed.

@@ -73,6 +73,9 @@ func (r Roster) find(msp string) (int, bool) {
 	return slices.BinarySearchFunc(r, msp, func(s Seat, msp string) int { return strings.Compare(s.MSP, msp) })
 }
 
+// Active reports whether msp is an active member.
+func (r Roster) Active(msp string) bool { return r.active(msp) }
+
 // active reports whether msp is an active member.
 func (r Roster) active(msp string) bool {
 	i, ok := r.find(msp)

@@ -43,7 +43,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 	for i, m := range []string{"H1", "H2", "I1", "R1"} {
 		founders = append(founders, registry.Candidate{
 			MSP: m, Name: "member " + m, Kind: []registry.Kind{registry.Hospital, registry.Hospital, registry.Insurer, registry.Regulator}[i], Gateway: "127.0.0.1:" + strconv.Itoa(7000+i),
-			Keys: registry.Keys{HPKE: registry.Key{ID: "h", Public: make([]byte, registry.HPKEKeySize)}, Signing: registry.Key{ID: "s", Public: make([]byte, registry.SigningKeySize)}},
+			Keys:      registry.Keys{HPKE: registry.Key{ID: "h", Public: make([]byte, registry.HPKEKeySize)}, Signing: registry.Key{ID: "s", Public: make([]byte, registry.SigningKeySize)}},
+			Evaluator: &registry.Key{ID: "e", Public: []byte("32 bytes that nobody evaluates by")[:32]},
 		})
 	}
 	w.submit("R1", contract.RegistryFound, contract.Founding{Members: founders}, nil)

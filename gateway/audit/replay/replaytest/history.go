@@ -1,6 +1,7 @@
 package replaytest
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/epoch"
 	"yitong/chaincode/ledgertest"
 	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
@@ -37,7 +39,7 @@ func (c *Chain) found() {
 		all.Members = append(all.Members, registry.Candidate{MSP: o.MSP, Name: o.MSP, Kind: kinds[i], Gateway: "127.0.0.1:7443", Keys: registry.Keys{
 			HPKE:    registry.Key{ID: "hpke", Public: make([]byte, registry.HPKEKeySize)},
 			Signing: registry.Key{ID: "signing", Public: SigningKey(c.options.Seed, o.MSP).Public},
-		}})
+		}, Evaluator: &registry.Key{ID: "evaluator", Public: bytes.Repeat([]byte{byte(i + 1)}, epoch.KeySize)}})
 	}
 	c.Commit(c.Propose("HospitalA", contract.RegistryFound, text(all)))
 	c.story.closed = c.Ledger.Now().Unix()/60 - 10
