@@ -8,6 +8,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/disclosure"
+	"yitong/chaincode/epoch"
 	"yitong/chaincode/registry"
 	"yitong/gateway/ledger"
 )
@@ -106,6 +107,20 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 	case contract.DisclosureConclude:
 		return tellOne(t.Argument, func(in contract.Concluding) (string, string) {
 			return fmt.Sprintf("concluded order %s to %s: %s", short(in.Order), in.Holder, tellOutcome[in.Outcome]), ""
+		})
+	case contract.HandleAnnounce:
+		return tellOne(t.Argument, func(in epoch.Draft) (string, string) {
+			return fmt.Sprintf("announced its evaluator's key %s for epoch %d", in.Key.ID, in.Epoch), ""
+		})
+	case contract.HandleCarry:
+		var in contract.CarryOrder
+		if json.Unmarshal(t.Argument, &in) != nil {
+			return "carried consents to another handle", nil
+		}
+		return fmt.Sprintf("carried what stands for %s from epoch %d to epoch %d", in.Requester, access.Epoch(in.From), access.Epoch(in.To)), []string{in.From, in.To}
+	case contract.HandleAccount:
+		return tellOne(t.Argument, func(in contract.Accounting) (string, string) {
+			return fmt.Sprintf("accounted for its evaluations of %s for %d members", in.Day, len(in.Counts)), ""
 		})
 	case contract.RegistryFound:
 		return tellOne(t.Argument, func(in contract.Founding) (string, string) {

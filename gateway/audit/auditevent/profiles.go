@@ -65,6 +65,7 @@ var kinds = map[projection.Action]struct {
 	projection.Granted:    {Coding{lifecycle, "originate", "Originate/Retain Record Lifecycle Event"}, "C"},
 	projection.Anchored:   {Coding{lifecycle, "originate", "Originate/Retain Record Lifecycle Event"}, "C"},
 	projection.Amended:    {Coding{lifecycle, "amend", "Amend (Update) Record Lifecycle Event"}, "U"},
+	projection.Transfer:   {Coding{lifecycle, "amend", "Amend (Update) Record Lifecycle Event"}, "U"},
 	projection.Superseded: {Coding{lifecycle, "amend", "Amend (Update) Record Lifecycle Event"}, "U"},
 	projection.Withdrawn:  {Coding{lifecycle, "deprecate", "Deprecate Record Lifecycle Event"}, "U"},
 	projection.Retracted:  {Coding{lifecycle, "deprecate", "Deprecate Record Lifecycle Event"}, "U"},
@@ -84,7 +85,7 @@ func (v *Event) other(e history.Entry) {
 	switch {
 	case ok:
 		v.Type, v.Action = known.code, known.action
-	case e.Kind == projection.KindMember, e.Kind == projection.KindKeys, e.Kind == projection.KindMotion, e.Kind == projection.KindConfiguration:
+	case e.Kind == projection.KindMember, e.Kind == projection.KindKeys, e.Kind == projection.KindEpoch, e.Kind == projection.KindMotion, e.Kind == projection.KindConfiguration:
 		v.Type, v.Action = Coding{dicom, "110113", "Security Alert"}, "U"
 		v.Subtype = []Coding{{dicom, "110129", "Security Configuration"}}
 	default:

@@ -69,6 +69,7 @@ const (
 	KindKeys          Kind = "keys" // public keys of a member
 	KindMotion        Kind = "motion"
 	KindClosing       Kind = "closing" // of minutes
+	KindEpoch         Kind = "epoch"   // of the evaluators' keys
 	KindRecord        Kind = "record"
 	KindConsent       Kind = "consent"
 	KindRequest       Kind = "request" // with the decision on it
@@ -83,7 +84,7 @@ const (
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindRecord, KindConsent, KindRequest, KindRelease, KindReceipt,
+var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindEpoch, KindRecord, KindConsent, KindRequest, KindRelease, KindReceipt,
 	KindOrder, KindAnswer, KindConclusion, KindHold, KindAcknowledged, KindOther}
 
 // Action says what was done with it.
@@ -110,6 +111,9 @@ const (
 	Moved      Action = "moved"
 	Carried    Action = "carried"
 	Closed     Action = "closed"
+	Opened     Action = "opened"      // an epoch of the evaluators' keys
+	Announced  Action = "announced"   // a key for the next one
+	Transfer   Action = "transferred" // a consent, to the patient's handle of another epoch
 	Ordered    Action = "ordered"
 	Answered   Action = "answered"
 	Concluded  Action = "concluded"

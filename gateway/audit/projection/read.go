@@ -12,6 +12,7 @@ import (
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/disclosure"
+	"yitong/chaincode/epoch"
 	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
 	"yitong/gateway/ledger"
@@ -111,6 +112,8 @@ var readers = map[string]struct {
 	"keys":          {1, readKeys},
 	"motion":        {1, readMotion},
 	"closed-latest": {0, readClosing},
+	"epoch":         {1, readEpoch},
+	"announced":     {1, readAnnounced},
 	"record":        {2, readRecord},
 	"consent":       {5, readConsent},
 	"access":        {3, readRequest},
@@ -121,6 +124,18 @@ var readers = map[string]struct {
 	"conclusion":    {3, readConclusion},
 	"hold":          {2, readHold},
 	"erased":        {3, readAcknowledgement},
+}
+
+func readEpoch(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindEpoch, Action: Opened, Outcome: Success, Object: w.Attributes[0]}}
+	opened, ok := decode[epoch.Epoch](w)
+	return e, ok && strconv.Itoa(opened.Number) == w.Attributes[0]
+}
+
+func readAnnounced(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindEpoch, Action: Announced, Outcome: Success, Object: w.Attributes[0]}}
+	_, ok := decode[[]epoch.Announcement](w)
+	return e, ok
 }
 
 func readMember(w ledger.Write) (effect, bool) {
@@ -181,6 +196,8 @@ func readConsent(w ledger.Write) (effect, bool) {
 	c := v.Consent
 	e.Version, e.Policy.Version, e.Reason = version, version, text(v.Reason)
 	switch {
+	case v.Carried != "":
+		e.Action = Transfer
 	case c.Status == consent.Withdrawn:
 		e.Action = Withdrawn
 	case version > 1:
@@ -191,7 +208,7 @@ func readConsent(w ledger.Write) (effect, bool) {
 	e.Classes = c.Provision.Classes.Codes()
 	e.row = consentRow{
 		custodian: custodian, requester: requester, handle: handle, id: id, version: version,
-		status: text(string(c.Status)), period: c.Period, reason: e.Reason, document: w.Value,
+		status: text(string(c.Status)), period: c.Period, reason: e.Reason, document: w.Value, carried: text(v.Carried),
 	}
 	return e, err == nil && (w.Delete || ok && c.ID == id && c.Version == version)
 }

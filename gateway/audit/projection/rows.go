@@ -75,12 +75,23 @@ type consentRow struct {
 	status, reason                   string
 	period                           record.Period
 	document                         []byte
+	carried                          string // the handle that it stood under before
 }
 
 func (r consentRow) put(w *writer, entry int64) error {
 	if r.document == nil {
 		return w.exec(`DELETE FROM consents WHERE custodian = ? AND requester = ? AND handle = ? AND id = ? AND version = ?`,
 			r.custodian, r.requester, r.handle, r.id, r.version)
+	}
+	if r.carried != "" {
+		// Its versions of before go with it: they are one consent's. Not where the new handle
+		// has some already, which the chaincode never lets happen.
+		err := w.exec(`UPDATE consents SET handle = ? WHERE custodian = ? AND requester = ? AND handle = ? AND id = ?
+			AND NOT EXISTS (SELECT 1 FROM consents n WHERE n.custodian = ? AND n.requester = ? AND n.handle = ? AND n.id = ?)`,
+			r.handle, r.custodian, r.requester, r.carried, r.id, r.custodian, r.requester, r.handle, r.id)
+		if err != nil {
+			return err
+		}
 	}
 	return w.exec(`INSERT INTO consents (custodian, requester, handle, id, version, entry, status, begins, ends, reason, document)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
