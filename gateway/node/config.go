@@ -53,6 +53,9 @@ type Config struct {
 	// Found lists the candidates of every founding member. Only the gateway
 	// that founds the registry has it.
 	Found []string `yaml:"found,omitempty"`
+	// Evaluator has this member evaluate patients' handles from the founding on. Who
+	// evaluates later is agreed on by the ledger: yitong handle roll.
+	Evaluator bool `yaml:"evaluator,omitempty"`
 	// Audit is the database that the ledger's history is kept in to be asked:
 	// sqlite:PATH or postgres://…; by default a file in State. It can be thrown
 	// away at any time, it is made anew of the blocks.

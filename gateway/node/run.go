@@ -100,7 +100,8 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 			MSP: config.Member.MSP, Name: config.Member.Name, Kind: config.Member.Kind, Gateway: config.Member.Gateway,
 		},
 		Ledger: chain, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Log: log,
-		Review: config.ReviewOrders,
+		Review:  config.ReviewOrders,
+		Channel: config.Channel, Evaluator: config.Evaluator,
 	})
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ const (
 	bucketPartKeys = "partkeys" // record id/part index -> 32-byte key
 	bucketPatients = "patients" // patient -> ids of its records
 	bucketHandles  = "handles"  // custodian: handle -> whose; requester: custodian/patient -> handle
+	bucketEvaluate = "evaluate" // epoch -> evaluatorKey
 	bucketConsents = "consents" // consent id/version -> evidence; its digest -> evidence, where a later form took that place
 	bucketSigners  = "signers"  // relationship/digest -> directive.Signer that this custodian agreed to
 	bucketClaims   = "claims"   // digest on the ledger -> claimed

@@ -46,6 +46,9 @@ func (g *Gateway) loadSecrets() error {
 			return err
 		}
 		g.handles = handleKey(handle)
+		if err := g.eval.load(tx, g.Evaluator); err != nil {
+			return err
+		}
 		g.salts, err = secret(tx, secretSalt)
 		return err
 	})
@@ -70,6 +73,9 @@ func secret(tx *keys.Tx, name string) ([]byte, error) {
 func (g *Gateway) Candidate() registry.Candidate {
 	c := g.Self
 	c.Keys = g.registered()
+	if k, ok := g.eval.key(1); ok && g.Evaluator {
+		c.Evaluator = registeredKey(k)
+	}
 	return c
 }
 

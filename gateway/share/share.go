@@ -88,6 +88,11 @@ type Config struct {
 	Exchange   Exchange
 	Now        func() time.Time // default time.Now
 	Log        *slog.Logger     // default slog.Default()
+	// Channel names the ledger; handles are derived for it alone.
+	Channel string
+	// Evaluator says that this member is to evaluate from the founding on (package handle).
+	// Who evaluates later, the evaluators agree on by the ledger.
+	Evaluator bool
 	// Gather is how long a release, receipt or anchor waits for others to share its
 	// transaction while none is on its way. Default 20 ms. While one is, it waits for
 	// that, but no longer than ten times as long.
@@ -102,6 +107,7 @@ type Gateway struct {
 	Config
 	ring    ring
 	handles handleKey
+	eval    evaluating
 	salts   []byte
 	members *directory
 	clock   closings

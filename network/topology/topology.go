@@ -14,6 +14,7 @@ package topology
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -48,6 +49,9 @@ type Topology struct {
 	LogLevel    string    `yaml:"log-level"`
 	Members     []Member  `yaml:"members"`
 	Orderers    []Orderer `yaml:"orderers"`
+	// Evaluators names the members whose keys every patient's handle is derived from; see
+	// Evaluating.
+	Evaluators []string `yaml:"evaluators,omitempty"`
 }
 
 // Batch says when the ordering nodes cut a block: at the first limit reached.
@@ -135,6 +139,30 @@ func (t *Topology) Member(name string) (*Member, bool) {
 		}
 	}
 	return nil, false
+}
+
+// Evaluating is the names of the members that evaluate patients' handles from the founding
+// on: those listed or, where none is, the first regulator and the first hospital (of
+// others, the first two members), so that one stolen key opens nothing.
+func (t *Topology) Evaluating() []string {
+	if len(t.Evaluators) > 0 {
+		return t.Evaluators
+	}
+	var names []string
+	take := func(fits func(Kind) bool) {
+		for _, m := range t.Members {
+			if len(names) < 2 && fits(m.Kind) && !slices.Contains(names, m.Name) {
+				names = append(names, m.Name)
+				return
+			}
+		}
+	}
+	take(func(k Kind) bool { return k == Regulator })
+	take(func(k Kind) bool { return k == Hospital })
+	for range 2 {
+		take(func(Kind) bool { return true })
+	}
+	return names
 }
 
 // PeerAddress is host:port of the member's peer.

@@ -36,6 +36,7 @@ func (t *Topology) Validate() error {
 	v.names()
 	v.settings()
 	v.members()
+	v.evaluators()
 	v.orderers()
 	v.ports()
 	if len(v.problems) == 0 {
@@ -119,6 +120,23 @@ func (v *validator) members() {
 			v.add("%s.kind %q: use hospital, insurer or regulator", at, m.Kind)
 		}
 		v.host(at+".host", m.Host)
+	}
+}
+
+func (v *validator) evaluators() {
+	listed := map[string]bool{}
+	for i, name := range v.t.Evaluators {
+		m, ok := v.t.Member(name)
+		switch {
+		case !ok || m.Name != name:
+			v.add("evaluators[%d] %q: there is no such member; use a member's name", i, name)
+		case listed[name]:
+			v.add("evaluators[%d] %q: listed twice", i, name)
+		}
+		listed[name] = true
+	}
+	if len(v.t.Evaluators) == 1 && len(v.t.Members) > 1 {
+		v.add("evaluators: one stolen key would open every patient's handle; list at least two, or none for the default")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/renameio/v2"
 
@@ -37,6 +38,7 @@ func (c *Consortium) prepare(m *fabric.Member) (err error) {
 		Identity: node.Pair{Cert: id.Cert, Key: id.Key}, TLS: node.Pair{Cert: id.TLSCert, Key: id.TLSKey},
 		Trust: m.TrustDir(), Candidate: candidate(m), LogLevel: "info",
 		Operations: m.GatewayOperationsAddress(),
+		Evaluator:  slices.Contains(c.network.Topology().Evaluating(), m.Name),
 	}
 	if m.Kind == topology.Hospital {
 		if config.Clinicians, err = clinicians(m); err != nil {

@@ -104,7 +104,8 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	clinicians := &chain{shared: c.chain, msp: m.MSP, as: c.chain.ledger.EnrolWith(m.MSP, "clinicians", map[string]string{access.RoleAttribute: string(access.Clinician)})}
 	g, err := share.New(share.Config{
 		Self: m, Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1,
-		Review: m.Name == Reviewer,
+		Review:  m.Name == Reviewer,
+		Channel: "test", Evaluator: m.Name == "hospital-a" || m.Kind == registry.Regulator,
 	})
 	must(t, err)
 	history, err := projection.Open(t.Context(), "sqlite:"+filepath.Join(folder, "audit.db"), chaincode)

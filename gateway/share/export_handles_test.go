@@ -1,0 +1,3 @@
+package share
+
+func init() { Buckets = append(Buckets, bucketEvaluate) }
