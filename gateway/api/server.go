@@ -46,13 +46,18 @@ type Config struct {
 	Log         *slog.Logger
 }
 
-// NewServer makes the gRPC server of a member's gateway: TLS 1.3, a client
-// certificate of a member required.
-func NewServer(c Config) *grpc.Server {
+func newDoor(c Config) door {
 	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, policy: c.Policy, called: c.Called, log: c.Log}
 	if d.policy == nil {
 		d.policy = policy.Default()
 	}
+	return d
+}
+
+// NewServer makes the gRPC server of a member's gateway: TLS 1.3, a client
+// certificate of a member required.
+func NewServer(c Config) *grpc.Server {
+	d := newDoor(c)
 	s := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(&tls.Config{
 			MinVersion: tls.VersionTLS13, GetCertificate: c.Certificate,

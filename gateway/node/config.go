@@ -26,6 +26,9 @@ type Config struct {
 	Chaincode string `yaml:"chaincode"`
 	// Listen is the address the gateway serves on, host:port.
 	Listen string `yaml:"listen"`
+	// ListenHTTP is the address on which the audit's questions are answered over HTTPS
+	// (gateway/api, NewWeb), host:port. By default they aren't.
+	ListenHTTP string `yaml:"listen_http,omitempty"`
 	// State is the folder of the key store and, unless Vault says otherwise, the vault.
 	State string `yaml:"state"`
 	// Vault is where sealed parts lie: a folder, or an object store by URL
@@ -179,6 +182,9 @@ func (c Config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Operations); err != nil && c.Operations != "" {
 		problem("operations is %q; it must be host:port, of an address that only operators reach", c.Operations)
+	}
+	if _, _, err := net.SplitHostPort(c.ListenHTTP); err != nil && c.ListenHTTP != "" {
+		problem("listen_http is %q; it must be host:port", c.ListenHTTP)
 	}
 	if len(c.Peers) == 0 {
 		problem("peers is empty; name the member's own peer first")

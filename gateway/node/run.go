@@ -119,6 +119,11 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		return fmt.Errorf("the gateway can't listen: %w", err)
 	}
 	defer listener.Close()
+	questions, err := listenHTTP(config.ListenHTTP)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, questions.Close)
 	if err := join(ctx, config, gateway, log); err != nil {
 		return err
 	}
@@ -145,13 +150,15 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	}
 	kept.Go(func() { heights.Keep(following) })
 
-	server := api.NewServer(api.Config{
+	served := api.Config{
 		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.forServer, Trust: trust, Version: version, Log: log, Heights: heights, Called: told.Called,
-	})
-	ended := make(chan error, 1)
+	}
+	server := api.NewServer(served)
+	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(listener) }()
+	defer questions.serve(api.NewWeb(served), ended)()
 	now.Store(&running{gateway, history})
 	defer now.Store(nil)
 	log.Info("serving", "member", config.Member.MSP, "address", listener.Addr().String())

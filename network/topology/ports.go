@@ -15,7 +15,7 @@ func (t *Topology) Rebase(base int) {
 	extra := base + portsPerMember*len(t.Members)
 	for i := range t.Members {
 		first := base + portsPerMember*i
-		t.Members[i].Ports = Ports{Gateway: first, Peer: first + 1, Chaincode: first + 2, Operations: first + 3, GatewayOperations: first + 7}
+		t.Members[i].Ports = Ports{Gateway: first, Peer: first + 1, Chaincode: first + 2, Operations: first + 3, GatewayOperations: first + 7, HTTP: first + 8}
 	}
 	for i := range t.Orderers {
 		o := &t.Orderers[i]

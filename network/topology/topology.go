@@ -79,6 +79,8 @@ type Ports struct {
 	Operations int `yaml:"operations"` // the peer's health and metrics
 	// GatewayOperations is the gateway's health and metrics; 0 is none.
 	GatewayOperations int `yaml:"gateway-operations,omitempty"`
+	// HTTP is where the gateway answers questions over HTTPS; 0 if it doesn't.
+	HTTP int `yaml:"http,omitempty"`
 }
 
 // Orderer is one ordering node.
@@ -171,6 +173,14 @@ func (m *Member) PeerAddress() string { return address(m.Host, m.Ports.Peer) }
 // GatewayAddress is host:port of the member's gateway.
 func (m *Member) GatewayAddress() string { return address(m.Host, m.Ports.Gateway) }
 
+// HTTPAddress is where the gateway answers questions over HTTPS, "" if it doesn't.
+func (m *Member) HTTPAddress() string {
+	if m.Ports.HTTP == 0 {
+		return ""
+	}
+	return address(m.Host, m.Ports.HTTP)
+}
+
 // ChaincodeAddress is host:port of the member's first chaincode server.
 func (m *Member) ChaincodeAddress() string { return address(m.Host, m.Ports.Chaincode) }
 
@@ -224,6 +234,9 @@ func (t *Topology) Ports() []Port {
 		add("peer operations", "operations", &m.Ports.Operations)
 		if m.Ports.GatewayOperations != 0 {
 			add("gateway operations", "gateway-operations", &m.Ports.GatewayOperations)
+		}
+		if m.Ports.HTTP != 0 {
+			add("gateway's questions over HTTPS", "http", &m.Ports.HTTP)
 		}
 	}
 	for i := range t.Orderers {

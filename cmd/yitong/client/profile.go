@@ -30,14 +30,15 @@ import (
 // DIR/members/<member>/client.yaml; relative paths are taken from there, so the
 // whole directory can be moved.
 type Profile struct {
-	Member     string `yaml:"member"`      // name, for example "hospital-a"
-	MSP        string `yaml:"msp"`         // MSP id on the ledger
-	Kind       string `yaml:"kind"`        // hospital, insurer or regulator
-	Gateway    string `yaml:"gateway"`     // host:port
-	ServerName string `yaml:"server_name"` // in the gateway's certificate; empty: the host
-	CA         string `yaml:"ca"`          // PEM file: the member's TLS authority
-	Cert       string `yaml:"cert"`        // PEM file: client certificate, OU=client
-	Key        string `yaml:"key"`         // PEM file: its private key
+	Member     string `yaml:"member"`         // name, for example "hospital-a"
+	MSP        string `yaml:"msp"`            // MSP id on the ledger
+	Kind       string `yaml:"kind"`           // hospital, insurer or regulator
+	Gateway    string `yaml:"gateway"`        // host:port
+	HTTP       string `yaml:"http,omitempty"` // host:port of its questions over HTTPS, if it answers any
+	ServerName string `yaml:"server_name"`    // in the gateway's certificate; empty: the host
+	CA         string `yaml:"ca"`             // PEM file: the member's TLS authority
+	Cert       string `yaml:"cert"`           // PEM file: client certificate, OU=client
+	Key        string `yaml:"key"`            // PEM file: its private key
 	// Users are the people of the member that this machine may act for, by name. Without
 	// one it is the member's own software.
 	Users map[string]User `yaml:"users,omitempty"`

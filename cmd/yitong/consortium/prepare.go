@@ -34,7 +34,7 @@ func (c *Consortium) prepare(m *fabric.Member) (err error) {
 	config := node.Config{
 		Member:  node.Member{MSP: m.MSP, Name: m.Name, Kind: registry.Kind(m.Kind), Gateway: m.GatewayAddress()},
 		Channel: c.network.Topology().Channel, Chaincode: Chaincode,
-		Listen: m.GatewayAddress(), State: filepath.Join(folder, "state"), Passphrase: passphrase,
+		Listen: m.GatewayAddress(), ListenHTTP: m.HTTPAddress(), State: filepath.Join(folder, "state"), Passphrase: passphrase,
 		Identity: node.Pair{Cert: id.Cert, Key: id.Key}, TLS: node.Pair{Cert: id.TLSCert, Key: id.TLSKey},
 		Trust: m.TrustDir(), Candidate: candidate(m), LogLevel: "info",
 		Operations: m.GatewayOperationsAddress(),
@@ -61,7 +61,7 @@ func (c *Consortium) prepare(m *fabric.Member) (err error) {
 	}
 	own := m.Client()
 	profile := client.Profile{
-		Member: m.Name, MSP: m.MSP, Kind: string(m.Kind), Gateway: m.GatewayAddress(), CA: m.TLSCA(), Cert: own.TLSCert, Key: own.TLSKey,
+		Member: m.Name, MSP: m.MSP, Kind: string(m.Kind), Gateway: m.GatewayAddress(), HTTP: m.HTTPAddress(), CA: m.TLSCA(), Cert: own.TLSCert, Key: own.TLSKey,
 		Users: map[string]client.User{},
 	}
 	for _, role := range people[m.Kind] {

@@ -113,16 +113,22 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	following, unfollow := context.WithCancel(context.Background())
 	kept := make(chan struct{})
 	go func() { defer close(kept); history.Keep(following, link, log) }()
-	server := api.NewServer(api.Config{
+	served := api.Config{
 		Gateway: g, Chain: link, Channel: "test", Chaincode: chaincode, Projection: history, Scratch: folder, Trust: trust, Version: Version, Log: log,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own, nil },
-	})
+	}
+	server := api.NewServer(served)
+	web, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	questions := api.NewWeb(served)
+	go func() { _ = questions.ServeTLS(web, "", "") }()
 	c.servers[m.Name] = server
-	served := make(chan struct{})
-	go func() { defer close(served); _ = server.Serve(listener) }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(listener) }()
 	t.Cleanup(func() {
 		server.Stop()
-		<-served
+		_ = questions.Close()
+		<-ended
 		unfollow()
 		<-kept
 		if err := errors.Join(history.Close(), g.Close(context.Background()), others.Close(), store.Close(), sealed.Close()); err != nil {
@@ -130,7 +136,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 		}
 	})
 	must(t, client.WriteProfile(dir, client.Profile{
-		Member: m.Name, MSP: m.MSP, Kind: string(m.Kind), Gateway: m.Gateway,
+		Member: m.Name, MSP: m.MSP, Kind: string(m.Kind), Gateway: m.Gateway, HTTP: web.Addr().String(),
 		CA: filepath.Join(folder, "ca.pem"), Cert: filepath.Join(folder, "client.pem"), Key: filepath.Join(folder, "client-key.pem"),
 		Users: users(folder),
 	}))

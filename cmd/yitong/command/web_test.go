@@ -1,0 +1,301 @@
+package command_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"yitong/cmd/yitong/client"
+	"yitong/cmd/yitong/gatewaytest"
+	yitongv1 "yitong/gateway/api/yitong/v1"
+)
+
+// visitor is a member's own software that speaks HTTP and no gRPC.
+type visitor struct {
+	t    *testing.T
+	base string
+	http *http.Client
+}
+
+func visit(t *testing.T, p client.Profile, as ...client.Profile) visitor {
+	t.Helper()
+	who := p
+	if len(as) > 0 {
+		who = as[0]
+	}
+	ca, err := os.ReadFile(p.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	own, err := tls.LoadX509KeyPair(who.Cert, who.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{own}}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return visitor{t, "https://" + p.HTTP, &http.Client{Transport: transport, Timeout: 30 * time.Second}}
+}
+
+func (v visitor) do(method, path string, header ...string) (*http.Response, []byte) {
+	v.t.Helper()
+	r, err := http.NewRequestWithContext(v.t.Context(), method, v.base+path, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	out, err := v.http.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer out.Body.Close()
+	body, err := io.ReadAll(out.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return out, body
+}
+
+// get wants an answer, and reads it into a message.
+func (v visitor) get(into proto.Message, path string, header ...string) {
+	v.t.Helper()
+	r, body := v.do(http.MethodGet, path, header...)
+	if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Cache-Control") != "no-store" {
+		v.t.Fatalf("%s: %s, %v: %s", path, r.Status, r.Header, body)
+	}
+	if err := protojson.Unmarshal(body, into); err != nil {
+		v.t.Fatalf("%s: %v: %s", path, err, body)
+	}
+}
+
+// refused wants a problem.
+func (v visitor) refused(status int, code, method, path string, header ...string) {
+	v.t.Helper()
+	r, body := v.do(method, path, header...)
+	var p struct {
+		Type, Title, Detail, Code, Allowed string
+		Status                             int
+	}
+	if err := json.Unmarshal(body, &p); err != nil || r.Header.Get("Content-Type") != "application/problem+json" {
+		v.t.Fatalf("%s %s: %s, %s", method, path, r.Status, body)
+	}
+	if r.StatusCode != status || p.Status != status || p.Code != code || p.Title == "" || p.Detail == "" {
+		v.t.Errorf("%s %s: %s, want %d with %s: %s", method, path, r.Status, status, code, body)
+	}
+}
+
+// Every question has the same answer over HTTPS as over gRPC.
+func TestQuestionsOverHTTPS(t *testing.T) {
+	dir := t.TempDir()
+	gatewaytest.Start(t, dir)
+	bundle, form := filepath.Join(dir, "bundle.json"), filepath.Join(dir, "form")
+	example := yitong(t, "record", "example", "--seed", "7", "--day", "2026-11-21")
+	for file, text := range map[string]string{bundle: example.out, form: "signed"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	play := func(want int, args ...string) {
+		t.Helper()
+		if got := yitong(t, append(args, "--dir", dir)...); got.exit != want {
+			t.Fatalf("%v: exit code %d: %s", args, got.exit, got.err)
+		}
+	}
+	const id = "33333333333333333333333333333333"
+	play(0, "record", "submit", bundle, "--as", "hospital-a")
+	play(3, "access", "request", "--as", "insurer", "--custodian", "hospital-a", "--patient-file", bundle, "--purpose", "CLMATTCH", "--class", "laboratory")
+	play(0, "consent", "grant", "--as", "hospital-a", "--patient-file", bundle, "--requester", "insurer", "--purpose", "HPAYMT", "--form", form, "--id", id)
+	for range 3 {
+		play(0, "access", "request", "--as", "insurer", "--custodian", "hospital-a", "--patient-file", bundle, "--purpose", "CLMATTCH", "--class", "laboratory")
+	}
+	play(0, "access", "request", "--as", "insurer", "--custodian", "hospital-a", "--patient-file", bundle, "--purpose", "CLMATTCH", "--class", "laboratory", "--id", "44444444444444444444444444444444")
+	play(0, "access", "open", "44444444444444444444444444444444", "--as", "insurer", "--out", filepath.Join(dir, "opened"))
+
+	profile := func(member string) client.Profile {
+		p, err := client.ReadProfile(dir, member)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	v := visit(t, profile("regulator"))
+	c, err := client.Dial(profile("regulator"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx := t.Context()
+	same := func(path string, got proto.Message, want proto.Message, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.get(got, path)
+		if !proto.Equal(got, want) {
+			t.Errorf("%s:\nover HTTPS %v\nover gRPC  %v", path, got, want)
+		}
+		if proto.Size(want) < 30 && !strings.Contains(path, "unreceipted") && !strings.Contains(path, "expiring") && !strings.Contains(path, "orders") && !strings.Contains(path, "changes") {
+			t.Errorf("%s: the answer is empty: %v", path, want)
+		}
+	}
+	entries, err := c.Audit.Entries(ctx, &yitongv1.EntriesRequest{
+		Filter: &yitongv1.EntryFilter{Custodian: "hospital-a", Kinds: []string{"request", "release"}, Outcomes: []string{"success"}}, NewestFirst: true, Page: &yitongv1.Page{Size: 3},
+	})
+	same("/v1/audit/entries?custodian=hospital-a&kind=request&kind=release&outcome=success&newest_first=true&size=3", &yitongv1.EntriesResponse{}, entries, err)
+	if entries.GetNextBookmark() == "" {
+		t.Error("there is no second page to try")
+	}
+	second, err := c.Audit.Entries(ctx, &yitongv1.EntriesRequest{
+		Filter: &yitongv1.EntryFilter{Custodian: "hospital-a", Kinds: []string{"request", "release"}, Outcomes: []string{"success"}}, NewestFirst: true,
+		Page: &yitongv1.Page{Size: 3, Bookmark: entries.GetNextBookmark()},
+	})
+	same("/v1/audit/entries?custodian=hospital-a&kind=request&kind=release&outcome=success&newest_first=true&size=3&bookmark="+entries.GetNextBookmark(), &yitongv1.EntriesResponse{}, second, err)
+	life, err := c.Audit.Consent(ctx, &yitongv1.ConsentLifeRequest{Id: id})
+	same("/v1/audit/consents/"+id, &yitongv1.ConsentLifeResponse{}, life, err)
+	handle := life.GetVersions()[0].GetConsent().GetHandle()
+	let, err := c.Audit.Disclosures(ctx, &yitongv1.DisclosuresRequest{Handle: handle})
+	same("/v1/audit/disclosures?handle="+handle, &yitongv1.DisclosuresResponse{}, let, err)
+	no, err := c.Audit.Denials(ctx, &yitongv1.DenialsRequest{Requester: "insurer"})
+	same("/v1/audit/denials?requester=insurer", &yitongv1.DenialsResponse{}, no, err)
+	open, err := c.Audit.Unreceipted(ctx, &yitongv1.UnreceiptedRequest{})
+	same("/v1/audit/unreceipted", &yitongv1.UnreceiptedResponse{}, open, err)
+	soon, err := c.Audit.Expiring(ctx, &yitongv1.ExpiringRequest{})
+	same("/v1/audit/expiring", &yitongv1.ExpiringResponse{}, soon, err)
+	sudden, err := c.Audit.Changes(ctx, &yitongv1.ChangesRequest{})
+	same("/v1/audit/changes", &yitongv1.ChangesResponse{}, sudden, err)
+	orders, err := c.Audit.Orders(ctx, &yitongv1.OrdersRequest{})
+	same("/v1/audit/orders", &yitongv1.OrdersResponse{}, orders, err)
+	digest, err := c.Audit.Digest(ctx, &yitongv1.DigestRequest{})
+	same("/v1/audit/digest", &yitongv1.DigestResponse{}, digest, err)
+
+	t.Run("within a time", func(t *testing.T) {
+		var none yitongv1.EntriesResponse
+		if v.get(&none, "/v1/audit/entries?from=2100-01-01T00:00:00Z"); len(none.GetEntries()) != 0 {
+			t.Errorf("%d entries lie in the future", len(none.GetEntries()))
+		}
+		var some yitongv1.EntriesResponse
+		if v.get(&some, "/v1/audit/entries?until=2100-01-01T00:00:00Z"); len(some.GetEntries()) == 0 {
+			t.Error("nothing lies before 2100")
+		}
+	})
+	t.Run("about a patient, who isn't named in an address", func(t *testing.T) {
+		var who struct {
+			Entry []struct {
+				Resource struct {
+					ResourceType string
+					Identifier   []struct{ System, Value string }
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(example.out), &who); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range who.Entry {
+			if e.Resource.ResourceType != "Patient" {
+				continue
+			}
+			name := e.Resource.Identifier[0].System + "|" + e.Resource.Identifier[0].Value
+			var got yitongv1.DisclosuresResponse
+			if visit(t, profile("hospital-a")).get(&got, "/v1/audit/disclosures", "Yitong-Patient", name); len(got.GetDisclosures()) != 1 {
+				t.Errorf("%v", &got)
+			}
+			v.refused(http.StatusNotFound, "not-found", http.MethodGet, "/v1/audit/disclosures", "Yitong-Patient", name)
+		}
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/disclosures", "Yitong-Patient", "nonsense")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/digest", "Yitong-Patient", "a|b")
+	})
+	t.Run("refusals", func(t *testing.T) {
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/disclosures")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?kind=nonsense")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?costodian=hospital-a")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?from=yesterday")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?member=a&member=b")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?size=many")
+		v.refused(http.StatusNotFound, "not-found", http.MethodGet, "/v1/audit/consents/99999999999999999999999999999999")
+		v.refused(http.StatusNotFound, "NotFound", http.MethodGet, "/v1/nothing")
+		v.refused(http.StatusMethodNotAllowed, "Unimplemented", http.MethodPost, "/v1/audit/entries")
+		v.refused(http.StatusMethodNotAllowed, "Unimplemented", http.MethodDelete, "/v1/audit/entries")
+		v.refused(http.StatusRequestEntityTooLarge, "ResourceExhausted", http.MethodGet, "/v1/audit/entries?handle="+strings.Repeat("a", 9<<10))
+	})
+	t.Run("another member's software, and a person without the right", func(t *testing.T) {
+		visit(t, profile("regulator"), profile("insurer")).refused(http.StatusForbidden, "PermissionDenied", http.MethodGet, "/v1/audit/entries")
+		clinician, err := profile("hospital-a").For("clinician")
+		if err != nil {
+			t.Fatal(err)
+		}
+		visit(t, profile("hospital-a"), clinician).refused(http.StatusForbidden, "PermissionDenied", http.MethodGet, "/v1/audit/entries")
+		auditor, err := profile("regulator").For("auditor")
+		if err != nil {
+			t.Fatal(err)
+		}
+		visit(t, profile("regulator"), auditor).get(&yitongv1.EntriesResponse{}, "/v1/audit/entries")
+	})
+	t.Run("without a certificate", func(t *testing.T) {
+		bare := visit(t, profile("regulator"))
+		bare.http.Transport.(*http.Transport).TLSClientConfig.Certificates = nil
+		if r, err := bare.http.Get(bare.base + "/v1/openapi.json"); err == nil {
+			r.Body.Close()
+			t.Errorf("it answers %s", r.Status)
+		}
+	})
+	t.Run("an export, signed", func(t *testing.T) {
+		r, body := v.do(http.MethodGet, "/v1/audit/export?format=csv&kind=release")
+		if r.StatusCode != http.StatusOK || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/csv") || strings.Count(string(body), "\n") != 2 {
+			t.Fatalf("%s %v: %s", r.Status, r.Header, body)
+		}
+		statement, err := base64.StdEncoding.DecodeString(r.Trailer.Get("Yitong-Statement"))
+		if err != nil || !strings.Contains(string(statement), `"sha256"`) || r.Trailer.Get("Yitong-Signature") == "" || r.Trailer.Get("Yitong-Key") == "" {
+			t.Errorf("%v, %s, %v", r.Trailer, statement, err)
+		}
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/export?format=nonsense")
+	})
+	t.Run("its description", func(t *testing.T) {
+		_, body := v.do(http.MethodGet, "/v1/openapi.json")
+		var doc struct {
+			OpenAPI string
+			Paths   map[string]struct {
+				Get struct {
+					OperationID string
+					Parameters  []struct{ Name, In string }
+				}
+			}
+			Components struct {
+				Schemas map[string]struct{ Properties map[string]any }
+			}
+		}
+		if err := json.Unmarshal(body, &doc); err != nil || doc.OpenAPI != "3.1.0" {
+			t.Fatal(err, string(body))
+		}
+		for path, want := range map[string]string{"/v1/audit/entries": "Entries", "/v1/audit/consents/{id}": "Consent", "/v1/audit/export": "Export"} {
+			if doc.Paths[path].Get.OperationID != want {
+				t.Errorf("%s is %q", path, doc.Paths[path].Get.OperationID)
+			}
+		}
+		if entry := doc.Components.Schemas["AuditEntry"]; entry.Properties["transactionId"] == nil {
+			t.Errorf("an entry has %v", slices.Sorted(maps.Keys(entry.Properties)))
+		}
+		// Every $ref leads somewhere.
+		for i, part := range strings.Split(string(body), `"#/components/schemas/`) {
+			name, _, _ := strings.Cut(part, `"`)
+			if _, there := doc.Components.Schemas[name]; i > 0 && !there {
+				t.Errorf("there is no schema %q", name)
+			}
+		}
+	})
+}
