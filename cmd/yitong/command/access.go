@@ -202,7 +202,11 @@ func (a *app) showOpened(files []folder.File, summary *yitongv1.OpenSummary) err
 	if err := list.close(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.Out, "%d parts verified and opened; receipt%s\n", summary.GetParts(), committed(summary.GetReceipt()))
+	parts := fmt.Sprintf("%d parts", summary.GetParts())
+	if summary.GetParts() == 1 {
+		parts = "1 part"
+	}
+	_, err := fmt.Fprintf(a.Out, "%s verified and opened; receipt%s\n", parts, committed(summary.GetReceipt()))
 	return err
 }
 
