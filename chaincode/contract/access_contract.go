@@ -179,6 +179,8 @@ func (a *accessContract) Receive(ctx *contractapi.TransactionContext, argument s
 			permit:  want[access.Access](&c.reading, of.step(accessKind, order.Permit)),
 			release: want[access.Release](&c.reading, of.step(releaseKind, order.Permit)),
 			prior:   want[access.Receipt](&c.reading, of.step(receiptKind, order.Permit)),
+
+			recovery: want[access.Recovery](&c.reading, of.step(recoveryKind, order.Permit)),
 		}
 	}
 	if err := c.fetch(); err != nil {
@@ -214,13 +216,15 @@ type receiptSlots struct {
 	permit  *slot[access.Access]
 	release *slot[access.Release]
 	prior   *slot[access.Receipt]
+
+	recovery *slot[access.Recovery]
 }
 
 func (c *call) receive(order ReceiptOrder, s receiptSlots) (access.Receipt, error) {
 	if s.permit.doc == nil {
 		return access.Receipt{}, refusal.New(refusal.NotFound, "there is no such permit for "+c.msp, "the permit and custodian of a request of yours")
 	}
-	receipt, err := s.permit.doc.Receive(order.Manifest, order.Outcome, s.release.doc, s.prior.doc, c.member(), c.at)
+	receipt, err := s.permit.doc.Receive(order.Manifest, order.Outcome, access.ReleasedBy(order.Manifest, s.release.doc, s.recovery.doc), s.prior.doc, c.member(), c.at)
 	if err == nil && s.prior.doc == nil {
 		c.put(s.of.step(receiptKind, order.Permit), receipt)
 	}
@@ -269,6 +273,7 @@ func (a *accessContract) Access(ctx *contractapi.TransactionContext, argument st
 	for _, s := range slots {
 		list.Accesses = append(list.Accesses, AccessEntry{
 			ID: s.id, Access: s.access.doc, Release: s.release.doc, Receipt: s.receipt.doc, Review: s.review.doc,
+			Recovery: s.recovery.doc,
 		})
 	}
 	return c.answer(list)
@@ -285,6 +290,8 @@ type wantedOutcome struct {
 	release *slot[access.Release]
 	receipt *slot[access.Receipt]
 	review  *slot[access.Review]
+
+	recovery *slot[access.Recovery]
 }
 
 func (c *call) wantOutcome(of Relationship, id string) wantedOutcome {
@@ -292,6 +299,8 @@ func (c *call) wantOutcome(of Relationship, id string) wantedOutcome {
 		release: want[access.Release](&c.reading, of.step(releaseKind, id)),
 		receipt: want[access.Receipt](&c.reading, of.step(receiptKind, id)),
 		review:  want[access.Review](&c.reading, of.step(reviewKind, id)),
+
+		recovery: want[access.Recovery](&c.reading, of.step(recoveryKind, id)),
 	}
 }
 
@@ -324,6 +333,7 @@ func (a *accessContract) Accesses(ctx *contractapi.TransactionContext, argument 
 	}
 	for i, o := range outcomes {
 		result.Accesses[i].Release, result.Accesses[i].Receipt, result.Accesses[i].Review = o.release.doc, o.receipt.doc, o.review.doc
+		result.Accesses[i].Recovery = o.recovery.doc
 	}
 	return c.answer(result)
 }

@@ -77,6 +77,8 @@ type AccessEntry struct {
 	Release *access.Release `json:"release,omitempty"`
 	Receipt *access.Receipt `json:"receipt,omitempty"`
 	Review  *access.Review  `json:"review,omitempty"` // of a break-glass access
+
+	Recovery *access.Recovery `json:"recovery,omitempty"` // from escrow, in the custodian's place
 }
 
 // AccessList answers every id, in order.

@@ -42,6 +42,7 @@
 //	epoch-latest  epoch/<n>  announced/<n>             of the evaluators' keys
 //	evaluations/<evaluator>/<member>/<day>
 //	carried/<custodian>/<requester>/<handle>           countersigned; where its consents stand now
+//	recovery/<custodian>/<requester>/<id>              by a regulator, from escrow
 //	order/<holder>/<regulator>/<id>                    of disclosure
 //	answer/<holder>/<regulator>/<id>                   by the holder
 //	conclusion/<holder>/<regulator>/<id>               by the regulator

@@ -31,6 +31,7 @@ const (
 
 	AccessReview  = "access:Review"  // access.Judgement  -> access.Review
 	AccessResolve = "access:Resolve" // access.Settlement -> access.Review
+	AccessRecover = "access:Recover" // Recovering        -> access.Recovery
 
 	DisclosureOrder    = "disclosure:Order"    // disclosure.Draft -> disclosure.Order
 	DisclosureAnswer   = "disclosure:Answer"   // Answering        -> disclosure.Answer
@@ -61,6 +62,7 @@ const (
 
 	AccessEmergencies = "access:Emergencies" // EmergenciesQuery -> EmergencyList
 	AccessReviews     = "access:Reviews"     // ListQuery        -> ReviewPage
+	AccessRecovery    = "access:Recovery"    // RecoveryQuery    -> RecoveryEntry
 
 	DisclosureDisclosure  = "disclosure:Disclosure"  // DisclosureQuery  -> disclosure.Disclosure
 	DisclosureDisclosures = "disclosure:Disclosures" // DisclosuresQuery -> DisclosurePage

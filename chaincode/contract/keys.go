@@ -36,6 +36,7 @@ const (
 	carriedKind      = "carried"
 	emergenciesKind  = "emergencies"
 	reviewKind       = "review"
+	recoveryKind     = "recovery"
 	holdKind         = "hold"
 	erasedKind       = "erased"
 )

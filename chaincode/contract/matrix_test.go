@@ -41,6 +41,8 @@ var may = map[string]struct{ hospital, insurer, regulator bool }{
 	contract.AccessRequest:   {true, true, false},
 	contract.AccessRelease:   {true, false, false},
 	contract.AccessReceive:   {true, true, false},
+	contract.AccessRecover:   {false, false, true},
+	contract.AccessRecovery:  {true, true, true},
 	contract.AccessAccess:    {true, true, true},
 	contract.AccessAccesses:  {true, true, true},
 
@@ -74,7 +76,7 @@ var writes = map[string]bool{
 	contract.RecordAnchor: true, contract.RecordRetract: true,
 	contract.ConsentGrant: true, contract.ConsentAmend: true, contract.ConsentWithdraw: true,
 	contract.ConsentDirect: true, contract.ConsentRecover: true,
-	contract.AccessRequest: true, contract.AccessRelease: true, contract.AccessReceive: true,
+	contract.AccessRequest: true, contract.AccessRelease: true, contract.AccessReceive: true, contract.AccessRecover: true,
 	contract.AccessReview: true, contract.AccessResolve: true,
 	contract.RecordErase: true, contract.RecordHold: true, contract.RecordUnhold: true, contract.RecordAcknowledge: true,
 	contract.DisclosureOrder: true, contract.DisclosureAnswer: true, contract.DisclosureConclude: true,
@@ -86,6 +88,8 @@ func callerOf(function string) string {
 	switch function {
 	case contract.AccessRequest, contract.AccessReceive, contract.RecordAcknowledge:
 		return insurer
+	case contract.AccessRecover:
+		return regulator
 	case contract.DisclosureOrder, contract.DisclosureConclude, contract.AccessReview, contract.AccessResolve, contract.RecordHold, contract.RecordUnhold:
 		return regulator
 	}
@@ -105,6 +109,8 @@ func (w *world) examples(permit access.Access) map[string]any {
 	released := w.permit(permit.Handle)
 	w.must(hospitalA, contract.AccessRelease, releaseOf(released))
 	broken := w.broken(handle)
+	recovered := w.broken(handle)
+	w.must(regulator, contract.AccessRecover, recovering(recovered))
 	rejected := w.broken(handle)
 	w.must(regulator, contract.AccessReview, judgement(rejected, access.Rejected))
 	answered := w.ordered(manifestOf(released))
@@ -142,6 +148,8 @@ func (w *world) examples(permit access.Access) map[string]any {
 		contract.AccessRequest:   w.requestFor(insurer, handle),
 		contract.AccessRelease:   releaseOf(permit),
 		contract.AccessReceive:   receiptOf(released),
+		contract.AccessRecover:   recovering(broken),
+		contract.AccessRecovery:  recoveryOf(recovered),
 		contract.AccessAccess:    contract.AccessQuery{Custodian: hospitalA, Requester: insurer, IDs: []string{permit.ID}},
 		contract.AccessAccesses:  contract.ListQuery{Custodian: hospitalA},
 

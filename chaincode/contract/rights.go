@@ -39,6 +39,7 @@ var rights = map[string]right{
 	AccessRelease:   {custodians, true},
 	AccessReceive:   {requesters, true},
 	AccessReview:    {regulators, true},
+	AccessRecover:   {regulators, true},
 	AccessResolve:   {regulators, true},
 
 	RecordErase:       {custodians, true},
@@ -73,6 +74,7 @@ var rights = map[string]right{
 
 	AccessEmergencies: {anyKind, false},
 	AccessReviews:     {anyKind, false},
+	AccessRecovery:    {anyKind, false},
 
 	DisclosureDisclosure:  {anyKind, false},
 	DisclosureDisclosures: {anyKind, false},
