@@ -110,6 +110,9 @@ func (s Structure) place(member string) (int, bool) {
 	return i + 1, i >= 0
 }
 
+// Members are all that hold a share.
+func (s Structure) Members() []string { return slices.Concat(s.Regulators, s.Others) }
+
 // Holds says whether a member holds a share.
 func (s Structure) Holds(member string) bool {
 	_, ok := s.place(member)

@@ -42,10 +42,27 @@ func (e *Mismatch) Error() string {
 // *Mismatch, what Anchor returned, or a refusal (erased): what was released has been
 // erased since.
 func (m *Manifest) Verify(e Evidence) error {
+	if !m.signedBy(e.Signing) {
+		return &Mismatch{Part: -1, What: "the signature is not the custodian's registered key's"}
+	}
+	if err := m.VerifyPlaces(e); err != nil {
+		return err
+	}
+	for _, r := range m.Records {
+		for _, s := range r.Parts {
+			if s.Wrapped == nil {
+				return &Mismatch{r.Anchor, s.Part.Index, "its key is missing"}
+			}
+		}
+	}
+	return nil
+}
+
+// VerifyPlaces is Verify without signature and keys: for which permit the manifest is,
+// that it is the one on the ledger, and that its parts are those of the anchors.
+func (m *Manifest) VerifyPlaces(e Evidence) error {
 	whole := func(what string) error { return &Mismatch{Part: -1, What: what} }
 	switch {
-	case !m.signedBy(e.Signing):
-		return whole("the signature is not the custodian's registered key's")
 	case m.Permit != e.Permit:
 		return whole("it is for another permit")
 	case m.Custodian != e.Custodian:
@@ -55,7 +72,7 @@ func (m *Manifest) Verify(e Evidence) error {
 	case m.Expires != e.Expires:
 		return whole("it names another expiry than the permit")
 	case m.Digest() != e.Manifest:
-		return whole("its digest is not the one that the release on the ledger carries")
+		return whole("its digest is not the one that the ledger carries")
 	}
 	seen := map[string]bool{}
 	for _, r := range m.Records {
@@ -96,8 +113,6 @@ func (c Content) verify(e Evidence) error {
 			return &Mismatch{c.Anchor, s.Part.Index, "the parts are not in order, or one is listed twice"}
 		case s.Proof.Index != s.Part.Index || !s.Proof.Verify(a.Root, s.Part.Leaf(), a.Parts):
 			return &Mismatch{c.Anchor, s.Part.Index, "it is not part of what was anchored"}
-		case s.Wrapped == nil:
-			return &Mismatch{c.Anchor, s.Part.Index, "its key is missing"}
 		case a.Erasure.Covers(s.Part.Index):
 			return refusal.New(record.Gone, fmt.Sprintf("part %d of record %s is erased", s.Part.Index, c.Anchor), "a new request, for what is left")
 		}

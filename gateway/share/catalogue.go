@@ -27,7 +27,11 @@ const (
 	bucketBroken   = "broken"   // id|handle of a break-glass request -> broken
 	bucketNotes    = "notes"    // digest on the ledger -> claimed
 	bucketReleases = "releases" // permit id -> manifest chosen for it
+	bucketLodgings = "lodgings" // record id -> lodging, on its way into escrow
+	bucketKept     = "kept"     // custodian/record id -> kept for it in escrow
 	bucketReceipts = "receipts" // permit id -> receipt on its way to the ledger
+	// bucketEscrowIndex: custodian/hospital/handle -> ids of records kept in escrow
+	bucketEscrowIndex = "escrowindex"
 )
 
 // Record is a record as its custodian knows it.
@@ -40,6 +44,7 @@ type Record struct {
 	Submitted    record.Instant `json:"submitted"`
 	Supersedes   string         `json:"supersedes,omitempty"`
 	SupersededBy string         `json:"supersededBy,omitempty"`
+	Escrow       record.Hash    `json:"escrow,omitzero"` // digest of the package that the keys are escrowed in
 }
 
 // Part is a part with what only those who may open it know.
@@ -53,6 +58,7 @@ type catalogued struct {
 	Record
 	Content record.Hash   `json:"content"` // SHA-256 of what was submitted, to know a retry by
 	Commit  ledger.Commit `json:"commit"`
+	Lodged  *Lodged       `json:"lodged,omitempty"` // once it is in escrow with every holder
 }
 
 // parts gives the record's parts as its anchor commits to them.

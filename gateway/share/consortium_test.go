@@ -52,13 +52,17 @@ type consortium struct {
 	disclose func(share.Disclosed) share.Disclosed // a hand on what a holder discloses
 	forged   *share.Disclosed                      // what a holder sends without answering
 	cut      map[string]bool                       // members whose gateway can't be reached
+	deposit  func(*share.Deposit)                  // a hand on what a custodian puts into escrow
+	sealed   func([]byte) []byte                   // … on the sealed bytes that go with it
+	recovery func(*recovery)                       // … on what a regulator recovers
+	vaults   map[string]vault.Vault
 }
 
 func newConsortium(t testing.TB) *consortium {
 	t.Helper()
 	c := &consortium{
 		t: t, ledger: ledgertest.New(t, hospitalA, hospitalB, insurer, regulator),
-		gateways: map[string]*share.Gateway{}, chains: map[string]*chain{},
+		gateways: map[string]*share.Gateway{}, chains: map[string]*chain{}, vaults: map[string]vault.Vault{},
 		deliver: func(d share.Delivery) share.Delivery { return d },
 	}
 	cc, err := contract.New(func() record.Instant { return record.At(c.ledger.Now()) })
@@ -92,11 +96,13 @@ func (c *consortium) start(msp, dir string) *share.Gateway {
 		Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: wire{c, msp},
 		Channel: "test", Evaluator: msp == hospitalA || msp == regulator,
 		Now: func() time.Time { return c.ledger.Now() }, Log: slog.New(slog.DiscardHandler), Gather: time.Millisecond,
+
+		Holders: holders{c, msp},
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.gateways[msp], c.chains[msp] = g, link
+	c.gateways[msp], c.chains[msp], c.vaults[msp] = g, link, sealed
 	c.t.Cleanup(func() {
 		if err := g.Close(context.Background()); err != nil {
 			c.t.Error(err)
@@ -223,7 +229,10 @@ func (w wire) Handle(ctx context.Context, custodian registry.Member, p share.Pat
 }
 
 func (w wire) Release(ctx context.Context, custodian registry.Member, permit string, height uint64, whom *share.Patient) (share.Delivery, error) {
-	if w.c.lie != nil {
+	switch {
+	case w.c.cut[custodian.MSP]:
+		return nil, share.ErrUnavailable
+	case w.c.lie != nil:
 		return w.c.lie, nil
 	}
 	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, permit, height, whom)

@@ -1,10 +1,13 @@
 package share
 
+import "context"
+
 // Buckets are the buckets of the key store that this package writes to.
 var Buckets = []string{
 	bucketSecrets, bucketRetired, bucketRecords, bucketPartKeys, bucketPatients, bucketHandles,
 	bucketConsents, bucketReleases, bucketReceipts, bucketClaims, bucketSigners,
 	bucketUsers, bucketBroken, bucketNotes,
+	bucketLodgings, bucketKept, bucketEscrowIndex,
 }
 
 // Where the secrets lie that a lying custodian would use.
@@ -15,4 +18,16 @@ const (
 	BucketConsents = bucketConsents
 	BucketReleases = bucketReleases
 	BucketClaims   = bucketClaims
+
+	BucketLodgings    = bucketLodgings
+	BucketKept        = bucketKept
+	BucketEscrowIndex = bucketEscrowIndex
 )
+
+// RecoveryPlace is what recovered shares are encrypted for.
+var RecoveryPlace = recoveryPlace
+
+// ForgetEscrow is what an erasure calls.
+func (g *Gateway) ForgetEscrow(ctx context.Context, recordID string, parts []int) error {
+	return g.forgetEscrow(ctx, recordID, parts)
+}

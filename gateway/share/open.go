@@ -26,6 +26,7 @@ type Opened struct {
 	Bytes    int64 // of content
 	Manifest string
 	Receipt  ledger.Commit
+	Recovery *Recovery // how it came out of escrow; nil if the custodian released it
 }
 
 // Open has the keys of a permit released, verifies what comes against the ledger
@@ -57,6 +58,9 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 			return Opened{}, herr
 		}
 		delivery, err = g.Exchange.Release(ctx, holder, id, height, whom)
+	}
+	if errors.Is(err, ErrUnavailable) && g.Holders != nil && permit.BreakGlass() {
+		return g.openFromEscrow(ctx, name, sink, err)
 	}
 	if err != nil {
 		return Opened{}, fmt.Errorf("asking %s for the keys: %w", holder.Name, err)
@@ -199,16 +203,21 @@ func (g *Gateway) openPart(m *seal.Manifest, recordID string, s seal.Shared, d D
 	if err != nil {
 		return 0, fmt.Errorf("part %d of record %s: %w", s.Part.Index, recordID, err)
 	}
+	return openSealed(key, recordID, s.Part, d, sink)
+}
+
+// openSealed opens the next part of a delivery with its key.
+func openSealed(key seal.Key, recordID string, p record.Part, d Delivery, sink Sink) (int64, error) {
 	sealed, err := d.Part()
 	if err != nil {
-		return 0, fmt.Errorf("receiving part %d of record %s: %w", s.Part.Index, recordID, err)
+		return 0, fmt.Errorf("receiving part %d of record %s: %w", p.Index, recordID, err)
 	}
-	to, err := sink(recordID, s.Part)
+	to, err := sink(recordID, p)
 	if err != nil {
 		return 0, err
 	}
 	counted := &countingWriter{w: to}
-	err = seal.Open(counted, sealed, key, seal.AD{Record: recordID, Part: s.Part.Index, Class: s.Part.Class}, seal.SealedOf(s.Part))
+	err = seal.Open(counted, sealed, key, seal.AD{Record: recordID, Part: p.Index, Class: p.Class}, seal.SealedOf(p))
 	return counted.n, err
 }
 

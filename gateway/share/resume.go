@@ -25,7 +25,10 @@ func (g *Gateway) Resume(ctx context.Context) error {
 
 // sweep deletes the sealed parts whose record never got into the catalogue.
 func (g *Gateway) sweep(ctx context.Context) error {
-	known := map[vault.Name]bool{}
+	known, err := g.keepsSealed()
+	if err != nil {
+		return err
+	}
 	records, err := g.catalogue()
 	if err != nil {
 		return err

@@ -97,6 +97,10 @@ type Config struct {
 	// transaction while none is on its way. Default 20 ms. While one is, it waits for
 	// that, but no longer than ten times as long.
 	Gather time.Duration
+	// Holders are the other members' gateways as keepers of what is in escrow; nil does
+	// without escrow.
+	Holders Holders
+	Escrow  EscrowPolicy
 	// Review keeps what a regulator orders until this member's own software answers
 	// (AnswerDisclosure). By default an order is complied with at once.
 	Review bool
@@ -126,6 +130,7 @@ type Gateway struct {
 	keeping   *batcher[claimed, string]
 	naming    *batcher[acting, string]
 	permitted recent
+	lodgings  chan struct{} // something is to be carried into escrow
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -148,7 +153,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Gather == 0 {
 		c.Gather = 20 * time.Millisecond
 	}
-	g := &Gateway{Config: c, members: newDirectory(c.Ledger, c.Now)}
+	g := &Gateway{Config: c, lodgings: make(chan struct{}, 1), members: newDirectory(c.Ledger, c.Now)}
 	if err := g.loadSecrets(); err != nil {
 		return nil, fmt.Errorf("loading the member's keys: %w", err)
 	}

@@ -74,6 +74,7 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 			return Record{}, ledger.Commit{}, fmt.Errorf("anchoring record %s: %w", s.ID, err)
 		}
 		known = anchored
+		g.lodge(ctx, known)
 	}
 	return known.Record, known.Commit, nil
 }
@@ -152,9 +153,18 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 		c.Parts = append(c.Parts, p)
 	}
 	c.Content = record.Hash(digest.Sum(nil))
+	split := g.split(ctx, s.ID, partKeys)
+	if split != nil {
+		c.Escrow = split.Package.Digest()
+	}
 	return c, g.Keys.Update(func(tx *keys.Tx) error {
 		for i, k := range partKeys {
 			if err := tx.Put(bucketPartKeys, object(s.ID, i), k[:]); err != nil {
+				return err
+			}
+		}
+		if split != nil {
+			if err := save(tx, bucketLodgings, s.ID, split); err != nil {
 				return err
 			}
 		}
@@ -275,6 +285,9 @@ func (g *Gateway) discard(ctx context.Context, c catalogued) error {
 		if err := save(tx, bucketPatients, c.Patient.key(), ids); err != nil {
 			return err
 		}
+		if err := tx.Delete(bucketLodgings, c.ID); err != nil {
+			return err
+		}
 		return tx.Delete(bucketRecords, c.ID)
 	})
 	for _, p := range c.Parts {
@@ -313,7 +326,7 @@ func (g *Gateway) anchorAll(ctx context.Context, records []Record) []outcome[led
 func (g *Gateway) submitAnchors(ctx context.Context, records []Record) (ledger.Commit, error) {
 	var in contract.Anchoring
 	for _, r := range records {
-		d := contract.AnchorDraft{ID: r.ID, Root: record.Root(record.Leaves(r.parts())), Parts: len(r.Parts), Supersedes: r.Supersedes}
+		d := contract.AnchorDraft{ID: r.ID, Root: record.Root(record.Leaves(r.parts())), Parts: len(r.Parts), Supersedes: r.Supersedes, Escrow: r.Escrow}
 		d.Bytes = roughly(r.sealedBytes())
 		in.Records = append(in.Records, d)
 	}
