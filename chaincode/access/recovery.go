@@ -50,11 +50,10 @@ func (a Access) Recover(manifest string, prior *Recovery, receipt *Receipt, revi
 	return Recovery{Permit: a.ID, Manifest: manifest, Regulator: caller.MSP, At: at}, nil
 }
 
-// ReleasedBy is what a receipt of this manifest answers to: the custodian's release, or
-// the recovery in its place, nil if neither is there.
-func ReleasedBy(manifest string, release *Release, recovery *Recovery) *Release {
-	if recovery != nil && (release == nil || recovery.Manifest == manifest) {
-		return &Release{Permit: recovery.Permit, Manifest: recovery.Manifest, At: recovery.At}
+// Release is what a receipt answers to in the place of a custodian's release; nil of nil.
+func (r *Recovery) Release() *Release {
+	if r == nil {
+		return nil
 	}
-	return release
+	return &Release{Permit: r.Permit, Manifest: r.Manifest, At: r.At}
 }

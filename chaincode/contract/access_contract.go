@@ -175,12 +175,14 @@ func (a *accessContract) Receive(ctx *contractapi.TransactionContext, argument s
 		}
 		of := Relationship{Custodian: order.Custodian, Requester: c.msp}
 		slots[i] = receiptSlots{
-			of:      of,
-			permit:  want[access.Access](&c.reading, of.step(accessKind, order.Permit)),
-			release: want[access.Release](&c.reading, of.step(releaseKind, order.Permit)),
-			prior:   want[access.Receipt](&c.reading, of.step(receiptKind, order.Permit)),
-
-			recovery: want[access.Recovery](&c.reading, of.step(recoveryKind, order.Permit)),
+			of:     of,
+			permit: want[access.Access](&c.reading, of.step(accessKind, order.Permit)),
+			prior:  want[access.Receipt](&c.reading, of.step(receiptKind, order.Permit)),
+		}
+		if order.Recovered {
+			slots[i].recovery = want[access.Recovery](&c.reading, of.step(recoveryKind, order.Permit))
+		} else {
+			slots[i].release = want[access.Release](&c.reading, of.step(releaseKind, order.Permit))
 		}
 	}
 	if err := c.fetch(); err != nil {
@@ -212,19 +214,26 @@ func (a *accessContract) Receive(ctx *contractapi.TransactionContext, argument s
 }
 
 type receiptSlots struct {
-	of      Relationship
-	permit  *slot[access.Access]
-	release *slot[access.Release]
-	prior   *slot[access.Receipt]
+	of       Relationship
+	permit   *slot[access.Access]
+	prior    *slot[access.Receipt]
+	release  *slot[access.Release]  // either of the two
+	recovery *slot[access.Recovery] // nil
+}
 
-	recovery *slot[access.Recovery]
+// released is what the receipt answers to, nil if it isn't there.
+func (s receiptSlots) released() *access.Release {
+	if s.recovery != nil {
+		return s.recovery.doc.Release()
+	}
+	return s.release.doc
 }
 
 func (c *call) receive(order ReceiptOrder, s receiptSlots) (access.Receipt, error) {
 	if s.permit.doc == nil {
 		return access.Receipt{}, refusal.New(refusal.NotFound, "there is no such permit for "+c.msp, "the permit and custodian of a request of yours")
 	}
-	receipt, err := s.permit.doc.Receive(order.Manifest, order.Outcome, access.ReleasedBy(order.Manifest, s.release.doc, s.recovery.doc), s.prior.doc, c.member(), c.at)
+	receipt, err := s.permit.doc.Receive(order.Manifest, order.Outcome, s.released(), s.prior.doc, c.member(), c.at)
 	if err == nil && s.prior.doc == nil {
 		c.put(s.of.step(receiptKind, order.Permit), receipt)
 	}

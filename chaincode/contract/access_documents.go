@@ -48,6 +48,8 @@ type ReceiptOrder struct {
 	Custodian string         `json:"custodian"`
 	Manifest  string         `json:"manifest"`
 	Outcome   access.Opening `json:"outcome"` // opened or failed
+	// Recovered says that it came out of escrow: it answers to a recovery, not a release.
+	Recovered bool `json:"recovered,omitzero"`
 }
 
 // Received answers every receipt, in order, as Released does.

@@ -1,6 +1,7 @@
 package contract_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,9 @@ func recoveryOf(a access.Access) contract.RecoveryQuery {
 func TestWhatIsInEscrowIsRecoveredAndReceiptedWithoutTheCustodian(t *testing.T) {
 	w := newWorld(t)
 	a := w.broken(patient)
-	w.refused(access.NotReleased, hospitalB, contract.AccessReceive, receiptOf(a))
+	early := receiptOf(a)
+	early.Receipts[0].Recovered = true
+	w.refused(access.NotReleased, hospitalB, contract.AccessReceive, early)
 	w.refused(refusal.NotFound, insurer, contract.AccessRecovery, recoveryOf(a))
 	living := []string{hospitalB, insurer, regulator}
 	tx, err := w.Endorse(t.Context(), w.Client(regulator), living, contract.AccessRecover, text(t, recovering(a)))
@@ -68,10 +71,13 @@ func TestWhatIsInEscrowIsRecoveredAndReceiptedWithoutTheCustodian(t *testing.T) 
 			t.Errorf("%s reads %+v", holder, got)
 		}
 	}
-	other := receiptOf(a)
+	w.refused(access.NotReleased, hospitalB, contract.AccessReceive, receiptOf(a)) // the custodian released nothing
+	received := receiptOf(a)
+	received.Receipts[0].Recovered = true
+	other := contract.Receiving{Receipts: slices.Clone(received.Receipts)}
 	other.Receipts[0].Manifest = strings.Repeat("1", 64)
 	w.refused(access.ManifestMismatch, hospitalB, contract.AccessReceive, other)
-	w.must(hospitalB, contract.AccessReceive, receiptOf(a))
+	w.must(hospitalB, contract.AccessReceive, received)
 	entry := ask[contract.AccessList](w, hospitalB, contract.AccessAccess, contract.AccessQuery{Custodian: hospitalA, Requester: hospitalB, IDs: []string{a.ID}}).Accesses[0]
 	if entry.Release != nil || entry.Recovery == nil || entry.Receipt == nil {
 		t.Errorf("the access has release %v, recovery %v, receipt %v", entry.Release, entry.Recovery, entry.Receipt)

@@ -259,6 +259,7 @@ type receiptOrder struct {
 	Custodian string         `json:"custodian"`
 	Manifest  string         `json:"manifest"`
 	Outcome   access.Opening `json:"outcome"`
+	Recovered bool           `json:"recovered,omitzero"` // out of escrow
 }
 
 // receiveAll keeps receipts and commits them in one transaction. One that doesn't
@@ -286,7 +287,7 @@ func (g *Gateway) sendReceipts(ctx context.Context, orders []receiptOrder) []out
 	results := make([]outcome[ledger.Commit], len(orders))
 	var in contract.Receiving
 	for _, o := range orders {
-		in.Receipts = append(in.Receipts, contract.ReceiptOrder{Permit: o.Permit, Custodian: o.Custodian, Manifest: o.Manifest, Outcome: o.Outcome})
+		in.Receipts = append(in.Receipts, contract.ReceiptOrder{Permit: o.Permit, Custodian: o.Custodian, Manifest: o.Manifest, Outcome: o.Outcome, Recovered: o.Recovered})
 	}
 	var out contract.Received
 	commit, err := g.Ledger.Submit(ctx, contract.AccessReceive, in, &out)
