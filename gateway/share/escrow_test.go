@@ -140,35 +140,19 @@ func lodged(t *testing.T, classes ...record.Class) (*consortium, share.Record, a
 	if err := c.gateways[hospitalA].Lodge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a := c.breakGlass(classes...)
+	a := c.emergencyOver(classes...)
 	c.cut = map[string]bool{hospitalA: true}
 	return c, r, a
 }
 
-// breakGlass has a clinician of hospital B ask for Chen's data at hospital A in an emergency.
-func (c *consortium) breakGlass(classes ...record.Class) access.Access {
+// emergencyOver has a clinician of hospital B break the glass at hospital A, for some classes.
+func (c *consortium) emergencyOver(classes ...record.Class) access.Access {
 	c.t.Helper()
-	known, _, err := c.gateways[hospitalB].Request(c.t.Context(), share.Claim{
-		Custodian: "HospitalA", Patient: chen, Purpose: consent.TREAT, Action: consent.Access, Classes: record.ClassesOf(classes...),
-	})
+	e := emergencyBy(doctor)
+	e.Classes = record.ClassesOf(classes...)
+	a, _, err := c.gateways[hospitalB].BreakGlass(c.t.Context(), e)
 	if err != nil {
 		c.t.Fatal(err)
-	}
-	r := known.Request
-	r.ID, r.Purpose, r.Emergency = share.NewID(), consent.ETREAT, access.Emergency{Reason: access.Unconscious}
-	r.User, r.Role = strings.Repeat("5", 64), access.Clinician
-	clinician := c.ledger.EnrolWith(hospitalB, "clinicians", map[string]string{access.RoleAttribute: string(access.Clinician)})
-	arg, err := json.Marshal(r)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	tx, err := c.ledger.Invoke(c.t.Context(), clinician, contract.AccessRequest, string(arg))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var a access.Access
-	if err := json.Unmarshal(tx.Response, &a); err != nil || !a.Permitted() {
-		c.t.Fatalf("the decision is %v: %v", a.Decision, err)
 	}
 	return a
 }
@@ -280,7 +264,7 @@ func TestABadShareIsRefusedAndItsHolderNamed(t *testing.T) {
 		if err := c.gateways[hospitalA].Lodge(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		a := c.breakGlass(record.Laboratory)
+		a := c.emergencyOver(record.Laboratory)
 		c.cut = map[string]bool{hospitalA: true}
 		c.alter(hospitalB, r.ID, spoil) // the requester's own; the insurer's is good
 		parts, sum, err := c.openInEmergency(a)
@@ -394,7 +378,7 @@ func TestASharesMessageIsForOneRecovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(c.cut, hospitalA)
-	b := c.breakGlass(record.Condition)
+	b := c.emergencyOver(record.Condition)
 	c.cut[hospitalA] = true
 	c.recovery = func(r *recovery) { r.shares = first.Shares }
 	_, _, err = c.openInEmergency(b)
@@ -468,7 +452,7 @@ func (c *consortium) stranger() access.Access {
 	defer func() { chen = before }()
 	delete(c.cut, hospitalA)
 	defer func() { c.cut[hospitalA] = true }()
-	return c.breakGlass(record.Laboratory)
+	return c.emergencyOver(record.Laboratory)
 }
 
 func TestADepositIsHeldAgainstTheLedger(t *testing.T) {
