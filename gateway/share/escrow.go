@@ -20,9 +20,9 @@ import (
 //
 //	custodian  Submit      split the keys; the anchor carries the package's digest
 //	           Lodge       package and shares to every holder, sealed parts to regulators
-//	holder     Deposit     held against the anchor and the commitments, then kept
+//	holder     Keep        held against the anchor and the commitments, then kept
 //	requester  Open        the custodian doesn't answer, and the permit is break-glass:
-//	regulator  Recover     permit checked, recovery committed, then sealed parts and shares
+//	regulator  RecoverFor  permit checked, recovery committed, then sealed parts and shares
 //	holder     ShareFor    permit and recovery checked on its own peer, then its share
 //	requester              each share checked, keys combined, parts opened, receipt
 //	custodian  Forget      what is erased is erased with every holder too

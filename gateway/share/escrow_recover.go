@@ -61,7 +61,7 @@ func recoveryPlace(m *seal.Manifest, holder string) seal.Place {
 // recovers its records in its place.
 const aliveTime = 5 * time.Second
 
-// Recover opens to a requester, as a regulator, what a break-glass permit covers of a
+// RecoverFor opens to a requester, as a regulator, what a break-glass permit covers of a
 // custodian that is out of reach. In order:
 //
 //  1. the permit is read from this member's own peer and holds by its own clock
@@ -73,7 +73,7 @@ const aliveTime = 5 * time.Second
 // What (2) is worth: it keeps a requester from going round a custodian that is there. It
 // can't tell a dead custodian from one that a network hides from this regulator; the
 // permit has to hold either way, and the recovery is on the ledger.
-func (g *Gateway) Recover(ctx context.Context, requester, custodian, permit string, height uint64) (*Recovered, error) {
+func (g *Gateway) RecoverFor(ctx context.Context, requester, custodian, permit string, height uint64) (*Recovered, error) {
 	if g.Self.Kind != registry.Regulator {
 		return nil, refusal.New(refusal.KindNotAllowed, g.Self.Name+" is no regulator", "a recovery through a regulator's gateway")
 	}

@@ -72,7 +72,7 @@ func (h holders) Recover(ctx context.Context, m registry.Member, custodian, perm
 	if err != nil {
 		return nil, err
 	}
-	r, err := g.Recover(ctx, h.from, custodian, permit, height)
+	r, err := g.RecoverFor(ctx, h.from, custodian, permit, height)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +312,7 @@ func TestWhatARegulatorSendsIsHeldAgainstTheLedger(t *testing.T) {
 // cover there is no share and no sealed byte in it.
 func TestNothingOfPartsThatThePermitDoesNotCoverIsDelivered(t *testing.T) {
 	c, r, a := lodged(t, record.Laboratory)
-	recovered, err := c.gateways[regulator].Recover(t.Context(), hospitalB, hospitalA, a.ID, 0)
+	recovered, err := c.gateways[regulator].RecoverFor(t.Context(), hospitalB, hospitalA, a.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func (c *consortium) sharesIn(m *seal.Manifest, holder string, sealed seal.Messa
 // not the manifest that asked for it.
 func TestASharesMessageIsForOneRecovery(t *testing.T) {
 	c, _, a := lodged(t, record.Laboratory)
-	first, err := c.gateways[regulator].Recover(t.Context(), hospitalB, hospitalA, a.ID, 0)
+	first, err := c.gateways[regulator].RecoverFor(t.Context(), hospitalB, hospitalA, a.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,7 +398,7 @@ func TestAHolderGivesNoShareWhere(t *testing.T) {
 	_, err := c.gateways[insurer].ShareFor(t.Context(), hospitalB, q)
 	wantRefusal(t, err, refusal.NotFound) // no recovery is on the ledger
 
-	r, err := c.gateways[regulator].Recover(t.Context(), hospitalB, hospitalA, a.ID, 0)
+	r, err := c.gateways[regulator].RecoverFor(t.Context(), hospitalB, hospitalA, a.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +423,7 @@ func TestAHolderGivesNoShareWhere(t *testing.T) {
 func TestARegulatorRecoversNothingWhere(t *testing.T) {
 	c, _, a := lodged(t, record.Laboratory)
 	recover := func(by, requester, permit string) error {
-		_, err := c.gateways[by].Recover(t.Context(), requester, hospitalA, permit, 0)
+		_, err := c.gateways[by].RecoverFor(t.Context(), requester, hospitalA, permit, 0)
 		return err
 	}
 	wantRefusal(t, recover(insurer, hospitalB, a.ID), refusal.KindNotAllowed)
