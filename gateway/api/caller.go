@@ -48,6 +48,7 @@ type caller struct {
 	msp   string
 	units []string     // the certificate's organisational units
 	user  share.Person // who it is; nobody where the member's own software calls
+	cert  *x509.Certificate
 }
 
 func (c caller) is(unit string) bool { return slices.Contains(c.units, unit) }
@@ -71,7 +72,7 @@ func (t Trust) callerOf(ctx context.Context) (caller, error) {
 	if err != nil {
 		return caller{}, err
 	}
-	return caller{msp: msp, units: cert.Subject.OrganizationalUnit, user: user}, nil
+	return caller{msp: msp, units: cert.Subject.OrganizationalUnit, user: user, cert: cert}, nil
 }
 
 // personOf is the person that a certificate with a role is of: its common name, in that

@@ -27,21 +27,29 @@ import (
 // very member it means to reach: a member can't stand in for another.
 type Counterparts struct {
 	trust       Trust
+	revocations Revocations
 	certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 
 	mu    sync.Mutex
 	conns map[destination]*grpc.ClientConn
 }
 
-// destination is where a member's gateway is reached.
-type destination struct{ msp, address string }
+// destination is where a member's gateway is reached, and after how many changes of what
+// the member has revoked: one more, and it is reached anew.
+type destination struct {
+	msp, address string
+	revocations  int
+}
+
+// lastCalls is how long calls may go on over a connection that was given up.
+const lastCalls = time.Minute
 
 var _ share.Exchange = (*Counterparts)(nil)
 
 // NewCounterparts makes the client side of Exchange. certificate is what this
 // gateway shows. Close ends the connections.
-func NewCounterparts(trust Trust, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) *Counterparts {
-	return &Counterparts{trust: trust, certificate: certificate, conns: map[destination]*grpc.ClientConn{}}
+func NewCounterparts(trust Trust, revocations Revocations, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) *Counterparts {
+	return &Counterparts{trust: trust, revocations: orNone(revocations), certificate: certificate, conns: map[destination]*grpc.ClientConn{}}
 }
 
 // Close ends all connections.
@@ -57,16 +65,24 @@ func (c *Counterparts) Close() error {
 }
 
 func (c *Counterparts) client(m registry.Member) (yitongv1.ExchangeClient, error) {
-	at := destination{m.MSP, m.Gateway}
+	at := destination{m.MSP, m.Gateway, c.revocations.Changes(m.MSP)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if conn, ok := c.conns[at]; ok {
 		return yitongv1.NewExchangeClient(conn), nil
 	}
+	for other, conn := range c.conns {
+		if other.msp == at.msp && other.revocations != at.revocations {
+			delete(c.conns, other)
+			time.AfterFunc(lastCalls, func() { conn.Close() })
+		}
+	}
 	config, err := c.trust.Reach(m.MSP, c.certificate)
 	if err != nil {
 		return nil, err
 	}
+	gateway, revoked := config.VerifyConnection, c.trust.knocks(c.revocations)
+	config.VerifyConnection = func(s tls.ConnectionState) error { return errors.Join(revoked(s), gateway(s)) }
 	conn, err := Dial(m.Gateway, config)
 	if err != nil {
 		return nil, fmt.Errorf("reaching the gateway of %s: %w", m.MSP, err)

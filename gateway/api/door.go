@@ -21,12 +21,13 @@ import (
 // the services that are for them, the member's own software and people the others, and
 // of these what the member's policy allows.
 type door struct {
-	self   string // MSP id of this member
-	kind   registry.Kind
-	trust  Trust
-	policy *policy.Policies
-	called func(method, code string, took time.Duration) // nil counts nothing
-	log    *slog.Logger
+	self        string // MSP id of this member
+	kind        registry.Kind
+	trust       Trust
+	policy      *policy.Policies
+	called      func(method, code string, took time.Duration) // nil counts nothing
+	revocations Revocations
+	log         *slog.Logger
 }
 
 // betweenGateways are the services that members' gateways offer each other. All others
@@ -45,6 +46,9 @@ func short(method string) string {
 func (d door) admit(ctx context.Context, method string, asked any) (context.Context, error) {
 	c, err := d.trust.callerOf(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.revoked(d.revocations); err != nil {
 		return nil, err
 	}
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")

@@ -113,7 +113,7 @@ func TestAGatewayIsReachedOnlyByItsOwnCertificate(t *testing.T) {
 		c := pair(t, other, authority.Gateway)
 		return &c, nil
 	}
-	counterparts := api.NewCounterparts(trust, shown)
+	counterparts := api.NewCounterparts(trust, nil, shown)
 	defer counterparts.Close()
 	// What serves at this address shows OwnMSP's certificate; it can't pass for OtherMSP.
 	_, err := counterparts.Handle(t.Context(), registry.Member{MSP: "OtherMSP", Gateway: address}, share.Patient{System: "s", Value: "v"})

@@ -39,6 +39,7 @@ type Config struct {
 	Scratch     string               // folder that a rebuild works in
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Trust       Trust
+	Revocations Revocations      // nil: none
 	Policy      *policy.Policies // of the member's own people; nil is policy.Default
 	Heights     *height.Keeper   // nil exchanges none
 	Version     string
@@ -47,7 +48,7 @@ type Config struct {
 }
 
 func newDoor(c Config) door {
-	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, policy: c.Policy, called: c.Called, log: c.Log}
+	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, log: c.Log}
 	if d.policy == nil {
 		d.policy = policy.Default()
 	}
@@ -62,6 +63,7 @@ func NewServer(c Config) *grpc.Server {
 		grpc.Creds(credentials.NewTLS(&tls.Config{
 			MinVersion: tls.VersionTLS13, GetCertificate: c.Certificate,
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: c.Trust.Pool(),
+			VerifyConnection: c.Trust.knocks(orNone(c.Revocations)),
 		})),
 		grpc.UnaryInterceptor(d.unary), grpc.StreamInterceptor(d.stream),
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams),

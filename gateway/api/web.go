@@ -69,6 +69,7 @@ func NewWeb(c Config) *http.Server {
 		TLSConfig: &tls.Config{
 			MinVersion: tls.VersionTLS13, GetCertificate: c.Certificate,
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: c.Trust.Pool(),
+			VerifyConnection: c.Trust.knocks(orNone(c.Revocations)),
 		},
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: webIdle, MaxHeaderBytes: webHeader,
 	}

@@ -63,9 +63,9 @@ var errStop = errors.New("stopped by the consumer")
 var errDenied = errors.New("the peer won't serve its blocks")
 
 func (r *reader) run(ctx context.Context, yield consumer) {
-	own, wait := r.ledger.peers[0], pauses()
+	wait := pauses()
 	for level := slog.LevelInfo; ; level = slog.LevelDebug { // one line an outage
-		before := r.next
+		before, own := r.next, r.ledger.conns.current()[0]
 		err := r.stream(ctx, own, yield)
 		var broken *BrokenChain
 		switch {
@@ -74,7 +74,7 @@ func (r *reader) run(ctx context.Context, yield consumer) {
 		case ctx.Err() != nil:
 			yield(nil, Block{}, ctx.Err())
 			return
-		case errors.As(err, &broken) || errors.Is(err, errDenied):
+		case errors.As(err, &broken) || errors.Is(err, errDenied) && r.ledger.conns.current()[0] == own:
 			yield(nil, Block{}, fmt.Errorf("blocks of peer %s: %w", own.address, err))
 			return
 		}
@@ -161,6 +161,6 @@ func (l *Ledger) seek(at *peerConn, from uint64) (*common.Envelope, error) {
 	if err := proto.Unmarshal(raw, env); err != nil {
 		return nil, err
 	}
-	env.Signature, err = l.sign(request.Digest())
+	env.Signature, err = at.sign(request.Digest())
 	return env, err
 }

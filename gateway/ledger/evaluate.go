@@ -66,7 +66,7 @@ func (l *Ledger) query(ctx context.Context, function string, more ...string) ([]
 }
 
 func (l *Ledger) evaluate(ctx context.Context, chaincode, function string, args [][]byte, ownOnly bool) ([]byte, error) {
-	peers, opts := l.peers, []client.ProposalOption{client.WithBytesArguments(args...)}
+	peers, opts := l.conns.current(), []client.ProposalOption{client.WithBytesArguments(args...)}
 	if ownOnly {
 		peers = peers[:1]
 		// Left alone, a peer whose own chaincode doesn't answer relays another member's answer.

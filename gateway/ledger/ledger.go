@@ -38,13 +38,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/hyperledger/fabric-gateway/pkg/identity"
-	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
-	"google.golang.org/protobuf/proto"
 )
 
 // Config says who the member is and where its peers are. Paths are of PEM files.
@@ -83,15 +79,15 @@ type Peer struct {
 // Ledger is a member's access to one channel and chaincode. It is safe for
 // concurrent use; Close it.
 type Ledger struct {
-	cfg     Config
-	creator []byte // serialized identity
-	peers   []*peerConn
-	sign    identity.Sign
-	log     *slog.Logger
+	cfg   Config
+	log   *slog.Logger
+	conns connections
 }
 
 // Dial reads the identity and prepares the connections. It doesn't wait for a
-// peer: one that is down now is found when it is back.
+// peer: one that is down now is found when it is back. When the files of the
+// identity or of the TLS certificate change, calls from then on go out under the
+// new ones.
 func Dial(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -100,33 +96,15 @@ func Dial(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger configuration: %w", err)
 	}
-	id, sign, err := readIdentity(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("ledger identity: %w", err)
-	}
-	creator, err := proto.Marshal(&msp.SerializedIdentity{Mspid: id.MspID(), IdBytes: id.Credentials()})
-	if err != nil {
-		return nil, fmt.Errorf("ledger identity: %w", err)
-	}
-	l := &Ledger{cfg: cfg, creator: creator, sign: sign, log: cfg.Logger}
-	for _, p := range cfg.Peers {
-		conn, err := connect(cfg, p, id, sign)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("peer %s: %w", p.Address, err), l.Close())
-		}
-		l.peers = append(l.peers, conn)
+	l := &Ledger{cfg: cfg, log: cfg.Logger}
+	if err := l.conns.open(cfg); err != nil {
+		return nil, err
 	}
 	return l, nil
 }
 
 // Close ends the connections; calls under way fail.
-func (l *Ledger) Close() error {
-	var err error
-	for _, p := range l.peers {
-		err = errors.Join(err, p.close())
-	}
-	return err
-}
+func (l *Ledger) Close() error { return l.conns.close() }
 
 func (c Config) complete() (Config, error) {
 	switch {
@@ -154,31 +132,6 @@ func (c Config) complete() (Config, error) {
 		c.Logger = slog.Default()
 	}
 	return c, nil
-}
-
-func readIdentity(cfg Config) (identity.Identity, identity.Sign, error) {
-	certPEM, err := os.ReadFile(cfg.Cert)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the enrolment certificate: %w", err)
-	}
-	cert, err := identity.CertificateFromPEM(certPEM)
-	if err != nil {
-		return nil, nil, fmt.Errorf("enrolment certificate %s: %w", cfg.Cert, err)
-	}
-	keyPEM, err := os.ReadFile(cfg.Key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the enrolment key: %w", err)
-	}
-	key, err := identity.PrivateKeyFromPEM(keyPEM)
-	if err != nil {
-		return nil, nil, fmt.Errorf("enrolment key %s: %w", cfg.Key, err)
-	}
-	sign, err := identity.NewPrivateKeySign(key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("enrolment key %s: %w", cfg.Key, err)
-	}
-	id, err := identity.NewX509Identity(cfg.MSP, cert)
-	return id, sign, err
 }
 
 // pauses between tries: 30 ms growing to 1 s, half of it jitter, so that those who

@@ -27,14 +27,15 @@ func (p *Prepared) Submit(ctx context.Context) (Commit, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
 	defer cancel()
 	settle, wait := l.cfg.Settle, pauses()
-	for at := p.via; ; at = (at + 1) % len(l.peers) {
-		handed := l.hand(ctx, l.peers[at], p.signed)
+	for at := p.via; ; at = (at + 1) % len(l.cfg.Peers) {
+		peer := l.conns.current()[at]
+		handed := l.hand(ctx, peer, p.signed)
 		patience := settle
 		if handed == nil {
 			// The orderers have it, so it is late rather than lost.
 			patience = max(settle, l.cfg.Patience/4)
 		} else {
-			l.log.Warn("submit failed, asking for the outcome", "tx", p.id, "function", p.function, "peer", l.peers[at].address, "code", status.Code(handed).String())
+			l.log.Warn("submit failed, asking for the outcome", "tx", p.id, "function", p.function, "peer", peer.address, "code", status.Code(handed).String())
 		}
 		commit, err := l.resolve(ctx, p.id, patience)
 		if known(err) {
@@ -97,7 +98,7 @@ func (l *Ledger) resolve(ctx context.Context, id string, patience time.Duration)
 // that can be reached the patience to see it commit.
 func (l *Ledger) fate(ctx context.Context, id string, patience time.Duration) (Commit, error) {
 	var silent error
-	for _, at := range l.peers {
+	for _, at := range l.conns.current() {
 		s, err := l.status(ctx, at, id, patience)
 		if err != nil {
 			silent = errors.Join(silent, fmt.Errorf("commit status at peer %s: %w", at.address, err))
@@ -120,7 +121,7 @@ func (l *Ledger) fate(ctx context.Context, id string, patience time.Duration) (C
 func (l *Ledger) status(ctx context.Context, at *peerConn, id string, patience time.Duration) (*client.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	request, err := proto.Marshal(&gateway.CommitStatusRequest{ChannelId: l.cfg.Channel, TransactionId: id, Identity: l.creator})
+	request, err := proto.Marshal(&gateway.CommitStatusRequest{ChannelId: l.cfg.Channel, TransactionId: id, Identity: at.creator})
 	if err != nil {
 		return nil, err
 	}

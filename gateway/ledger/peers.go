@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+
+	"yitong/gateway/credential"
 )
 
 // Bounds of one call at one peer. Fabric's own defaults are 30 s for an
@@ -30,7 +32,10 @@ const (
 // maxMessage is what a Fabric peer itself takes in one message, in bytes.
 const maxMessage = 100 << 20
 
+// peerConn is a connection to a peer, and who makes it.
 type peerConn struct {
+	creator []byte // serialized identity
+	sign    identity.Sign
 	address string
 	own     bool
 	conn    *grpc.ClientConn
@@ -102,7 +107,11 @@ func tlsConfig(cfg Config, p Peer) (*tls.Config, []byte, error) {
 	if cfg.TLSCert == "" {
 		return conf, nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+	certPEM, keyPEM, err := credential.Files{Cert: cfg.TLSCert, Key: cfg.TLSKey}.Read()
+	if err != nil {
+		return nil, nil, fmt.Errorf("TLS client certificate: %w", err)
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		return nil, nil, fmt.Errorf("TLS client certificate: %w", err)
 	}

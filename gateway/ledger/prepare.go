@@ -63,7 +63,7 @@ func (l *Ledger) Prepare(ctx context.Context, function string, in any, opts ...O
 // endorse tries every peer once, in order, until one answers for the chaincode.
 func (l *Ledger) endorse(ctx context.Context, function string, arg [][]byte, c call) (*Prepared, error) {
 	var unreachable error
-	for i, at := range l.peers {
+	for i, at := range l.conns.current() {
 		p, err := l.endorseAt(ctx, at, function, arg, c)
 		switch {
 		case err == nil:
@@ -90,7 +90,7 @@ func (l *Ledger) endorseAt(ctx context.Context, at *peerConn, function string, a
 	if err != nil {
 		return nil, endorseError(err, proposal.TransactionID(), len(c.endorsers) > 0)
 	}
-	signed, err := l.signTransaction(tx, proposal, function, arg)
+	signed, err := l.signTransaction(at, tx, proposal, function, arg)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (p *peerConn) claim(proposal *client.Proposal, at time.Time) (*client.Propo
 
 // signTransaction signs what the peer made of the proposal, once it is clear that
 // it is what was proposed: a peer could ask for a signature under anything.
-func (l *Ledger) signTransaction(tx *client.Transaction, proposal *client.Proposal, function string, arg [][]byte) ([]byte, error) {
+func (l *Ledger) signTransaction(at *peerConn, tx *client.Transaction, proposal *client.Proposal, function string, arg [][]byte) ([]byte, error) {
 	raw, err := tx.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("reading the endorsed transaction: %w", err)
@@ -159,7 +159,7 @@ func (l *Ledger) signTransaction(tx *client.Transaction, proposal *client.Propos
 		return nil, fmt.Errorf("%w: the peer handed back for signing what was not proposed: %w", ErrUnavailable, err)
 	}
 	digest := sha256.Sum256(prepared.GetEnvelope().GetPayload())
-	if prepared.Envelope.Signature, err = l.sign(digest[:]); err != nil {
+	if prepared.Envelope.Signature, err = at.sign(digest[:]); err != nil {
 		return nil, fmt.Errorf("signing the transaction: %w", err)
 	}
 	return proto.Marshal(prepared)

@@ -46,7 +46,8 @@ type Config struct {
 	// TLS is what the gateway shows on every connection (PEM, OU=gateway).
 	TLS Pair `yaml:"tls"`
 	// Trust is a folder with the TLS authority of every member, one PEM file
-	// each, named by its MSP id.
+	// each, named by its MSP id, and with the authorities' revocation lists,
+	// MSPID.crl, where they have one.
 	Trust string `yaml:"trust"`
 	// Peers of the ledger, the member's own first.
 	Peers []Peer `yaml:"peers"`

@@ -27,6 +27,7 @@ import (
 	"yitong/gateway/api"
 	"yitong/gateway/audit/emergency"
 	"yitong/gateway/audit/projection"
+	"yitong/gateway/credential"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/policy"
@@ -88,11 +89,15 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	if err != nil {
 		return err
 	}
-	shown, err := newCertificate(config.TLS)
+	revocations, err := credential.OpenRevocations(config.Trust, trust, log)
 	if err != nil {
 		return err
 	}
-	others := api.NewCounterparts(trust, shown.forClient)
+	shown, err := credential.Open(credential.Files(config.TLS))
+	if err != nil {
+		return err
+	}
+	others := api.NewCounterparts(trust, revocations, shown.ForClient)
 	defer closing(&err, others.Close)
 
 	gateway, err := share.New(share.Config{
@@ -153,7 +158,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	served := api.Config{
 		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
-		Certificate: shown.forServer, Trust: trust, Version: version, Log: log, Heights: heights, Called: told.Called,
+		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Called: told.Called,
 	}
 	server := api.NewServer(served)
 	ended := make(chan error, 2)

@@ -40,6 +40,8 @@ type Network struct {
 	members    []*Member
 	resumed    bool
 
+	unwatch func() // ends what watches the peers' keys; nil before Start
+
 	mu     sync.Mutex
 	admins map[string]*Connection // by member name
 }
@@ -88,6 +90,9 @@ func (n *Network) open(t *topology.Topology) (err error) {
 	for i := range n.topology.Members {
 		m := n.topology.Members[i]
 		n.members = append(n.members, &Member{Member: m, dir: filepath.Join(n.dir, "members", m.Name)})
+		if err := n.members[i].settleKeys(); err != nil {
+			return err
+		}
 	}
 	if err := n.configure(); err != nil {
 		return err
@@ -161,6 +166,9 @@ func (n *Network) admin(m *Member) (*Connection, error) {
 
 // Close stops everything in order and gives the directory free.
 func (n *Network) Close() error {
+	if n.unwatch != nil {
+		n.unwatch()
+	}
 	n.supervisor.Stop()
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -57,6 +58,10 @@ func (n *Network) Start(ctx context.Context) error {
 		n.supervisor.Stop()
 		return fmt.Errorf("starting the network: %w", err)
 	}
+	watching, end := context.WithCancel(context.Background())
+	var watched sync.WaitGroup
+	watched.Go(func() { n.watch(watching) })
+	n.unwatch = func() { end(); watched.Wait() }
 	n.report.done("the network runs", began)
 	return nil
 }

@@ -99,7 +99,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	sealed, err := vault.OpenDir(filepath.Join(folder, "vault"))
 	must(t, err)
 	log := slog.New(slog.DiscardHandler)
-	others := api.NewCounterparts(trust, func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil })
+	others := api.NewCounterparts(trust, nil, func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil })
 	link := &chain{shared: c.chain, msp: m.MSP, as: c.chain.ledger.Client(m.MSP)}
 	clinicians := &chain{shared: c.chain, msp: m.MSP, as: c.chain.ledger.EnrolWith(m.MSP, "clinicians", map[string]string{access.RoleAttribute: string(access.Clinician)})}
 	g, err := share.New(share.Config{
