@@ -23,9 +23,10 @@ import (
 
 // arm is one thing that is measured.
 type arm struct {
-	name  string
-	items int // that one call of do gets done
-	do    func(ctx context.Context) outcome
+	name    string
+	items   int // that one call of do gets done
+	do      func(ctx context.Context) outcome
+	against string // the arm that it is to cost no more than, "" for none
 }
 
 // outcome is how one call ended.
@@ -45,6 +46,13 @@ const (
 	armAccess   = "access"
 	armAnchor   = "anchor"
 	armAnchor64 = "anchor64"
+
+	armRequestFull = "request+"
+	armAccessFull  = "access+"
+	armGrant       = "grant"
+	armGrantSigned = "grant+"
+	armAsk         = "ask"
+	armAskUnseen   = "ask+"
 )
 
 // batch is how many anchors go into one transaction of anchor64: the most that
@@ -57,17 +65,20 @@ func (w *world) arms() []arm {
 	asCustodian := w.contract(w.asCustod, consortium.Chaincode)
 	var turn atomic.Uint64
 	next := func() patient { return w.patients[turn.Add(1)%patientCount] }
+	nextFull := func() patient { return w.guarded[turn.Add(1)%patientCount] }
 	value := bytes.Repeat([]byte("x"), floorSize)
 
 	put := func(ctx context.Context) outcome {
 		return w.submit(ctx, bare, "put", []byte(randomHex(16)), value)
 	}
-	request := func(ctx context.Context) outcome {
-		p := next()
-		return w.submit(ctx, asInsurer, contract.AccessRequest, document(access.Request{
-			ID: client.NewID(), Custodian: custodian, Handle: p.handle, Purpose: consent.CLMATTCH, Action: consent.Access,
-			Classes: record.ClassesOf(record.Laboratory), Claim: randomHex(32),
-		}))
+	request := func(next func() patient, types record.Types) func(context.Context) outcome {
+		return func(ctx context.Context) outcome {
+			p := next()
+			return w.submit(ctx, asInsurer, contract.AccessRequest, document(access.Request{
+				ID: client.NewID(), Custodian: p.custodian, Handle: p.handle, Purpose: consent.CLMATTCH, Action: consent.Access,
+				Classes: record.ClassesOf(record.Laboratory), Types: types, Claim: randomHex(32),
+			}))
+		}
 	}
 	anchor := func(n int) func(context.Context) outcome {
 		return func(ctx context.Context) outcome {
@@ -79,13 +90,23 @@ func (w *world) arms() []arm {
 			return w.submit(ctx, asCustodian, contract.RecordAnchor, document(in))
 		}
 	}
+	whole := func(next func() patient) func(context.Context) outcome {
+		return func(ctx context.Context) outcome { return w.share(ctx, next()) }
+	}
 	return []arm{
-		{armFloor, 1, put},
-		{armControl, 1, put},
-		{armRequest, 1, request},
-		{armAccess, 1, func(ctx context.Context) outcome { return w.share(ctx, next()) }},
-		{armAnchor, 1, anchor(1)},
-		{armAnchor64, batch, anchor(batch)},
+		{armFloor, 1, put, ""},
+		{armControl, 1, put, ""},
+		{armRequest, 1, request(next, 0), ""},
+		{armAccess, 1, whole(next), ""},
+		{armAnchor, 1, anchor(1), ""},
+		{armAnchor64, batch, anchor(batch), ""},
+
+		{armRequestFull, 1, request(nextFull, record.TypesOf(record.FHIR)), armRequest},
+		{armAccessFull, 1, whole(nextFull), armAccess},
+		{armGrant, 1, func(ctx context.Context) outcome { return w.attest(ctx, asCustodian) }, ""},
+		{armGrantSigned, 1, func(ctx context.Context) outcome { return w.direct(ctx, asCustodian, custodian, "1-"+randomHex(32)) }, armGrant},
+		{armAsk, 1, func(ctx context.Context) outcome { return w.ask(ctx, next().id) }, ""},
+		{armAskUnseen, 1, func(ctx context.Context) outcome { return w.ask(ctx, numbered("unseen", turn.Add(1))) }, armAsk},
 	}
 }
 
@@ -138,7 +159,7 @@ func (w *world) share(ctx context.Context, p patient) outcome {
 		return w.sent.trouble(failed, errors.New("denied"))
 	}
 	var content bytes.Buffer
-	summary, err := w.insurer.Open(ctx, id, custodian, into(&content))
+	summary, err := w.insurer.Open(ctx, id, p.custodian, into(&content))
 	if err != nil {
 		w.sent.unknownAccess(id)
 		return w.sent.trouble(fateOf(err), err)

@@ -20,6 +20,17 @@
 //	anchor    record:Anchor, one record in a transaction
 //	anchor64  the same, 64 records in a transaction; counted in records
 //
+// And what privacy costs, beside the arm that does the same without it:
+//
+//	request+  request to a hospital that demands the patient's own signature: the consent is signed by
+//	          a wallet and narrowed to a record type; beside request
+//	access+   the whole access of such a patient, whose record has 24 parts, of which one is covered:
+//	          the manifest proves it, and its handle is known; beside access
+//	grant     consent:Grant, a relationship's first, attested by the hospital
+//	grant+    consent:Direct, likewise, signed by the patient: chaincode verifies the signature; beside grant
+//	ask       Request through the gateway about a patient whose handle is known
+//	ask+      the same about one never seen, so that the handle is derived first; beside ask
+//
 // floor, request, anchor and anchor64 go through one driver (fabric-gateway,
 // submit and wait for the commit): floor and request share one connection and one
 // identity. access is driven by the same loop.

@@ -72,7 +72,7 @@ func measure(ctx context.Context, o options, w *world, r *report, text printer) 
 	})
 	text.say("warming up")
 	for _, a := range arms {
-		if a.name != armControl && a.name != armAnchor && a.name != armAnchor64 {
+		if slices.Contains([]string{armFloor, armRequest, armAccess, armRequestFull, armAccessFull}, a.name) {
 			w.closed(ctx, a, 128, 0, o.warmUp)
 		}
 	}
@@ -145,6 +145,8 @@ type Arm struct {
 	Rate    float64            `json:"rate"` // median, items a second
 	Latency latency            `json:"latency"`
 	Ratio   estimate           `json:"rate_to_floor"`
+	Against string             `json:"against,omitempty"` // the arm without what this one has
+	Beside  estimate           `json:"rate_to_it,omitzero"`
 	CPU     float64            `json:"cpu_ms"` // median, an item
 	CPUTo   estimate           `json:"cpu_to_floor"`
 	ByKind  map[string]float64 `json:"cpu_ms_by_kind"` // medians
@@ -182,6 +184,9 @@ func summarise(rng *rand.Rand, l level, arms []arm, turns []turn) Level {
 			Ratio:  estimateOf(rng, ratios(pick(a.name, rate), pick(armFloor, rate))),
 			CPUTo:  estimateOf(rng, ratios(pick(a.name, cpu), pick(armFloor, cpu))),
 			Others: median(pick(a.name, func(t turn) float64 { return t.Others })),
+		}
+		if a.against != "" {
+			one.Against, one.Beside = a.against, estimateOf(rng, ratios(pick(a.name, rate), pick(a.against, rate)))
 		}
 		var took []time.Duration
 		for _, t := range turns {

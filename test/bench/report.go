@@ -55,6 +55,11 @@ func (r *report) judge() {
 				add(a.arm+" / floor"+at, a.least, true, got)
 			}
 		}
+		for _, name := range []string{armRequestFull, armAccessFull} {
+			if a := top.arm(name); a.Beside.N > 0 {
+				add(name+" / "+a.Against+at, 0.9, true, a.Beside)
+			}
+		}
 	}
 	if r.Local != nil {
 		of := func(e estimate, _ bool) estimate { return e }
@@ -93,6 +98,12 @@ func (p printer) results(l Level) {
 			each = append(each, fmt.Sprintf("%s %.2f", kind, a.ByKind[kind]))
 		}
 		p.say("  %-9s %s", a.Name, strings.Join(each, ", "))
+	}
+	p.say("what privacy costs, as throughput beside the arm without it [95 %%]:")
+	for _, a := range l.Arms {
+		if a.Beside.N > 0 {
+			p.say("  %-9s / %-8s %s; CPU %.2f ms and %.2f ms", a.Name, a.Against, a.Beside.text(3), a.CPU, l.arm(a.Against).CPU)
+		}
 	}
 	control := l.arm(armControl).Ratio
 	if control.N == 0 {

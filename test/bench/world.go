@@ -27,6 +27,7 @@ const (
 	channel        = "yitong"
 	floorChaincode = "floor"
 	custodian      = "HospitalA"
+	guarding       = "HospitalB" // the custodian that demands the patient's own signature
 	asker          = "Insurer"
 )
 
@@ -34,17 +35,18 @@ const (
 // patients with a record and a consent each, and the connections that drive it.
 type world struct {
 	*consortium.Consortium
-	insurer, hospital   *client.Client     // to the members' gateways
-	asInsurer, asCustod *fabric.Connection // to the members' peers, as the gateways
-	patients            []patient
-	sent                ledgerBook
+	insurer, hospital, guard        *client.Client     // to the members' gateways
+	asInsurer, asCustod, asGuarding *fabric.Connection // to the members' peers, as the gateways
+	patients, guarded               []patient          // at the custodian; at the one that guards
+	sent                            ledgerBook
 }
 
 // patient is one of the made-up patients.
 type patient struct {
-	id      *yitongv1.Patient
-	handle  string // between custodian and asker
-	content []byte // of the record's only part that the consent covers
+	id        *yitongv1.Patient
+	custodian string // MSP id
+	handle    string // between custodian and asker
+	content   []byte // of the record's only part that the consent covers
 }
 
 // patientCount is how many patients the requests are spread over.
@@ -90,12 +92,14 @@ func (w *world) connect() (err error) {
 			w.insurer, err = client.Dial(p)
 		case custodian:
 			w.hospital, err = client.Dial(p)
+		case guarding:
+			w.guard, err = client.Dial(p)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	for msp, into := range map[string]**fabric.Connection{asker: &w.asInsurer, custodian: &w.asCustod} {
+	for msp, into := range map[string]**fabric.Connection{asker: &w.asInsurer, custodian: &w.asCustod, guarding: &w.asGuarding} {
 		m, err := w.Network().Member(msp)
 		if err != nil {
 			return err
@@ -110,12 +114,12 @@ func (w *world) connect() (err error) {
 // Close ends the connections, then the consortium.
 func (w *world) Close() error {
 	var err error
-	for _, c := range []*client.Client{w.insurer, w.hospital} {
+	for _, c := range []*client.Client{w.insurer, w.hospital, w.guard} {
 		if c != nil {
 			err = errors.Join(err, c.Close())
 		}
 	}
-	for _, c := range []*fabric.Connection{w.asInsurer, w.asCustod} {
+	for _, c := range []*fabric.Connection{w.asInsurer, w.asCustod, w.asGuarding} {
 		if c != nil {
 			err = errors.Join(err, c.Close())
 		}
@@ -126,11 +130,18 @@ func (w *world) Close() error {
 // populate has the hospital submit a record of each patient and grant the consent
 // that covers it, and the insurer learn the patient's handle.
 func (w *world) populate(ctx context.Context) error {
-	w.patients = make([]patient, patientCount)
+	w.patients, w.guarded = make([]patient, patientCount), make([]patient, patientCount)
+	if err := w.demandSignatures(ctx); err != nil {
+		return err
+	}
 	all, each := errgroup.WithContext(ctx)
 	for i := range w.patients {
 		all.Go(func() (err error) {
 			w.patients[i], err = w.newPatient(each, i)
+			return err
+		})
+		all.Go(func() (err error) {
+			w.guarded[i], err = w.newGuarded(each, i)
 			return err
 		})
 	}
@@ -138,11 +149,8 @@ func (w *world) populate(ctx context.Context) error {
 }
 
 func (w *world) newPatient(ctx context.Context, i int) (patient, error) {
-	p := patient{id: &yitongv1.Patient{System: "https://hospital-a.example/mrn", Value: fmt.Sprintf("bench-%04d", i)}}
-	bundle := fmt.Sprintf(`{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Observation","id":"%d","status":"final",`+
-		`"category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],`+
-		`"code":{"coding":[{"system":"http://loinc.org","code":"2339-0","display":"Glucose"}]},"effectiveDateTime":"2026-03-01",`+
-		`"valueQuantity":{"value":98.%d,"unit":"mg/dL"},"note":[{"text":"%s"}]}}]}`, i, i, strings.Repeat("made up; ", 100))
+	p := patient{id: numbered("bench", uint64(i)), custodian: custodian}
+	bundle := `{"resourceType":"Bundle","type":"collection","entry":[` + glucose(i) + `]}`
 	submitted, err := w.hospital.Submit(ctx, &yitongv1.SubmitHeader{Id: client.NewID(), Patient: p.id, MediaType: "application/fhir+json"}, strings.NewReader(bundle))
 	if err != nil {
 		return p, fmt.Errorf("submitting a record: %w", err)
@@ -163,28 +171,46 @@ func (w *world) newPatient(ctx context.Context, i int) (patient, error) {
 	if err != nil {
 		return p, fmt.Errorf("granting a consent: %w", err)
 	}
-	// The first access tells the handle, and what Open hands out.
-	answer, err := w.insurer.Accesses.Request(ctx, requestFor(p, client.NewID()))
+	err = w.firstAccess(ctx, &p)
+	return p, err
+}
+
+// numbered names a made-up patient.
+func numbered(series string, i uint64) *yitongv1.Patient {
+	return &yitongv1.Patient{System: "https://hospital-a.example/mrn", Value: fmt.Sprintf("%s-%04d", series, i)}
+}
+
+// glucose is an entry of a Bundle: a laboratory result of about 1 KiB.
+func glucose(i int) string {
+	return fmt.Sprintf(`{"resource":{"resourceType":"Observation","id":"%d","status":"final",`+
+		`"category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],`+
+		`"code":{"coding":[{"system":"http://loinc.org","code":"2339-0","display":"Glucose"}]},"effectiveDateTime":"2026-03-01",`+
+		`"valueQuantity":{"value":98.%d,"unit":"mg/dL"},"note":[{"text":"%s"}]}}`, i, i, strings.Repeat("made up; ", 100))
+}
+
+// firstAccess tells the handle, and what Open hands out.
+func (w *world) firstAccess(ctx context.Context, p *patient) error {
+	answer, err := w.insurer.Accesses.Request(ctx, requestFor(*p, client.NewID()))
 	if err != nil {
-		return p, fmt.Errorf("requesting access: %w", err)
+		return fmt.Errorf("requesting access: %w", err)
 	}
 	p.handle = answer.GetAccess().GetHandle()
 	var content bytes.Buffer
-	summary, err := w.insurer.Open(ctx, answer.GetAccess().GetId(), custodian, into(&content))
+	summary, err := w.insurer.Open(ctx, answer.GetAccess().GetId(), p.custodian, into(&content))
 	if err != nil {
-		return p, fmt.Errorf("opening: %w", err)
+		return fmt.Errorf("opening: %w", err)
 	}
 	w.sent.acknowledgeAccess(answer.GetAccess().GetId(), answer.GetCommit().GetTransactionId(), summary.GetReceipt().GetTransactionId())
 	if !bytes.Contains(content.Bytes(), []byte("made up; made up; ")) {
-		return p, errors.New("what was opened is not what was submitted")
+		return errors.New("what was opened is not what was submitted")
 	}
 	p.content = content.Bytes()
-	return p, nil
+	return nil
 }
 
 func requestFor(p patient, id string) *yitongv1.AccessRequest {
 	return &yitongv1.AccessRequest{
-		Id: id, Custodian: custodian, Patient: p.id, Purpose: "CLMATTCH", Action: "access",
+		Id: id, Custodian: p.custodian, Patient: p.id, Purpose: "CLMATTCH", Action: "access",
 		Classes: []string{record.Laboratory.String()}, Claim: "CLM-" + id[:8],
 	}
 }

@@ -21,6 +21,8 @@ type Client struct {
 	Profile     Profile
 	Records     yitongv1.RecordsClient
 	Consents    yitongv1.ConsentsClient
+	Patients    yitongv1.PatientsClient
+	Policies    yitongv1.PoliciesClient
 	Accesses    yitongv1.AccessesClient
 	Members     yitongv1.MembersClient
 	Emergencies yitongv1.EmergenciesClient
@@ -53,6 +55,8 @@ func Dial(p Profile) (*Client, error) {
 		Profile:     p,
 		Records:     yitongv1.NewRecordsClient(conn),
 		Consents:    yitongv1.NewConsentsClient(conn),
+		Patients:    yitongv1.NewPatientsClient(conn),
+		Policies:    yitongv1.NewPoliciesClient(conn),
 		Accesses:    yitongv1.NewAccessesClient(conn),
 		Members:     yitongv1.NewMembersClient(conn),
 		Emergencies: yitongv1.NewEmergenciesClient(conn),
