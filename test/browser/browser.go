@@ -90,3 +90,19 @@ func File(t testing.TB, path string) string {
 	}
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(whole)}).String()
 }
+
+// Print makes a PDF of the page as a person would print it, on the paper that the page asks
+// for, and returns it. With -shots DIR it is kept.
+func Print(t testing.TB, ctx context.Context, name string) []byte {
+	t.Helper()
+	pdf, err := chromedp.Run(ctx, chromedp.PrintToPDF(chromedp.PDFPreferCSSPageSize(), chromedp.PDFPrintBackground()))
+	if err != nil {
+		t.Fatalf("printing: %v", err)
+	}
+	if *shots != "" {
+		if err := os.WriteFile(filepath.Join(*shots, name+".pdf"), pdf, 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	return pdf
+}

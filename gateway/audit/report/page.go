@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,44 +36,90 @@ var pageTemplate = template.Must(template.New("page.html.tmpl").Funcs(template.F
 // maxRows bounds the entries that an HTML report lists. The figures count all of them.
 const maxRows = 5000
 
-// figure is a chart and the table that says the same.
+// figure is counts by label: a table with a bar in each row, or, over time, columns.
 type figure struct {
 	Title, Unit string
 	Bars        []bar
-	Height      int // of the drawing
+	// Of a figure over time: the highest count, and the drawing's width in its own units.
+	OverTime    bool
+	Most, Width int
 }
 
 type bar struct {
-	Label string
-	Count int
-	// Of the drawing: where the bar is, in units of the viewBox.
-	Y, Width int
+	Label   string
+	Count   int
+	Percent float64 // of the longest
+	// Of a column: where it stands in the drawing, which is columnHeight high.
+	X, Y, Height int
 }
 
+// The columns of a figure over time.
 const (
-	barHeight = 22
-	barWidth  = 420
+	columnHeight = 120
+	columnPitch  = 10
 )
 
-func newFigure(title, unit string, counts map[string]int, byCount bool) figure {
+func newFigure(title, unit string, counts map[string]int) figure {
 	f := figure{Title: title, Unit: unit}
-	most := 1
 	for label, n := range counts {
 		f.Bars = append(f.Bars, bar{Label: label, Count: n})
-		most = max(most, n)
+		f.Most = max(f.Most, n)
 	}
-	slices.SortFunc(f.Bars, func(a, b bar) int {
-		if byCount && a.Count != b.Count {
-			return b.Count - a.Count
-		}
-		return strings.Compare(a.Label, b.Label)
-	})
+	slices.SortFunc(f.Bars, func(a, b bar) int { return cmp.Or(b.Count-a.Count, strings.Compare(a.Label, b.Label)) })
 	for i := range f.Bars {
-		f.Bars[i].Y, f.Bars[i].Width = i*barHeight, max(1, f.Bars[i].Count*barWidth/most)
+		f.Bars[i].Percent = 100 * float64(f.Bars[i].Count) / float64(max(1, f.Most))
 	}
-	f.Height = max(1, len(f.Bars)) * barHeight
 	return f
 }
+
+// overTime draws counts by day or month. labels are all there are between the first and the
+// last, so that nothing happening is seen too.
+func overTime(title, unit string, counts map[string]int, labels []string) figure {
+	f := figure{Title: title, Unit: unit, OverTime: true, Width: columnPitch * max(20, len(labels))}
+	for _, label := range labels {
+		f.Bars = append(f.Bars, bar{Label: label, Count: counts[label]})
+		f.Most = max(f.Most, counts[label])
+	}
+	for i := range f.Bars {
+		b := &f.Bars[i]
+		b.X, b.Height = i*columnPitch, b.Count*columnHeight/max(1, f.Most)
+		if b.Count > 0 {
+			b.Height = max(1, b.Height)
+		}
+		b.Y = columnHeight - b.Height
+	}
+	return f
+}
+
+// First and Last are the ends of the time drawn.
+func (f figure) First() string { return f.Bars[0].Label }
+
+// Last is the other end.
+func (f figure) Last() string { return f.Bars[len(f.Bars)-1].Label }
+
+// span lists every day between the first and the last, or every month if the days are too
+// many to draw, and counts by what it lists.
+func span(days map[string]int) (labels []string, counts map[string]int, byMonth bool) {
+	if len(days) == 0 {
+		return nil, days, false
+	}
+	all := slices.Sorted(maps.Keys(days))
+	first, _ := time.Parse(time.DateOnly, all[0])
+	last, _ := time.Parse(time.DateOnly, all[len(all)-1])
+	layout, step := time.DateOnly, func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }
+	if last.Sub(first) > 120*24*time.Hour {
+		days, byMonth, layout = months(days), true, "2006-01"
+		first = time.Date(first.Year(), first.Month(), 1, 0, 0, 0, 0, time.UTC)
+		step = func(t time.Time) time.Time { return t.AddDate(0, 1, 0) }
+	}
+	for at := first; !at.After(last) && len(labels) < maxColumns; at = step(at) {
+		labels = append(labels, at.Format(layout))
+	}
+	return labels, days, byMonth
+}
+
+// maxColumns bounds a drawing: a transaction may claim to be of any time.
+const maxColumns = 240
 
 // page writes the report for people. It reads the entries once.
 func page(w io.Writer, r Report) error {
@@ -101,20 +148,22 @@ func page(w io.Writer, r Report) error {
 		}
 	}
 	figures := []figure{
-		newFigure(words.Term("figure-kinds"), words.Term("entries"), kinds, true),
-		newFigure(words.Term("figure-outcomes"), words.Term("entries"), outcomes, true),
-	}
-	if len(days) <= 400 {
-		figures = append(figures, newFigure(words.Term("figure-days"), words.Term("entries"), days, false))
-	} else {
-		figures = append(figures, newFigure(words.Term("figure-months"), words.Term("entries"), months(days), false))
+		newFigure(words.Term("figure-kinds"), words.Term("entries"), kinds),
+		newFigure(words.Term("figure-outcomes"), words.Term("entries"), outcomes),
 	}
 	if len(why) > 0 {
-		figures = append(figures, newFigure(words.Term("figure-denials"), words.Term("requests"), why, true))
+		figures = append(figures, newFigure(words.Term("figure-denials"), words.Term("requests"), why))
+	}
+	if labels, counts, byMonth := span(days); len(labels) > 0 {
+		title := "figure-days"
+		if byMonth {
+			title = "figure-months"
+		}
+		figures = append(figures, overTime(words.Term(title), words.Term("entries"), counts, labels))
 	}
 	return pageTemplate.Execute(w, map[string]any{
 		"R": r, "W": words, "Figures": figures, "Rows": rows, "Total": total, "Left": total - len(rows),
-		"Hash": fmt.Sprintf("%x", r.AsOf.Hash), "Newest": int64(r.AsOf.Blocks) - 1, "BarWidth": barWidth,
+		"Hash": fmt.Sprintf("%x", r.AsOf.Hash), "Newest": int64(r.AsOf.Blocks) - 1, "ColumnHeight": columnHeight,
 	})
 }
 

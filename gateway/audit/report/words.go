@@ -19,7 +19,7 @@ func (l language) Term(code string) string {
 var languages = map[string]language{
 	"en": {
 		Code:    "en",
-		Columns: []string{"Block", "Time (claimed)", "Who", "What", "Outcome", "Custodian", "Requester", "Purpose", "Classes", "Patient (handle)", "Object", "Rule", "Transaction"},
+		Columns: []string{"Block", "Time (claimed)", "Who", "What", "Outcome", "Custodian → requester", "Purpose and classes", "Patient (handle)", "Object", "Rule", "Transaction"},
 		words: map[string]string{
 			"title": "Audit report", "reported-by": "Reported by", "made": "Made", "stands-on": "Stands on", "channel": "channel", "block": "block",
 			"entries": "Entries", "requests": "Requests", "figures": "Figures", "trail": "Audit trail", "left-out": "Entries not listed here, but counted in the figures",
@@ -42,7 +42,7 @@ var languages = map[string]language{
 	},
 	"zh": {
 		Code:    "zh",
-		Columns: []string{"区块", "时间（申报）", "主体", "事项", "结果", "保管方", "请求方", "目的", "数据类别", "患者（假名）", "对象", "规则", "交易"},
+		Columns: []string{"区块", "时间（申报）", "主体", "事项", "结果", "保管方 → 请求方", "目的与数据类别", "患者（假名）", "对象", "规则", "交易"},
 		words: map[string]string{
 			"title": "审计报告", "reported-by": "报告方", "made": "生成时间", "stands-on": "账本依据", "channel": "通道", "block": "区块",
 			"entries": "条目", "requests": "请求", "figures": "图表", "trail": "审计轨迹", "left-out": "未在此列出但已计入图表的条目",
