@@ -11,6 +11,7 @@ import (
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit"
 	"yitong/gateway/audit/emergency"
+	"yitong/gateway/audit/history"
 	"yitong/gateway/share"
 )
 
@@ -19,6 +20,7 @@ type emergencies struct {
 	gateway   *share.Gateway
 	chain     audit.Blocks
 	chaincode string
+	audit     auditing
 }
 
 func (s emergencies) Open(ctx context.Context, in *yitongv1.OpenEmergencyRequest) (*yitongv1.AccessResponse, error) {
@@ -170,4 +172,54 @@ func reviewState(a access.Access, r *access.Review) string {
 		return string(emergency.Resolved)
 	}
 	return string(r.Outcome)
+}
+
+func (s emergencies) History(ctx context.Context, in *yitongv1.EmergencyHistoryRequest) (*yitongv1.EmergencyHistoryResponse, error) {
+	custodian, requester, err := s.audit.pair(ctx, in.GetCustodian(), in.GetRequester())
+	if err != nil {
+		return nil, err
+	}
+	f := history.EmergencyFilter{Custodian: custodian, Requester: requester, State: history.ReviewState(in.GetState()), Time: periodOf(in.GetTime())}
+	now := s.gateway.Time()
+	list, next, asOf, err := s.audit.history.Emergencies(ctx, f, now, pageOf(in.GetPage(), in.GetNewestFirst()))
+	if err != nil {
+		return nil, err
+	}
+	out := &yitongv1.EmergencyHistoryResponse{NextBookmark: next, AsOf: asOfMessage(asOf)}
+	for _, e := range list {
+		r := &yitongv1.EmergencyRecord{
+			Access: accessMessage(e.Access, nil, nil), Commit: &yitongv1.Commit{TransactionId: e.Transaction, Block: e.Block},
+			Due: timeMessage(e.At + access.ReviewTerm), Overdue: e.Overdue(now), CustodianName: e.CustodianName, RequesterName: e.RequesterName,
+		}
+		r.Access.Review = reviewState(e.Access, e.Review)
+		if e.Review != nil {
+			r.Review = reviewMessage(*e.Review)
+		}
+		out.Emergencies = append(out.Emergencies, r)
+	}
+	return out, nil
+}
+
+func (s emergencies) Rates(ctx context.Context, in *yitongv1.EmergencyRatesRequest) (*yitongv1.EmergencyRatesResponse, error) {
+	member, _, err := s.audit.pair(ctx, in.GetMember(), "")
+	if err != nil {
+		return nil, err
+	}
+	var members []string
+	if member != "" {
+		members = []string{member}
+	}
+	rates, asOf, err := s.audit.history.EmergencyRates(ctx, periodOf(in.GetTime()), s.gateway.Time(), members...)
+	if err != nil {
+		return nil, err
+	}
+	out := &yitongv1.EmergencyRatesResponse{AsOf: asOfMessage(asOf)}
+	for _, r := range rates {
+		one := &yitongv1.EmergencyRate{Member: r.Member, Emergencies: r.Emergencies, Overdue: r.Overdue, Rejected: r.Rejected}
+		for _, c := range r.Days {
+			one.Days = append(one.Days, &yitongv1.Change{Member: c.Member, Day: timeMessage(c.Day), Requests: c.Requests, Usual: c.Usual, Score: c.Score})
+		}
+		out.Rates = append(out.Rates, one)
+	}
+	return out, nil
 }

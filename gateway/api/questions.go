@@ -233,6 +233,7 @@ func entryMessage(e history.Entry) *yitongv1.AuditEntry {
 		Kind: string(e.Kind), Action: string(e.Action), Outcome: string(e.Outcome), Reason: e.Reason,
 		Member: e.Member, Agent: e.Agent, Role: e.Role, AccessPoint: e.AccessPoint, Function: e.Function, Validation: e.Validation, Endorsers: e.Endorsers,
 		Custodian: e.Custodian, Requester: e.Requester, Handle: e.Handle, Object: e.Object, Version: int32(e.Version), Purpose: e.Purpose, Classes: e.Classes,
+		User: e.User, UserRole: e.UserRole,
 	}
 	if !e.Claimed.IsZero() {
 		out.ClaimedTime = timestamppb.New(e.Claimed)

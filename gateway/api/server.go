@@ -76,7 +76,7 @@ func NewServer(c Config) *grpc.Server {
 	yitongv1.RegisterPatientsServer(s, patients{gateway: c.Gateway})
 	yitongv1.RegisterPoliciesServer(s, policies{gateway: c.Gateway})
 	yitongv1.RegisterAccessesServer(s, accesses{gateway: c.Gateway})
-	yitongv1.RegisterEmergenciesServer(s, emergencies{gateway: c.Gateway, chain: c.Chain, chaincode: c.Chaincode})
+	yitongv1.RegisterEmergenciesServer(s, emergencies{gateway: c.Gateway, chain: c.Chain, chaincode: c.Chaincode, audit: newAuditing(c)})
 	yitongv1.RegisterMembersServer(s, members{gateway: c.Gateway})
 	yitongv1.RegisterAuditServer(s, newAuditing(c))
 	yitongv1.RegisterNodeServer(s, node{gateway: c.Gateway, projection: c.Projection, version: c.Version})

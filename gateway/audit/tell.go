@@ -35,6 +35,14 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 			}
 			return parts, nil
 		}, "receipted ")
+	case contract.AccessReview:
+		return tellOne(t.Argument, func(in access.Judgement) (string, string) {
+			return fmt.Sprintf("%s emergency %s of %s at %s: %s", in.Outcome, short(in.ID), in.Requester, in.Custodian, in.Reason), ""
+		})
+	case contract.AccessResolve:
+		return tellOne(t.Argument, func(in access.Settlement) (string, string) {
+			return fmt.Sprintf("resolved rejected emergency %s of %s at %s: %s", short(in.ID), in.Requester, in.Custodian, in.Reason), ""
+		})
 	case contract.RecordAnchor:
 		return tellBatch[contract.Anchoring](t.Argument, func(in contract.Anchoring) (parts, handles []string) {
 			for _, r := range in.Records {
@@ -156,6 +164,9 @@ func tellAccess(value []byte) (string, string) {
 		what += " as " + strings.Join(a.Types.Codes(), " or ")
 	}
 	asked := fmt.Sprintf("asked %s for %s under %s: ", a.Custodian, what, a.Purpose)
+	if a.BreakGlass() {
+		asked = fmt.Sprintf("broke the glass at %s (%s) for %s under %s: ", a.Custodian, a.Emergency.Reason, what, a.Purpose)
+	}
 	if !a.Permitted() {
 		return asked + "deny (" + rule + ")", a.Handle
 	}

@@ -20,7 +20,7 @@ import (
 func (a *app) auditQuestions() []*cobra.Command {
 	return []*cobra.Command{
 		a.auditEntries(), a.auditPatient(), a.auditConsent(), a.auditDisclosures(), a.auditDenied(), a.auditMember(),
-		a.auditUnreceipted(), a.auditExpiring(), a.auditChanges(), a.auditReport(), a.auditCheck(), a.auditDigest(), a.auditRebuild(),
+		a.auditUnreceipted(), a.auditExpiring(), a.auditChanges(), a.auditEmergencies(), a.auditReport(), a.auditCheck(), a.auditDigest(), a.auditRebuild(),
 	}
 }
 

@@ -252,6 +252,16 @@ func (a *app) between(ctx context.Context, c *client.Client, id string, r *revie
 	if r.custodian != "" && r.requester != "" {
 		return nil
 	}
+	open, err := c.Emergencies.List(ctx, &yitongv1.ListEmergenciesRequest{})
+	if err != nil {
+		return err
+	}
+	for _, e := range open.GetEmergencies() {
+		if e.GetId() == id {
+			r.custodian, r.requester = e.GetCustodian(), e.GetRequester()
+			return nil
+		}
+	}
 	found, err := a.find(ctx, c, id)
 	if err == nil {
 		r.custodian, r.requester = found.GetCustodian(), found.GetRequester()

@@ -7,8 +7,9 @@
 //	everything else                         plain AuditEvent, typed by ISO 21089 or DICOM
 //
 // A patient is the handle of a relationship and nothing more. What the ledger doesn't
-// know, the person at the member's software above all, is absent with the reason
-// "unsupported" (FHIR data-absent-reason) and never made up.
+// know, the person where a member's own software acted, is absent with the reason
+// "unsupported" (FHIR data-absent-reason) and never made up; a person is a salted digest
+// and a role. What was opened in an emergency has the purpose BTG as well as its own.
 package auditevent
 
 import (
@@ -38,6 +39,8 @@ const (
 
 	memberSystem = "urn:yitong:member" // MSP ids
 	handleSystem = "urn:yitong:handle"
+	userSystem   = "urn:yitong:user" // salted digests of persons
+	roleSystem   = "urn:yitong:role"
 	objectSystem = "urn:yitong:" // and the kind: ids of consents, accesses, …
 )
 
@@ -150,6 +153,9 @@ func Of(e history.Entry, s Source, counterpart string) Event {
 	if e.Purpose != "" {
 		v.PurposeOfEvent = []Concept{{[]Coding{{System: reasons, Code: e.Purpose}}}}
 	}
+	if e.BreakGlass() {
+		v.PurposeOfEvent = append(v.PurposeOfEvent, Concept{[]Coding{{System: reasons, Code: "BTG", Display: "break the glass"}}})
+	}
 	if e.Handle != "" {
 		v.Entity = []Entity{patient(e)}
 	}
@@ -188,6 +194,22 @@ func gateway(msp string) Reference {
 		return Reference{Extension: absent}
 	}
 	return Reference{Type: "Device", Identifier: &Identifier{memberSystem, msp}, Display: "gateway of " + msp}
+}
+
+// person is who is behind an entry: a digest, or absent.
+func person(e history.Entry) Reference {
+	if e.User == "" {
+		return Reference{Extension: absent}
+	}
+	return Reference{Type: "Practitioner", Identifier: &Identifier{userSystem, e.User}}
+}
+
+// roles are those of the person.
+func roles(e history.Entry) []Concept {
+	if e.UserRole == "" {
+		return nil
+	}
+	return []Concept{{[]Coding{{System: roleSystem, Code: e.UserRole}}}}
 }
 
 func organisation(msp string) Reference {

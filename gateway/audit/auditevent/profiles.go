@@ -18,7 +18,7 @@ func (v *Event) decision(e history.Entry, s Source) {
 	v.Agent = []Agent{
 		{Type: concept("http://terminology.hl7.org/CodeSystem/extra-security-role-type", "authserver", "authorization server"), Who: rules},
 		{Type: concept(dicom, "110150", "Application"), Who: gateway(e.Member), Network: network(e.AccessPoint)},
-		{Type: concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient"), Who: Reference{Extension: absent}, Requestor: true},
+		{Type: concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient"), Who: person(e), Role: roles(e), Requestor: true},
 		{Type: concept("http://terminology.hl7.org/CodeSystem/v3-RoleClass", "PROV", "healthcare provider"), Who: organisation(e.Member)},
 	}
 	access := append(details("access", e.Object), ledgerDetails(e)...)
@@ -74,6 +74,9 @@ var kinds = map[projection.Action]struct {
 	projection.Held:       {Coding{lifecycle, "hold", "Add Legal Hold Record Lifecycle Event"}, "U"},
 	projection.Lifted:     {Coding{lifecycle, "unhold", "Remove Legal Hold Record Lifecycle Event"}, "U"},
 	projection.Acked:      {Coding{lifecycle, "verify", "Verify Record Lifecycle Event"}, "E"},
+	projection.Accepted:   {Coding{lifecycle, "attest", "Attest Record Lifecycle Event"}, "E"},
+	projection.Rejected:   {Coding{lifecycle, "attest", "Attest Record Lifecycle Event"}, "E"},
+	projection.Resolved:   {Coding{lifecycle, "attest", "Attest Record Lifecycle Event"}, "E"},
 	projection.Ordered:    {Coding{dicom, "110112", "Query"}, "E"},
 	projection.Answered:   {Coding{lifecycle, "disclose", "Disclose Record Lifecycle Event"}, "R"},
 	projection.Concluded:  {Coding{lifecycle, "verify", "Verify Record Lifecycle Event"}, "E"},

@@ -91,16 +91,8 @@ func (h History) Changes(ctx context.Context, time record.Period, members ...str
 	}
 	for day := first; day <= last; day++ {
 		for _, member := range sortedKeys(asked) {
-			var before []float64
-			for n := max(begun[member], day-Baseline); n < day; n++ {
-				before = append(before, float64(asked[member][n]))
-			}
-			if len(before) < 7 {
-				continue
-			}
-			c := Change{Member: member, Day: record.Instant(day * secondsOfDay), Requests: asked[member][day], Denied: denied[member][day]}
-			c.Usual, c.Spread = usual(before)
-			if c.Score = (float64(c.Requests) - c.Usual) / c.Spread; math.Abs(c.Score) >= Unusual {
+			if c, unlike := change(member, asked[member], begun[member], day); unlike {
+				c.Denied = denied[member][day]
 				changes = append(changes, c)
 			}
 		}

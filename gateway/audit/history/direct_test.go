@@ -63,11 +63,16 @@ func (w *world) hex(n int) string {
 // fine: the ledger has nothing of it then.
 func (w *world) submit(msp, function string, in, out any) bool {
 	w.Helper()
+	return w.submitAs(w.ledger.Client(msp), function, in, out)
+}
+
+func (w *world) submitAs(who ledgertest.Identity, function string, in, out any) bool {
+	w.Helper()
 	arg, err := gojson.Marshal(in)
 	if err != nil {
 		w.Fatal(err)
 	}
-	tx, err := w.ledger.Invoke(w.Context(), w.ledger.Client(msp), function, string(arg))
+	tx, err := w.ledger.Invoke(w.Context(), who, function, string(arg))
 	if tx == nil {
 		if w.refuse++; err == nil || !strings.Contains(err.Error(), `"code"`) {
 			w.Fatal(err)
@@ -75,7 +80,7 @@ func (w *world) submit(msp, function string, in, out any) bool {
 		return false
 	}
 	t := ledger.Transaction{
-		ID: tx.ID, Creator: ledger.Identity{MSP: msp, Name: "gateway"}, Timestamp: tx.Timestamp, Chaincode: projectiontest.Chaincode, Function: function,
+		ID: tx.ID, Creator: ledger.Identity{MSP: who.MSP, Name: "gateway"}, Timestamp: tx.Timestamp, Chaincode: projectiontest.Chaincode, Function: function,
 		Argument: arg, Endorsers: tx.Endorsers, Code: tx.Code,
 	}
 	for _, s := range tx.RWSet.Writes {

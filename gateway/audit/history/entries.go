@@ -147,7 +147,7 @@ func anys[T ~string](list []T) []any {
 }
 
 const entryColumns = `e.number, t.block, t.idx, t.id, e.claimed, e.kind, e.action, e.outcome, e.reason, e.member, t.agent, t.function,
-	t.validation, t.endorsers, e.custodian, e.requester, e.handle, e.object, e.version, e.purpose, e.classes, e.policy, e.policy_version, e.policy_path`
+	t.validation, t.endorsers, e.custodian, e.requester, e.handle, e.object, e.version, e.purpose, e.classes, e.policy, e.policy_version, e.policy_path, e.person, e.person_role`
 
 func (s *snapshot) entries(c clause, p Page, from int64, limit int) ([]Entry, error) {
 	condition, order := p.along("e.number")
@@ -168,7 +168,7 @@ func (s *snapshot) entry(rows *sql.Rows) (Entry, error) {
 	var claimed, block int64
 	var classes, endorsers string
 	err := rows.Scan(&e.Number, &block, &e.Index, &e.Transaction, &claimed, &e.Kind, &e.Action, &e.Outcome, &e.Reason, &e.Member, &e.Agent, &e.Function,
-		&e.Validation, &endorsers, &e.Custodian, &e.Requester, &e.Handle, &e.Object, &e.Version, &e.Purpose, &classes, &e.Policy.Consent, &e.Policy.Version, &e.Policy.Path)
+		&e.Validation, &endorsers, &e.Custodian, &e.Requester, &e.Handle, &e.Object, &e.Version, &e.Purpose, &classes, &e.Policy.Consent, &e.Policy.Version, &e.Policy.Path, &e.User, &e.UserRole)
 	e.Block, e.Claimed = uint64(block), seconds(claimed)
 	e.Classes, e.Endorsers = list(classes), list(endorsers)
 	was := s.members.at(e.Member, e.Number)

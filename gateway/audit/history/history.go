@@ -6,6 +6,7 @@
 //	what was let go and never acknowledged                  Unreceipted
 //	which consents end soon                                 Expiring
 //	who asks unlike before                                  Changes
+//	who broke the glass, how the reviews stand              Emergencies, EmergencyRates
 //
 // Each question is answered from one snapshot, and each answer says on which block it
 // stands (AsOf), so that two answers can be compared and one can be proved later.

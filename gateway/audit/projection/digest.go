@@ -29,7 +29,7 @@ type TableDigest struct {
 var dumped = []struct{ name, columns, order string }{
 	{"blocks", "number, hash, transactions, entries", "number"},
 	{"transactions", "number, block, idx, id, claimed, member, agent, chaincode, function, validation, endorsers, malformed", "number"},
-	{"entries", "number, tx, claimed, kind, action, outcome, reason, member, custodian, requester, handle, object, version, purpose, classes, policy, policy_version, policy_path", "number"},
+	{"entries", "number, tx, claimed, kind, action, outcome, reason, member, custodian, requester, handle, object, version, purpose, classes, policy, policy_version, policy_path, person, person_role", "number"},
 	{"members", "msp, entry, name, kind, status, gateway, document", "msp, entry"},
 	{"member_keys", "msp, entry, signing, hpke, document", "msp, entry"},
 	{"motions", "id, entry, target, document", "id"},
@@ -37,6 +37,7 @@ var dumped = []struct{ name, columns, order string }{
 	{"records", "custodian, id, entry, status, document", "custodian, id"},
 	{"consents", "custodian, requester, handle, id, version, entry, status, begins, ends, reason, document", "custodian, requester, handle, id, version"},
 	{"accesses", "custodian, requester, id, entry, handle, purpose, outcome, reason, asked, expires, document, released, release, received, receipt", "custodian, requester, id"},
+	{"emergencies", "custodian, requester, id, entry, asked, due, reason, verdict, reviewed, resolved, review", "custodian, requester, id"},
 	{"tallies", "hour, member, kind, outcome, n", "hour, member, kind, outcome"},
 }
 

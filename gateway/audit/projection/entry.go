@@ -1,6 +1,10 @@
 package projection
 
-import "time"
+import (
+	"time"
+
+	"yitong/chaincode/consent"
+)
 
 // Entry is one thing that one transaction did, or tried to do: a line of the audit
 // trail, in the fields of ISO 27789:2021 clause 8 and of FHIR R4 AuditEvent.
@@ -11,7 +15,9 @@ import "time"
 //	                                                        held within 90 s of its own clock
 //	outcome                Outcome, Reason, Validation      the decision, the peers' verdict
 //	user                   Member, Agent                    the certificate that signed
-//	role                   Kind of the member (Access.Kind) the registry at that height
+//	                       User                             the request: a salted digest of the person
+//	role                   Role                             the registry at that height: the member's kind
+//	                       UserRole                         the request: the person's
 //	purpose of use         Purpose                          the request
 //	access point           AccessPoint                      the member's gateway in the registry at that height
 //	audit source           the member whose peer was read   see Standing
@@ -19,9 +25,10 @@ import "time"
 //	                       Object, Version, Classes
 //	permission policy      Policy                           the rule that decided
 //
-// What does not exist yet is absent on purpose and never guessed: the person at the
-// member's own software (user) and that person's role. The ledger knows the member and
-// the certificate of its gateway; persons come with sign-in. Exports say so by FHIR's
+// What isn't there is absent on purpose and never guessed. The ledger knows a person only
+// where one asked through the member's gateway, and then as a digest that a regulator can
+// order to be opened; where the member's own software acted, and for what gateways do by
+// themselves (releases, receipts, anchors), there is none. Exports say so by FHIR's
 // data-absent-reason "unsupported".
 type Entry struct {
 	Number      int64  // from 0, in the order of the ledger
@@ -42,6 +49,9 @@ type Entry struct {
 	Function    string // of the chaincode, "access:Request"
 	Validation  string // Fabric's code; VALID had an effect
 	Endorsers   []string
+
+	User     string // salted digest of the person behind it, 64 hex digits; empty where there is none
+	UserRole string // that person's role; empty likewise
 
 	Custodian, Requester string // MSP ids, where it lies between two members
 	Handle               string // the patient within that relationship, where it is about one
@@ -80,12 +90,13 @@ const (
 	KindConclusion    Kind = "conclusion"
 	KindHold          Kind = "hold"            // of a regulator, that a record be not erased
 	KindAcknowledged  Kind = "acknowledgement" // of a requester, that a record was erased
+	KindReview        Kind = "review"          // of a break-glass access
 	KindOther         Kind = "other"           // another chaincode, or writes that tell nothing by themselves
 )
 
 // Kinds lists all kinds.
 var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindEpoch, KindRecord, KindConsent, KindRequest, KindRelease, KindReceipt,
-	KindOrder, KindAnswer, KindConclusion, KindHold, KindAcknowledged, KindOther}
+	KindOrder, KindAnswer, KindConclusion, KindHold, KindAcknowledged, KindReview, KindOther}
 
 // Action says what was done with it.
 type Action string
@@ -117,6 +128,9 @@ const (
 	Ordered    Action = "ordered"
 	Answered   Action = "answered"
 	Concluded  Action = "concluded"
+	Accepted   Action = "accepted" // an emergency, by its review
+	Rejected   Action = "rejected" // likewise
+	Resolved   Action = "resolved" // a rejected one
 	Deleted    Action = "deleted"
 	Called     Action = "called"
 )
@@ -134,3 +148,8 @@ const (
 
 // Outcomes lists all outcomes.
 var Outcomes = []Outcome{Success, Denied, Failed, Invalid}
+
+// BreakGlass reports a request that was permitted without consent, in an emergency.
+func (e Entry) BreakGlass() bool {
+	return e.Kind == KindRequest && (e.Reason == string(consent.GlassBroken) || e.Reason == string(consent.DenialBroken))
+}

@@ -135,7 +135,7 @@ func (w *writer) transaction(at *Checkpoint, t ledger.Transaction) error {
 }
 
 func (w *writer) entry(number, tx, claimed int64, e effect) error {
-	if e.Kind == KindRelease || e.Kind == KindReceipt {
+	if e.Kind == KindRelease || e.Kind == KindReceipt || e.Kind == KindReview {
 		of, _, err := w.asked(accessKey{e.Custodian, e.Requester, e.Object})
 		if err != nil {
 			return err
@@ -151,9 +151,9 @@ func (w *writer) entry(number, tx, claimed int64, e effect) error {
 		w.counts[tally{claimed / 3600, e.Member, e.Kind, e.Outcome}]++
 	}
 	err := w.exec(`INSERT INTO entries (number, tx, claimed, kind, action, outcome, reason, member, custodian, requester, handle, object, version,
-		purpose, classes, policy, policy_version, policy_path) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		purpose, classes, policy, policy_version, policy_path, person, person_role) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		number, tx, claimed, string(e.Kind), string(e.Action), string(e.Outcome), e.Reason, e.Member, e.Custodian, e.Requester, e.Handle, e.Object,
-		e.Version, e.Purpose, strings.Join(e.Classes, ","), e.Policy.Consent, e.Policy.Version, e.Policy.Path)
+		e.Version, e.Purpose, strings.Join(e.Classes, ","), e.Policy.Consent, e.Policy.Version, e.Policy.Path, e.User, e.UserRole)
 	if err != nil {
 		return fmt.Errorf("keeping an entry: %w", err)
 	}

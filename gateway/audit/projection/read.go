@@ -119,6 +119,7 @@ var readers = map[string]struct {
 	"access":        {3, readRequest},
 	"release":       {3, readRelease},
 	"receipt":       {3, readReceipt},
+	"review":        {3, readReview},
 	"order":         {3, readOrder},
 	"answer":        {3, readAnswer},
 	"conclusion":    {3, readConclusion},
@@ -225,6 +226,7 @@ func readRequest(w ledger.Write) (effect, bool) {
 	} else {
 		e.Outcome = Denied
 	}
+	e.User, e.UserRole = text(a.User), text(string(a.Role))
 	e.row = requestRow{key: accessKey{custodian, requester, id}, Access: a, handle: e.Handle, reason: e.Reason, document: w.Value}
 	return e, w.Delete || ok && a.ID == id && a.Custodian == custodian && a.Requester == requester
 }
@@ -246,6 +248,23 @@ func readReceipt(w ledger.Write) (effect, bool) {
 	}
 	e.row = stepRow{key: key, step: "receipt", document: w.Value}
 	return e, w.Delete || ok && r.Permit == key.id
+}
+
+func readReview(w ledger.Write) (effect, bool) {
+	key := accessKey{w.Attributes[0], w.Attributes[1], w.Attributes[2]}
+	e := effect{Entry: Entry{Kind: KindReview, Outcome: Success, Custodian: key.custodian, Requester: key.requester, Object: key.id}}
+	r, ok := decode[access.Review](w)
+	e.Reason = text(r.Reason)
+	switch {
+	case r.Resolution != nil:
+		e.Action, e.Reason = Resolved, text(r.Resolution.Reason)
+	case r.Outcome == access.Accepted:
+		e.Action = Accepted
+	default:
+		e.Action, ok = Rejected, ok && (w.Delete || r.Outcome == access.Rejected)
+	}
+	e.row = reviewRow{key: key, resolved: r.Resolution != nil, verdict: text(string(r.Outcome)), document: w.Value}
+	return e, w.Delete || ok && r.ID == key.id && r.Custodian == key.custodian && r.Requester == key.requester
 }
 
 func readOrder(w ledger.Write) (effect, bool) {

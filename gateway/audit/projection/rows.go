@@ -116,12 +116,48 @@ func (r requestRow) put(w *writer, entry int64) error {
 		entry = none
 	}
 	w.remember(r.key, asked{r.handle, r.Purpose.String()})
+	if err := r.emergency(w, entry); err != nil {
+		return err
+	}
 	return w.exec(`INSERT INTO accesses (custodian, requester, id, entry, handle, purpose, outcome, reason, asked, expires, document,
 		released, release, received, receipt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, -1, ?, -1, ?)
 		ON CONFLICT (custodian, requester, id) DO UPDATE SET entry = excluded.entry, handle = excluded.handle, purpose = excluded.purpose,
 		outcome = excluded.outcome, reason = excluded.reason, asked = excluded.asked, expires = excluded.expires, document = excluded.document`,
 		r.key.custodian, r.key.requester, r.key.id, entry, r.handle, r.Purpose.String(), r.Decision.Outcome.String(), r.reason,
 		int64(r.At), int64(r.Expires), blob(r.document), blob(nil), blob(nil))
+}
+
+// emergency keeps a break-glass request among the emergencies too. The chaincode never
+// changes or deletes a request.
+func (r requestRow) emergency(w *writer, entry int64) error {
+	if !r.BreakGlass() {
+		return nil
+	}
+	return w.exec(`INSERT INTO emergencies (custodian, requester, id, entry, asked, due, reason, verdict, reviewed, resolved, review) VALUES (?, ?, ?, ?, ?, ?, ?, '', -1, -1, ?)
+		ON CONFLICT (custodian, requester, id) DO UPDATE SET entry = excluded.entry, asked = excluded.asked, due = excluded.due, reason = excluded.reason`,
+		r.key.custodian, r.key.requester, r.key.id, entry, int64(r.At), int64(r.At+access.ReviewTerm), text(string(r.Emergency.Reason)), blob(nil))
+}
+
+// reviewRow is how the review of an emergency stands. One without an emergency, which the
+// chaincode never writes, leaves none.
+type reviewRow struct {
+	key      accessKey
+	verdict  string
+	resolved bool
+	document []byte
+}
+
+func (r reviewRow) put(w *writer, entry int64) error {
+	switch {
+	case r.document == nil:
+		return w.exec(`UPDATE emergencies SET verdict = '', reviewed = -1, resolved = -1, review = ? WHERE custodian = ? AND requester = ? AND id = ?`,
+			blob(nil), r.key.custodian, r.key.requester, r.key.id)
+	case r.resolved:
+		return w.exec(`UPDATE emergencies SET verdict = ?, resolved = ?, review = ? WHERE custodian = ? AND requester = ? AND id = ?`,
+			r.verdict, entry, r.document, r.key.custodian, r.key.requester, r.key.id)
+	}
+	return w.exec(`UPDATE emergencies SET verdict = ?, reviewed = ?, review = ? WHERE custodian = ? AND requester = ? AND id = ?`,
+		r.verdict, entry, r.document, r.key.custodian, r.key.requester, r.key.id)
 }
 
 // stepRow is a release or a receipt. One without a request, which the chaincode never

@@ -56,12 +56,12 @@ func bundle(w io.Writer, r Report) error {
 	return err
 }
 
-var columns = []string{"number", "block", "transaction_index", "transaction", "time_claimed", "kind", "action", "outcome", "reason", "member", "agent", "user", "role",
+var columns = []string{"number", "block", "transaction_index", "transaction", "time_claimed", "kind", "action", "outcome", "reason", "member", "agent", "user", "user_role", "role",
 	"access_point", "function", "validation", "endorsers", "custodian", "requester", "handle", "object", "version", "purpose", "classes", "policy_consent",
 	"policy_version", "policy_provision", "audit_source", "ledger_height", "ledger_block_hash"}
 
-// table writes CSV (RFC 4180). The user column is there and empty: persons are not on the
-// ledger.
+// table writes CSV (RFC 4180). The user is a salted digest, empty where the member's own
+// software acted.
 func table(w io.Writer, r Report) error {
 	c := csv.NewWriter(w)
 	if err := c.Write(columns); err != nil {
@@ -76,7 +76,7 @@ func table(w io.Writer, r Report) error {
 		if !e.Claimed.IsZero() {
 			claimed = e.Claimed.Format(time.RFC3339)
 		}
-		row := []string{strconv.FormatInt(e.Number, 10), strconv.FormatUint(e.Block, 10), strconv.Itoa(e.Index), e.Transaction, claimed, string(e.Kind), string(e.Action), string(e.Outcome), e.Reason, e.Member, e.Agent, "", e.Role,
+		row := []string{strconv.FormatInt(e.Number, 10), strconv.FormatUint(e.Block, 10), strconv.Itoa(e.Index), e.Transaction, claimed, string(e.Kind), string(e.Action), string(e.Outcome), e.Reason, e.Member, e.Agent, e.User, e.UserRole, e.Role,
 			e.AccessPoint, e.Function, e.Validation, strings.Join(e.Endorsers, " "), e.Custodian, e.Requester, e.Handle, e.Object, number(e.Version), e.Purpose, strings.Join(e.Classes, " "), e.Policy.Consent,
 			number(e.Policy.Version), e.Policy.Path, r.Source.Member, height, hash}
 		for i := range row {

@@ -825,6 +825,432 @@ func (x *EmergencyNotice) GetExpires() *timestamppb.Timestamp {
 	return nil
 }
 
+type EmergencyHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hospitals (name or MSP id).
+	Custodian string `protobuf:"bytes,1,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	Requester string `protobuf:"bytes,2,opt,name=requester,proto3" json:"requester,omitempty"`
+	// "unreviewed", "overdue", "accepted", "rejected" or "unresolved"; empty
+	// means any.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// When the glass was broken.
+	Time          *Period `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	Page          *Page   `protobuf:"bytes,5,opt,name=page,proto3" json:"page,omitempty"`
+	NewestFirst   bool    `protobuf:"varint,6,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmergencyHistoryRequest) Reset() {
+	*x = EmergencyHistoryRequest{}
+	mi := &file_yitong_v1_emergency_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmergencyHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmergencyHistoryRequest) ProtoMessage() {}
+
+func (x *EmergencyHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_emergency_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmergencyHistoryRequest.ProtoReflect.Descriptor instead.
+func (*EmergencyHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_emergency_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *EmergencyHistoryRequest) GetCustodian() string {
+	if x != nil {
+		return x.Custodian
+	}
+	return ""
+}
+
+func (x *EmergencyHistoryRequest) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *EmergencyHistoryRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *EmergencyHistoryRequest) GetTime() *Period {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *EmergencyHistoryRequest) GetPage() *Page {
+	if x != nil {
+		return x.Page
+	}
+	return nil
+}
+
+func (x *EmergencyHistoryRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+type EmergencyHistoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Emergencies   []*EmergencyRecord     `protobuf:"bytes,1,rep,name=emergencies,proto3" json:"emergencies,omitempty"`
+	NextBookmark  string                 `protobuf:"bytes,2,opt,name=next_bookmark,json=nextBookmark,proto3" json:"next_bookmark,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmergencyHistoryResponse) Reset() {
+	*x = EmergencyHistoryResponse{}
+	mi := &file_yitong_v1_emergency_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmergencyHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmergencyHistoryResponse) ProtoMessage() {}
+
+func (x *EmergencyHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_emergency_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmergencyHistoryResponse.ProtoReflect.Descriptor instead.
+func (*EmergencyHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_emergency_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EmergencyHistoryResponse) GetEmergencies() []*EmergencyRecord {
+	if x != nil {
+		return x.Emergencies
+	}
+	return nil
+}
+
+func (x *EmergencyHistoryResponse) GetNextBookmark() string {
+	if x != nil {
+		return x.NextBookmark
+	}
+	return ""
+}
+
+func (x *EmergencyHistoryResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type EmergencyRecord struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Access  *Access                `protobuf:"bytes,1,opt,name=access,proto3" json:"access,omitempty"`
+	Commit  *Commit                `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	Due     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=due,proto3" json:"due,omitempty"`
+	Overdue bool                   `protobuf:"varint,4,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	// Absent until it is reviewed.
+	Review *EmergencyReview `protobuf:"bytes,5,opt,name=review,proto3" json:"review,omitempty"`
+	// Names of the two members.
+	CustodianName string `protobuf:"bytes,6,opt,name=custodian_name,json=custodianName,proto3" json:"custodian_name,omitempty"`
+	RequesterName string `protobuf:"bytes,7,opt,name=requester_name,json=requesterName,proto3" json:"requester_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmergencyRecord) Reset() {
+	*x = EmergencyRecord{}
+	mi := &file_yitong_v1_emergency_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmergencyRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmergencyRecord) ProtoMessage() {}
+
+func (x *EmergencyRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_emergency_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmergencyRecord.ProtoReflect.Descriptor instead.
+func (*EmergencyRecord) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_emergency_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EmergencyRecord) GetAccess() *Access {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+func (x *EmergencyRecord) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+func (x *EmergencyRecord) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *EmergencyRecord) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
+}
+
+func (x *EmergencyRecord) GetReview() *EmergencyReview {
+	if x != nil {
+		return x.Review
+	}
+	return nil
+}
+
+func (x *EmergencyRecord) GetCustodianName() string {
+	if x != nil {
+		return x.CustodianName
+	}
+	return ""
+}
+
+func (x *EmergencyRecord) GetRequesterName() string {
+	if x != nil {
+		return x.RequesterName
+	}
+	return ""
+}
+
+type EmergencyRatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Days wanted; each is compared with the 28 before it.
+	Time *Period `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Name or MSP id; empty means every hospital.
+	Member        string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmergencyRatesRequest) Reset() {
+	*x = EmergencyRatesRequest{}
+	mi := &file_yitong_v1_emergency_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmergencyRatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmergencyRatesRequest) ProtoMessage() {}
+
+func (x *EmergencyRatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_emergency_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmergencyRatesRequest.ProtoReflect.Descriptor instead.
+func (*EmergencyRatesRequest) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_emergency_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *EmergencyRatesRequest) GetTime() *Period {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *EmergencyRatesRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+type EmergencyRatesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rates         []*EmergencyRate       `protobuf:"bytes,1,rep,name=rates,proto3" json:"rates,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmergencyRatesResponse) Reset() {
+	*x = EmergencyRatesResponse{}
+	mi := &file_yitong_v1_emergency_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmergencyRatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmergencyRatesResponse) ProtoMessage() {}
+
+func (x *EmergencyRatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_emergency_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmergencyRatesResponse.ProtoReflect.Descriptor instead.
+func (*EmergencyRatesResponse) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_emergency_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *EmergencyRatesResponse) GetRates() []*EmergencyRate {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
+func (x *EmergencyRatesResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type EmergencyRate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MSP id.
+	Member      string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Emergencies int64  `protobuf:"varint,2,opt,name=emergencies,proto3" json:"emergencies,omitempty"`
+	Overdue     int64  `protobuf:"varint,3,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	Rejected    int64  `protobuf:"varint,4,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Days unlike the days before; requests are emergencies here.
+	Days          []*Change `protobuf:"bytes,5,rep,name=days,proto3" json:"days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmergencyRate) Reset() {
+	*x = EmergencyRate{}
+	mi := &file_yitong_v1_emergency_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmergencyRate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmergencyRate) ProtoMessage() {}
+
+func (x *EmergencyRate) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_emergency_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmergencyRate.ProtoReflect.Descriptor instead.
+func (*EmergencyRate) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_emergency_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EmergencyRate) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *EmergencyRate) GetEmergencies() int64 {
+	if x != nil {
+		return x.Emergencies
+	}
+	return 0
+}
+
+func (x *EmergencyRate) GetOverdue() int64 {
+	if x != nil {
+		return x.Overdue
+	}
+	return 0
+}
+
+func (x *EmergencyRate) GetRejected() int64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *EmergencyRate) GetDays() []*Change {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
 var File_yitong_v1_emergency_proto protoreflect.FileDescriptor
 
 const file_yitong_v1_emergency_proto_rawDesc = "" +
@@ -897,13 +1323,46 @@ const file_yitong_v1_emergency_proto_rawDesc = "" +
 	"\aclasses\x18\b \x03(\tR\aclasses\x12\x16\n" +
 	"\x06denial\x18\t \x01(\tR\x06denial\x124\n" +
 	"\aexpires\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\aexpires2\x8f\x03\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\xda\x01\n" +
+	"\x17EmergencyHistoryRequest\x12\x1c\n" +
+	"\tcustodian\x18\x01 \x01(\tR\tcustodian\x12\x1c\n" +
+	"\trequester\x18\x02 \x01(\tR\trequester\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12%\n" +
+	"\x04time\x18\x04 \x01(\v2\x11.yitong.v1.PeriodR\x04time\x12#\n" +
+	"\x04page\x18\x05 \x01(\v2\x0f.yitong.v1.PageR\x04page\x12!\n" +
+	"\fnewest_first\x18\x06 \x01(\bR\vnewestFirst\"\xa3\x01\n" +
+	"\x18EmergencyHistoryResponse\x12<\n" +
+	"\vemergencies\x18\x01 \x03(\v2\x1a.yitong.v1.EmergencyRecordR\vemergencies\x12#\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\x12$\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"\xb1\x02\n" +
+	"\x0fEmergencyRecord\x12)\n" +
+	"\x06access\x18\x01 \x01(\v2\x11.yitong.v1.AccessR\x06access\x12)\n" +
+	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\x12,\n" +
+	"\x03due\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x18\n" +
+	"\aoverdue\x18\x04 \x01(\bR\aoverdue\x122\n" +
+	"\x06review\x18\x05 \x01(\v2\x1a.yitong.v1.EmergencyReviewR\x06review\x12%\n" +
+	"\x0ecustodian_name\x18\x06 \x01(\tR\rcustodianName\x12%\n" +
+	"\x0erequester_name\x18\a \x01(\tR\rrequesterName\"V\n" +
+	"\x15EmergencyRatesRequest\x12%\n" +
+	"\x04time\x18\x01 \x01(\v2\x11.yitong.v1.PeriodR\x04time\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\"n\n" +
+	"\x16EmergencyRatesResponse\x12.\n" +
+	"\x05rates\x18\x01 \x03(\v2\x18.yitong.v1.EmergencyRateR\x05rates\x12$\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"\xa6\x01\n" +
+	"\rEmergencyRate\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12 \n" +
+	"\vemergencies\x18\x02 \x01(\x03R\vemergencies\x12\x18\n" +
+	"\aoverdue\x18\x03 \x01(\x03R\aoverdue\x12\x1a\n" +
+	"\brejected\x18\x04 \x01(\x03R\brejected\x12%\n" +
+	"\x04days\x18\x05 \x03(\v2\x11.yitong.v1.ChangeR\x04days2\xb1\x04\n" +
 	"\vEmergencies\x12B\n" +
 	"\x04Open\x12\x1f.yitong.v1.OpenEmergencyRequest\x1a\x19.yitong.v1.AccessResponse\x12M\n" +
 	"\x04List\x12!.yitong.v1.ListEmergenciesRequest\x1a\".yitong.v1.ListEmergenciesResponse\x12O\n" +
 	"\x06Review\x12!.yitong.v1.ReviewEmergencyRequest\x1a\".yitong.v1.ReviewEmergencyResponse\x12Q\n" +
 	"\aResolve\x12\".yitong.v1.ResolveEmergencyRequest\x1a\".yitong.v1.ReviewEmergencyResponse\x12I\n" +
-	"\x05Watch\x12\".yitong.v1.WatchEmergenciesRequest\x1a\x1a.yitong.v1.EmergencyNotice0\x01B'Z%yitong/gateway/api/yitong/v1;yitongv1b\x06proto3"
+	"\x05Watch\x12\".yitong.v1.WatchEmergenciesRequest\x1a\x1a.yitong.v1.EmergencyNotice0\x01\x12R\n" +
+	"\aHistory\x12\".yitong.v1.EmergencyHistoryRequest\x1a#.yitong.v1.EmergencyHistoryResponse\x12L\n" +
+	"\x05Rates\x12 .yitong.v1.EmergencyRatesRequest\x1a!.yitong.v1.EmergencyRatesResponseB'Z%yitong/gateway/api/yitong/v1;yitongv1b\x06proto3"
 
 var (
 	file_yitong_v1_emergency_proto_rawDescOnce sync.Once
@@ -917,54 +1376,80 @@ func file_yitong_v1_emergency_proto_rawDescGZIP() []byte {
 	return file_yitong_v1_emergency_proto_rawDescData
 }
 
-var file_yitong_v1_emergency_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_yitong_v1_emergency_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_yitong_v1_emergency_proto_goTypes = []any{
-	(*OpenEmergencyRequest)(nil),    // 0: yitong.v1.OpenEmergencyRequest
-	(*Emergency)(nil),               // 1: yitong.v1.Emergency
-	(*ListEmergenciesRequest)(nil),  // 2: yitong.v1.ListEmergenciesRequest
-	(*ListEmergenciesResponse)(nil), // 3: yitong.v1.ListEmergenciesResponse
-	(*ReviewEmergencyRequest)(nil),  // 4: yitong.v1.ReviewEmergencyRequest
-	(*ResolveEmergencyRequest)(nil), // 5: yitong.v1.ResolveEmergencyRequest
-	(*ReviewEmergencyResponse)(nil), // 6: yitong.v1.ReviewEmergencyResponse
-	(*EmergencyReview)(nil),         // 7: yitong.v1.EmergencyReview
-	(*WatchEmergenciesRequest)(nil), // 8: yitong.v1.WatchEmergenciesRequest
-	(*EmergencyNotice)(nil),         // 9: yitong.v1.EmergencyNotice
-	(*Patient)(nil),                 // 10: yitong.v1.Patient
-	(*Period)(nil),                  // 11: yitong.v1.Period
-	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
-	(*Commit)(nil),                  // 13: yitong.v1.Commit
-	(*AccessResponse)(nil),          // 14: yitong.v1.AccessResponse
+	(*OpenEmergencyRequest)(nil),     // 0: yitong.v1.OpenEmergencyRequest
+	(*Emergency)(nil),                // 1: yitong.v1.Emergency
+	(*ListEmergenciesRequest)(nil),   // 2: yitong.v1.ListEmergenciesRequest
+	(*ListEmergenciesResponse)(nil),  // 3: yitong.v1.ListEmergenciesResponse
+	(*ReviewEmergencyRequest)(nil),   // 4: yitong.v1.ReviewEmergencyRequest
+	(*ResolveEmergencyRequest)(nil),  // 5: yitong.v1.ResolveEmergencyRequest
+	(*ReviewEmergencyResponse)(nil),  // 6: yitong.v1.ReviewEmergencyResponse
+	(*EmergencyReview)(nil),          // 7: yitong.v1.EmergencyReview
+	(*WatchEmergenciesRequest)(nil),  // 8: yitong.v1.WatchEmergenciesRequest
+	(*EmergencyNotice)(nil),          // 9: yitong.v1.EmergencyNotice
+	(*EmergencyHistoryRequest)(nil),  // 10: yitong.v1.EmergencyHistoryRequest
+	(*EmergencyHistoryResponse)(nil), // 11: yitong.v1.EmergencyHistoryResponse
+	(*EmergencyRecord)(nil),          // 12: yitong.v1.EmergencyRecord
+	(*EmergencyRatesRequest)(nil),    // 13: yitong.v1.EmergencyRatesRequest
+	(*EmergencyRatesResponse)(nil),   // 14: yitong.v1.EmergencyRatesResponse
+	(*EmergencyRate)(nil),            // 15: yitong.v1.EmergencyRate
+	(*Patient)(nil),                  // 16: yitong.v1.Patient
+	(*Period)(nil),                   // 17: yitong.v1.Period
+	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
+	(*Commit)(nil),                   // 19: yitong.v1.Commit
+	(*Page)(nil),                     // 20: yitong.v1.Page
+	(*AsOf)(nil),                     // 21: yitong.v1.AsOf
+	(*Access)(nil),                   // 22: yitong.v1.Access
+	(*Change)(nil),                   // 23: yitong.v1.Change
+	(*AccessResponse)(nil),           // 24: yitong.v1.AccessResponse
 }
 var file_yitong_v1_emergency_proto_depIdxs = []int32{
-	10, // 0: yitong.v1.OpenEmergencyRequest.patient:type_name -> yitong.v1.Patient
-	11, // 1: yitong.v1.OpenEmergencyRequest.data_period:type_name -> yitong.v1.Period
-	12, // 2: yitong.v1.Emergency.requested:type_name -> google.protobuf.Timestamp
-	12, // 3: yitong.v1.Emergency.due:type_name -> google.protobuf.Timestamp
-	12, // 4: yitong.v1.Emergency.rejected:type_name -> google.protobuf.Timestamp
+	16, // 0: yitong.v1.OpenEmergencyRequest.patient:type_name -> yitong.v1.Patient
+	17, // 1: yitong.v1.OpenEmergencyRequest.data_period:type_name -> yitong.v1.Period
+	18, // 2: yitong.v1.Emergency.requested:type_name -> google.protobuf.Timestamp
+	18, // 3: yitong.v1.Emergency.due:type_name -> google.protobuf.Timestamp
+	18, // 4: yitong.v1.Emergency.rejected:type_name -> google.protobuf.Timestamp
 	1,  // 5: yitong.v1.ListEmergenciesResponse.emergencies:type_name -> yitong.v1.Emergency
 	7,  // 6: yitong.v1.ReviewEmergencyResponse.review:type_name -> yitong.v1.EmergencyReview
-	13, // 7: yitong.v1.ReviewEmergencyResponse.commit:type_name -> yitong.v1.Commit
-	12, // 8: yitong.v1.EmergencyReview.reviewed:type_name -> google.protobuf.Timestamp
-	12, // 9: yitong.v1.EmergencyReview.due:type_name -> google.protobuf.Timestamp
-	12, // 10: yitong.v1.EmergencyReview.resolved:type_name -> google.protobuf.Timestamp
+	19, // 7: yitong.v1.ReviewEmergencyResponse.commit:type_name -> yitong.v1.Commit
+	18, // 8: yitong.v1.EmergencyReview.reviewed:type_name -> google.protobuf.Timestamp
+	18, // 9: yitong.v1.EmergencyReview.due:type_name -> google.protobuf.Timestamp
+	18, // 10: yitong.v1.EmergencyReview.resolved:type_name -> google.protobuf.Timestamp
 	1,  // 11: yitong.v1.EmergencyNotice.emergency:type_name -> yitong.v1.Emergency
-	13, // 12: yitong.v1.EmergencyNotice.commit:type_name -> yitong.v1.Commit
-	12, // 13: yitong.v1.EmergencyNotice.expires:type_name -> google.protobuf.Timestamp
-	0,  // 14: yitong.v1.Emergencies.Open:input_type -> yitong.v1.OpenEmergencyRequest
-	2,  // 15: yitong.v1.Emergencies.List:input_type -> yitong.v1.ListEmergenciesRequest
-	4,  // 16: yitong.v1.Emergencies.Review:input_type -> yitong.v1.ReviewEmergencyRequest
-	5,  // 17: yitong.v1.Emergencies.Resolve:input_type -> yitong.v1.ResolveEmergencyRequest
-	8,  // 18: yitong.v1.Emergencies.Watch:input_type -> yitong.v1.WatchEmergenciesRequest
-	14, // 19: yitong.v1.Emergencies.Open:output_type -> yitong.v1.AccessResponse
-	3,  // 20: yitong.v1.Emergencies.List:output_type -> yitong.v1.ListEmergenciesResponse
-	6,  // 21: yitong.v1.Emergencies.Review:output_type -> yitong.v1.ReviewEmergencyResponse
-	6,  // 22: yitong.v1.Emergencies.Resolve:output_type -> yitong.v1.ReviewEmergencyResponse
-	9,  // 23: yitong.v1.Emergencies.Watch:output_type -> yitong.v1.EmergencyNotice
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	19, // 12: yitong.v1.EmergencyNotice.commit:type_name -> yitong.v1.Commit
+	18, // 13: yitong.v1.EmergencyNotice.expires:type_name -> google.protobuf.Timestamp
+	17, // 14: yitong.v1.EmergencyHistoryRequest.time:type_name -> yitong.v1.Period
+	20, // 15: yitong.v1.EmergencyHistoryRequest.page:type_name -> yitong.v1.Page
+	12, // 16: yitong.v1.EmergencyHistoryResponse.emergencies:type_name -> yitong.v1.EmergencyRecord
+	21, // 17: yitong.v1.EmergencyHistoryResponse.as_of:type_name -> yitong.v1.AsOf
+	22, // 18: yitong.v1.EmergencyRecord.access:type_name -> yitong.v1.Access
+	19, // 19: yitong.v1.EmergencyRecord.commit:type_name -> yitong.v1.Commit
+	18, // 20: yitong.v1.EmergencyRecord.due:type_name -> google.protobuf.Timestamp
+	7,  // 21: yitong.v1.EmergencyRecord.review:type_name -> yitong.v1.EmergencyReview
+	17, // 22: yitong.v1.EmergencyRatesRequest.time:type_name -> yitong.v1.Period
+	15, // 23: yitong.v1.EmergencyRatesResponse.rates:type_name -> yitong.v1.EmergencyRate
+	21, // 24: yitong.v1.EmergencyRatesResponse.as_of:type_name -> yitong.v1.AsOf
+	23, // 25: yitong.v1.EmergencyRate.days:type_name -> yitong.v1.Change
+	0,  // 26: yitong.v1.Emergencies.Open:input_type -> yitong.v1.OpenEmergencyRequest
+	2,  // 27: yitong.v1.Emergencies.List:input_type -> yitong.v1.ListEmergenciesRequest
+	4,  // 28: yitong.v1.Emergencies.Review:input_type -> yitong.v1.ReviewEmergencyRequest
+	5,  // 29: yitong.v1.Emergencies.Resolve:input_type -> yitong.v1.ResolveEmergencyRequest
+	8,  // 30: yitong.v1.Emergencies.Watch:input_type -> yitong.v1.WatchEmergenciesRequest
+	10, // 31: yitong.v1.Emergencies.History:input_type -> yitong.v1.EmergencyHistoryRequest
+	13, // 32: yitong.v1.Emergencies.Rates:input_type -> yitong.v1.EmergencyRatesRequest
+	24, // 33: yitong.v1.Emergencies.Open:output_type -> yitong.v1.AccessResponse
+	3,  // 34: yitong.v1.Emergencies.List:output_type -> yitong.v1.ListEmergenciesResponse
+	6,  // 35: yitong.v1.Emergencies.Review:output_type -> yitong.v1.ReviewEmergencyResponse
+	6,  // 36: yitong.v1.Emergencies.Resolve:output_type -> yitong.v1.ReviewEmergencyResponse
+	9,  // 37: yitong.v1.Emergencies.Watch:output_type -> yitong.v1.EmergencyNotice
+	11, // 38: yitong.v1.Emergencies.History:output_type -> yitong.v1.EmergencyHistoryResponse
+	14, // 39: yitong.v1.Emergencies.Rates:output_type -> yitong.v1.EmergencyRatesResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_emergency_proto_init() }
@@ -979,7 +1464,7 @@ func file_yitong_v1_emergency_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yitong_v1_emergency_proto_rawDesc), len(file_yitong_v1_emergency_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,8 @@ const (
 	Emergencies_Review_FullMethodName  = "/yitong.v1.Emergencies/Review"
 	Emergencies_Resolve_FullMethodName = "/yitong.v1.Emergencies/Resolve"
 	Emergencies_Watch_FullMethodName   = "/yitong.v1.Emergencies/Watch"
+	Emergencies_History_FullMethodName = "/yitong.v1.Emergencies/History"
+	Emergencies_Rates_FullMethodName   = "/yitong.v1.Emergencies/Rates"
 )
 
 // EmergenciesClient is the client API for Emergencies service.
@@ -50,6 +52,12 @@ type EmergenciesClient interface {
 	// emergency, review and resolution that this member is party to; a regulator
 	// is party to all. It ends only with the call.
 	Watch(ctx context.Context, in *WatchEmergenciesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EmergencyNotice], error)
+	// History lists emergencies of the past and present with their reviews, from
+	// the projection.
+	History(ctx context.Context, in *EmergencyHistoryRequest, opts ...grpc.CallOption) (*EmergencyHistoryResponse, error)
+	// Rates tells how often each hospital broke the glass, what its reviews
+	// found, and the days on which it did so unlike in its days before.
+	Rates(ctx context.Context, in *EmergencyRatesRequest, opts ...grpc.CallOption) (*EmergencyRatesResponse, error)
 }
 
 type emergenciesClient struct {
@@ -119,6 +127,26 @@ func (c *emergenciesClient) Watch(ctx context.Context, in *WatchEmergenciesReque
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Emergencies_WatchClient = grpc.ServerStreamingClient[EmergencyNotice]
 
+func (c *emergenciesClient) History(ctx context.Context, in *EmergencyHistoryRequest, opts ...grpc.CallOption) (*EmergencyHistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EmergencyHistoryResponse)
+	err := c.cc.Invoke(ctx, Emergencies_History_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *emergenciesClient) Rates(ctx context.Context, in *EmergencyRatesRequest, opts ...grpc.CallOption) (*EmergencyRatesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EmergencyRatesResponse)
+	err := c.cc.Invoke(ctx, Emergencies_Rates_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EmergenciesServer is the server API for Emergencies service.
 // All implementations must embed UnimplementedEmergenciesServer
 // for forward compatibility.
@@ -143,6 +171,12 @@ type EmergenciesServer interface {
 	// emergency, review and resolution that this member is party to; a regulator
 	// is party to all. It ends only with the call.
 	Watch(*WatchEmergenciesRequest, grpc.ServerStreamingServer[EmergencyNotice]) error
+	// History lists emergencies of the past and present with their reviews, from
+	// the projection.
+	History(context.Context, *EmergencyHistoryRequest) (*EmergencyHistoryResponse, error)
+	// Rates tells how often each hospital broke the glass, what its reviews
+	// found, and the days on which it did so unlike in its days before.
+	Rates(context.Context, *EmergencyRatesRequest) (*EmergencyRatesResponse, error)
 	mustEmbedUnimplementedEmergenciesServer()
 }
 
@@ -167,6 +201,12 @@ func (UnimplementedEmergenciesServer) Resolve(context.Context, *ResolveEmergency
 }
 func (UnimplementedEmergenciesServer) Watch(*WatchEmergenciesRequest, grpc.ServerStreamingServer[EmergencyNotice]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedEmergenciesServer) History(context.Context, *EmergencyHistoryRequest) (*EmergencyHistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method History not implemented")
+}
+func (UnimplementedEmergenciesServer) Rates(context.Context, *EmergencyRatesRequest) (*EmergencyRatesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rates not implemented")
 }
 func (UnimplementedEmergenciesServer) mustEmbedUnimplementedEmergenciesServer() {}
 func (UnimplementedEmergenciesServer) testEmbeddedByValue()                     {}
@@ -272,6 +312,42 @@ func _Emergencies_Watch_Handler(srv interface{}, stream grpc.ServerStream) error
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Emergencies_WatchServer = grpc.ServerStreamingServer[EmergencyNotice]
 
+func _Emergencies_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EmergencyHistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmergenciesServer).History(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Emergencies_History_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmergenciesServer).History(ctx, req.(*EmergencyHistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Emergencies_Rates_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EmergencyRatesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmergenciesServer).Rates(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Emergencies_Rates_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmergenciesServer).Rates(ctx, req.(*EmergencyRatesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Emergencies_ServiceDesc is the grpc.ServiceDesc for Emergencies service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -294,6 +370,14 @@ var Emergencies_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Resolve",
 			Handler:    _Emergencies_Resolve_Handler,
+		},
+		{
+			MethodName: "History",
+			Handler:    _Emergencies_History_Handler,
+		},
+		{
+			MethodName: "Rates",
+			Handler:    _Emergencies_Rates_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -84,6 +84,9 @@ type generator struct {
 	digests []string        // manifests of out
 	records []record.Anchor
 	members []registry.Member
+
+	open       map[string]access.Emergencies // by requester
+	unreviewed []access.Access
 }
 
 func newGenerator(seed uint64, events int) *generator {
@@ -91,7 +94,7 @@ func newGenerator(seed uint64, events int) *generator {
 	n := max(8, events/25)
 	return &generator{
 		Rand: r, zipf: rand.NewZipf(r, 1.1, 8, uint64(n-1)), wanted: n, step: Span / time.Duration(max(1, events)),
-		now: Begin, minute: Begin.Unix() / 60,
+		now: Begin, minute: Begin.Unix() / 60, open: map[string]access.Emergencies{},
 	}
 }
 
@@ -201,6 +204,9 @@ func (g *generator) transaction() ledger.Transaction {
 	}
 	if len(g.between) < min(g.wanted, 6) || len(g.between) < g.wanted && g.IntN(10) == 0 {
 		return g.relate()
+	}
+	if len(g.unreviewed) > 0 && g.at()-g.unreviewed[0].At > access.ReviewTerm/2 && g.IntN(4) == 0 {
+		return g.review()
 	}
 	switch n := g.IntN(100); {
 	case n < 3:
@@ -321,19 +327,60 @@ func (g *generator) request() ledger.Transaction {
 	q := access.Request{
 		ID: g.hex(32), Custodian: r.Custodian, Handle: r.Handle, Purpose: purpose, Action: consent.Access, Classes: g.classes(2), Claim: g.hex(64),
 	}
+	if r.kind != registry.Hospital && g.IntN(2) == 0 || purpose == consent.ETREAT {
+		q.User, q.Role = g.hex(64), access.ClaimsHandler
+		if r.kind == registry.Hospital {
+			q.Role = access.Clinician
+		}
+	}
 	requester, custodian := g.members[index(g.members, r.Requester)], g.members[index(g.members, r.Custodian)]
 	a, err := access.Decide(q, requester, custodian, r.consents, g.at())
 	if err != nil {
 		panic(fmt.Sprintf("projectiontest: the rules refuse what is invented: %v", err))
 	}
-	t := g.call(r.Requester, contract.AccessRequest, Put(a, "access", r.Custodian, r.Requester, a.ID))
+	writes := []ledger.Write{Put(a, "access", r.Custodian, r.Requester, a.ID)}
+	if purpose == consent.ETREAT && g.IntN(3) == 0 {
+		q.Claim, q.Emergency.Reason = "", access.Causes()[g.IntN(len(access.Causes()))]
+		broken, open, err := access.BreakGlass(q, access.Clinician, requester, custodian, g.open[r.Requester], r.consents, g.at())
+		if err == nil { // or earlier ones block it, and it stays a request by consent
+			g.open[r.Requester], g.unreviewed, a = open, append(g.unreviewed, broken), broken
+			writes = []ledger.Write{Put(a, "access", r.Custodian, r.Requester, a.ID), Put(open, "emergencies", r.Requester)}
+		}
+	}
+	t := g.call(r.Requester, contract.AccessRequest, writes...)
 	switch {
-	case g.IntN(100) == 0:
+	case !a.BreakGlass() && g.IntN(100) == 0:
 		t.Code = peer.TxValidationCode_MVCC_READ_CONFLICT
 	case a.Permitted():
 		g.permits = append(g.permits, a)
 	}
 	return t
+}
+
+// review reviews the oldest emergency that isn't, some only once they are overdue, and
+// resolves what it rejects in the same breath or never.
+func (g *generator) review() ledger.Transaction {
+	a := g.unreviewed[0]
+	g.unreviewed = g.unreviewed[1:]
+	regulator := g.members[len(g.members)-1]
+	j := access.Judgement{Custodian: a.Custodian, Requester: a.Requester, ID: a.ID, Outcome: access.Accepted, Reason: "justified"}
+	if g.IntN(4) == 0 {
+		j.Outcome, j.Reason = access.Rejected, "no-emergency"
+	}
+	done, open, err := a.Review(j, nil, g.open[a.Requester], regulator, g.at())
+	if err != nil {
+		panic(fmt.Sprintf("projectiontest: the rules refuse the review: %v", err))
+	}
+	function := contract.AccessReview
+	if j.Outcome == access.Rejected && g.IntN(3) > 0 {
+		s := access.Settlement{Custodian: a.Custodian, Requester: a.Requester, ID: a.ID, Reason: "staff-retrained"}
+		if done, open, err = done.Resolve(s, open, regulator, g.at()); err != nil {
+			panic(fmt.Sprintf("projectiontest: the rules refuse the resolution: %v", err))
+		}
+		function = contract.AccessResolve
+	}
+	g.open[a.Requester] = open
+	return g.call(regulator.MSP, function, Put(done, "review", a.Custodian, a.Requester, a.ID), Put(open, "emergencies", a.Requester))
 }
 
 func (g *generator) release() ledger.Transaction {
