@@ -22,8 +22,18 @@
 // can't be told from the newest.
 //
 // Deleting an entry frees its place in the file, where its sealed bytes may
-// stay for a while; Rekey leaves nothing that the new master key opens, and
-// drops the old file.
+// stay for a while, and the master key opens them; Scrub overwrites them. Rekey
+// leaves nothing that the new master key opens, and drops the old file.
+//
+// # Backups
+//
+// What was destroyed here is still in a backup of this file made before, for
+// whoever has a passphrase of that time: a backup that can be restored without
+// help restores what was erased, whatever is rotated here afterwards. So how
+// long backups of the key store are kept is how long erasures take to be
+// complete; keep few, keep them short, keep them apart from those of the vault
+// and the ledger, which by themselves open nothing. A gateway that starts on a
+// restored key store destroys again what the ledger says is erased.
 package keys
 
 import (
