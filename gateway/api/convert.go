@@ -175,7 +175,7 @@ func partMessage(recordID string, p share.Part) *yitongv1.Part {
 func recordMessage(r share.Record) *yitongv1.Record {
 	out := &yitongv1.Record{
 		Id: r.ID, Status: string(r.Status), Patient: patientMessage(r.Patient), Submitted: timeMessage(r.Submitted),
-		Supersedes: r.Supersedes, SupersededBy: r.SupersededBy, MediaType: r.MediaType,
+		Supersedes: r.Supersedes, SupersededBy: r.SupersededBy, MediaType: r.MediaType, Erasure: erasureMessage(r.ID, r.Erasure),
 	}
 	for _, p := range r.Parts {
 		out.Parts = append(out.Parts, partMessage(r.ID, p))

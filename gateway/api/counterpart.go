@@ -65,11 +65,19 @@ func (c *Counterparts) Close() error {
 }
 
 func (c *Counterparts) client(m registry.Member) (yitongv1.ExchangeClient, error) {
+	conn, err := c.conn(m)
+	if err != nil {
+		return nil, err
+	}
+	return yitongv1.NewExchangeClient(conn), nil
+}
+
+func (c *Counterparts) conn(m registry.Member) (*grpc.ClientConn, error) {
 	at := destination{m.MSP, m.Gateway, c.revocations.Changes(m.MSP)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if conn, ok := c.conns[at]; ok {
-		return yitongv1.NewExchangeClient(conn), nil
+		return conn, nil
 	}
 	for other, conn := range c.conns {
 		if other.msp == at.msp && other.revocations != at.revocations {
@@ -88,7 +96,7 @@ func (c *Counterparts) client(m registry.Member) (yitongv1.ExchangeClient, error
 		return nil, fmt.Errorf("reaching the gateway of %s: %w", m.MSP, err)
 	}
 	c.conns[at] = conn
-	return yitongv1.NewExchangeClient(conn), nil
+	return conn, nil
 }
 
 // Reach is the TLS configuration for reaching one member's gateway and nobody
@@ -164,6 +172,16 @@ func (c *Counterparts) Disclose(ctx context.Context, holder registry.Member, ord
 	}
 	out, err := client.Disclose(ctx, &yitongv1.DiscloseRequest{Order: order, Height: height})
 	return share.Disclosed{Content: out.GetContent(), Salt: out.GetSalt()}, remote(err)
+}
+
+// Erased implements share.Exchange.
+func (c *Counterparts) Erased(ctx context.Context, requester registry.Member, n share.Notice) error {
+	conn, err := c.conn(requester)
+	if err != nil {
+		return err
+	}
+	_, err = yitongv1.NewTombstonesClient(conn).Erased(ctx, &yitongv1.ErasedRequest{RecordId: n.Record, Erasure: int32(n.Erasure), Height: n.Height})
+	return remote(err)
 }
 
 // remote turns the status of another gateway into the error it stands for, so that

@@ -34,6 +34,7 @@ type door struct {
 // are for a member's own.
 var betweenGateways = []string{
 	yitongv1.Exchange_ServiceDesc.ServiceName,
+	yitongv1.Tombstones_ServiceDesc.ServiceName,
 }
 
 // short names a method as people do: "Records.Submit" for "/yitong.v1.Records/Submit".

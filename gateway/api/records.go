@@ -65,7 +65,7 @@ func submissionOf(h *yitongv1.SubmitHeader) (share.Submission, error) {
 	return s, err
 }
 
-func (s records) List(_ context.Context, in *yitongv1.ListRecordsRequest) (*yitongv1.ListRecordsResponse, error) {
+func (s records) List(ctx context.Context, in *yitongv1.ListRecordsRequest) (*yitongv1.ListRecordsResponse, error) {
 	var patient *share.Patient
 	if in.GetPatient() != nil {
 		p := patientOf(in.GetPatient())
@@ -76,8 +76,17 @@ func (s records) List(_ context.Context, in *yitongv1.ListRecordsRequest) (*yito
 		return nil, err
 	}
 	out := &yitongv1.ListRecordsResponse{NextBookmark: next}
+	if len(page) == 0 {
+		return out, nil
+	}
+	held, err := s.gateway.Held(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range page {
-		out.Records = append(out.Records, recordMessage(r))
+		m := recordMessage(r)
+		m.Holds = holdMessages(held[r.ID])
+		out.Records = append(out.Records, m)
 	}
 	return out, nil
 }

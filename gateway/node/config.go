@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/renameio/v2"
 	"go.yaml.in/yaml/v3"
 
 	"yitong/chaincode/registry"
+	"yitong/gateway/retention"
 )
 
 // Config is a gateway's one configuration file, YAML. Relative paths are taken
@@ -74,6 +76,16 @@ type Config struct {
 	// Policy is the Cedar file that says which of the member's people may do what
 	// (`yitong policy show` prints the default, which holds where none is named).
 	Policy string `yaml:"policy,omitempty"`
+	// Retention is how long a hospital keeps the data of a class before it is erased by
+	// itself: a number and y, mo, w or d, as in "laboratory: 15y". It begins with the end of
+	// the time that the data is of, or with the submission where that isn't known. A class
+	// that isn't here is kept for ever. A regulator's legal hold stops it.
+	Retention map[string]string `yaml:"retention,omitempty"`
+	// RetentionWarning is how long before its end is warned: 1d to 1y, by default 30d. Nothing
+	// is erased before the warning has stood that long.
+	RetentionWarning string `yaml:"retention_warning,omitempty"`
+	// RetentionSweep is how often is looked for what falls due: 1m to 24h, by default 1h.
+	RetentionSweep string `yaml:"retention_sweep,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -161,6 +173,14 @@ func (c *Config) resolve(folder string) {
 	}
 }
 
+// retentionSweep is how often is looked for what falls due.
+func (c Config) retentionSweep() (time.Duration, error) {
+	if c.RetentionSweep == "" {
+		return time.Hour, nil
+	}
+	return time.ParseDuration(c.RetentionSweep)
+}
+
 func (c Config) check() error {
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf("  - "+format, args...)) }
@@ -212,6 +232,17 @@ func (c Config) check() error {
 	}
 	if !strings.HasPrefix(c.Audit, "sqlite:") && !strings.HasPrefix(c.Audit, "postgres://") && !strings.HasPrefix(c.Audit, "postgresql://") {
 		problem("audit must be sqlite:PATH or postgres://…")
+	}
+	if _, err := retention.Parse(c.Retention, c.RetentionWarning); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			problem("%s", strings.TrimSuffix(line, "\n"))
+		}
+	}
+	if len(c.Retention) > 0 && c.Member.Kind != registry.Hospital {
+		problem("retention is for hospitals, which hold records; leave it out")
+	}
+	if every, err := c.retentionSweep(); err != nil || every < time.Minute || every > 24*time.Hour {
+		problem("retention_sweep is %q; it must be a time from 1m to 24h, as 1h", c.RetentionSweep)
 	}
 	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		problem("log_level is %q; it must be debug, info, warn or error", c.LogLevel)

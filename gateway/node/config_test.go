@@ -90,6 +90,11 @@ func TestEveryProblemOfAConfigurationIsNamedAtOnce(t *testing.T) {
 		"a peer without an address":  {func(c *node.Config) { c.Peers[0].Address = "" }, []string{"peers[0].address is missing"}},
 		"an address without a port":  {func(c *node.Config) { c.Listen = "127.0.0.1" }, []string{"listen", "host:port"}},
 		"a log level nobody knows":   {func(c *node.Config) { c.LogLevel = "loud" }, []string{"debug, info, warn or error"}},
+		"a retention of no class":    {func(c *node.Config) { c.Retention = map[string]string{"selfies": "1y", "imaging": "long"} }, []string{"selfies", "retention of imaging"}},
+		"a warning that is too long": {func(c *node.Config) { c.RetentionWarning = "5y" }, []string{"retention_warning", "1d to 1y"}},
+		"a sweep too often":          {func(c *node.Config) { c.RetentionSweep = "1s" }, []string{"retention_sweep", "1m to 24h"}},
+		"an insurer's retention": {func(c *node.Config) { c.Member.Kind, c.Retention = registry.Insurer, map[string]string{"claim": "5y"} },
+			[]string{"retention is for hospitals"}},
 		"two things wrong with it":   {func(c *node.Config) { c.Channel, c.Listen = "", "x" }, []string{"channel is missing", "listen"}},
 		"an MSP id with a separator": {func(c *node.Config) { c.Member.MSP = "a/b" }, []string{"member.msp"}},
 	}

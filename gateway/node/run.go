@@ -31,6 +31,7 @@ import (
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/policy"
+	"yitong/gateway/retention"
 	"yitong/gateway/share"
 	"yitong/gateway/vault"
 )
@@ -100,6 +101,14 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	others := api.NewCounterparts(trust, revocations, shown.ForClient)
 	defer closing(&err, others.Close)
 
+	keep, err := retention.Parse(config.Retention, config.RetentionWarning)
+	if err != nil {
+		return err
+	}
+	every, err := config.retentionSweep()
+	if err != nil {
+		return err
+	}
 	gateway, err := share.New(share.Config{
 		Self: registry.Candidate{
 			MSP: config.Member.MSP, Name: config.Member.Name, Kind: config.Member.Kind, Gateway: config.Member.Gateway,
@@ -107,6 +116,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Ledger: chain, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Log: log,
 		Review:  config.ReviewOrders,
 		Channel: config.Channel, Evaluator: config.Evaluator,
+		Retention: keep, Sweep: every,
 	})
 	if err != nil {
 		return err
@@ -138,6 +148,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	gateway.KeepTime()
 	gateway.KeepKeys()
 	gateway.KeepAnswering()
+	gateway.KeepErasing()
 
 	history, err := projection.Open(ctx, config.Audit, config.Chaincode)
 	if err != nil {

@@ -32,6 +32,11 @@ const (
 	bucketReceipts = "receipts" // permit id -> receipt on its way to the ledger
 	// bucketEscrowIndex: custodian/hospital/handle -> ids of records kept in escrow
 	bucketEscrowIndex = "escrowindex"
+
+	bucketErasures  = "erasures"  // record id -> erasing
+	bucketReceivers = "receivers" // record id/requester -> indices of the parts that it was released
+	bucketOpened    = "opened"    // custodian/record id -> copied
+	bucketWarned    = "warned"    // record id -> part index -> when the end of its retention was warned of
 )
 
 // Record is a record as its custodian knows it.
@@ -45,6 +50,8 @@ type Record struct {
 	Supersedes   string         `json:"supersedes,omitempty"`
 	SupersededBy string         `json:"supersededBy,omitempty"`
 	Escrow       record.Hash    `json:"escrow,omitzero"` // digest of the package that the keys are escrowed in
+
+	Erasure *record.Erasure `json:"erasure,omitempty"` // what is erased of it; of the whole record no part is listed any more
 }
 
 // Part is a part with what only those who may open it know.
@@ -91,6 +98,23 @@ func load[T any](r reader, bucket, name string) (value T, ok bool, err error) {
 		return value, false, fmt.Errorf("reading %s from the key store: %w", bucket, err)
 	}
 	return value, true, nil
+}
+
+// list reads all entries of a bucket.
+func list[T any](store *keys.Store, bucket string) (map[string]T, error) {
+	raw, err := store.List(bucket)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s from the key store: %w", bucket, err)
+	}
+	all := make(map[string]T, len(raw))
+	for name, doc := range raw {
+		var value T
+		if err := json.Unmarshal(doc, &value); err != nil {
+			return nil, fmt.Errorf("reading %s from the key store: %w", bucket, err)
+		}
+		all[name] = value
+	}
+	return all, nil
 }
 
 // save writes an entry within a transaction on the store.

@@ -116,13 +116,21 @@ func (c *consortium) start(msp, dir string) *share.Gateway {
 // purpose, so the tests of this package take turns with one set.
 var stores = map[string]*keys.Store{}
 
+// storePath is the file of a member's store.
+func storePath(msp string) string { return filepath.Join(storesDir, msp) }
+
+var storesDir string
+
+const passphrase = "correct horse"
+
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "share")
+	storesDir = dir
 	if err != nil {
 		panic(err)
 	}
 	for msp := range kinds {
-		if stores[msp], err = keys.Create(filepath.Join(dir, msp), []byte("correct horse")); err != nil {
+		if stores[msp], err = keys.Create(storePath(msp), []byte(passphrase)); err != nil {
 			panic(err)
 		}
 	}
@@ -269,6 +277,13 @@ func (w wire) Disclose(ctx context.Context, holder registry.Member, order string
 		d = w.c.disclose(d)
 	}
 	return d, err
+}
+
+func (w wire) Erased(ctx context.Context, requester registry.Member, n share.Notice) error {
+	if w.c.cut[requester.MSP] {
+		return share.ErrUnavailable
+	}
+	return w.c.gateways[requester.MSP].Erased(ctx, w.from, n)
 }
 
 type delivery struct {

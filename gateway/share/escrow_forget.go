@@ -136,6 +136,9 @@ func (g *Gateway) destroy(ctx context.Context, custodian, recordID string, what 
 		}
 		err = g.keep(bucketKept, keptAs(custodian, recordID), k)
 	}
+	if err == nil {
+		err = g.Keys.Scrub() // deleted, the share still lies in the file
+	}
 	if err != nil {
 		return fmt.Errorf("destroying the share of record %s: %w", recordID, err)
 	}

@@ -55,6 +55,9 @@ func (g *Gateway) openFromEscrow(ctx context.Context, name lookup, sink Sink, ca
 	if err := g.collect(ctx, c, name); err != nil {
 		return Opened{}, err
 	}
+	if err := g.noteOpened(ctx, m); err != nil {
+		return Opened{}, err
+	}
 	opened := Opened{Manifest: m.Digest().String(), Recovery: &Recovery{Regulator: regulator.MSP, Bad: c.bad}}
 	opened.Recovery.Shares = slices.Sorted(slices.Values(c.from))
 	for _, r := range m.Records {

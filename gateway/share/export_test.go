@@ -8,6 +8,7 @@ var Buckets = []string{
 	bucketConsents, bucketReleases, bucketReceipts, bucketClaims, bucketSigners,
 	bucketUsers, bucketBroken, bucketNotes,
 	bucketLodgings, bucketKept, bucketEscrowIndex,
+	bucketErasures, bucketReceivers, bucketOpened, bucketWarned,
 }
 
 // Where the secrets lie that a lying custodian would use.
@@ -31,3 +32,9 @@ var RecoveryPlace = recoveryPlace
 func (g *Gateway) ForgetEscrow(ctx context.Context, recordID string, parts []int) error {
 	return g.forgetEscrow(ctx, recordID, parts)
 }
+
+// Interrupt cuts erasures short: f is asked before and after each step.
+func (g *Gateway) Interrupt(f func(at string) error) { g.interrupt = f }
+
+// ObjectOf names a part's key in the store.
+var ObjectOf = object

@@ -71,6 +71,9 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 	if err := g.verify(ctx, manifest, name, permit.Access); err != nil {
 		return Opened{}, g.reject(ctx, name, err)
 	}
+	if err := g.noteOpened(ctx, manifest); err != nil {
+		return Opened{}, err
+	}
 	opened := Opened{Manifest: manifest.Digest().String()}
 	for _, r := range manifest.Records {
 		for _, s := range r.Parts {

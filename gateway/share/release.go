@@ -1,6 +1,7 @@
 package share
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,12 +22,17 @@ import (
 type Parcel struct {
 	Manifest *seal.Manifest
 	Commit   ledger.Commit // of the release; zero where it was committed before
-	vault    vault.Vault
+	gateway  *Gateway
 }
 
-// Sealed opens the sealed bytes of one part of the parcel.
+// Sealed opens the sealed bytes of one part of the parcel. A part that was erased meanwhile is
+// refused (erased).
 func (p *Parcel) Sealed(ctx context.Context, recordID string, part record.Part) (io.ReadCloser, error) {
-	return p.vault.Open(ctx, vault.NameOf(recordID, part.Index), vault.SumOf(part))
+	sealed, err := p.gateway.Vault.Open(ctx, vault.NameOf(recordID, part.Index), vault.SumOf(part))
+	if errors.Is(err, vault.ErrNotFound) {
+		err = cmp.Or(p.gateway.refuseGone(p.Manifest), err)
+	}
+	return sealed, err
 }
 
 // releaseOrder is one permit on its way into a release transaction.
@@ -84,7 +90,7 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := g.choose(*entry.Access)
+	manifest, err := g.choose(entry)
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +98,13 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 	if err != nil {
 		return nil, fmt.Errorf("releasing under permit %s: %w", permit, err)
 	}
+	if err := g.refuseGone(manifest); err != nil {
+		return nil, err
+	}
 	if err := g.wrap(ctx, manifest); err != nil {
 		return nil, fmt.Errorf("wrapping the keys for permit %s: %w", permit, err)
 	}
-	return &Parcel{Manifest: manifest, Commit: commit, vault: g.Vault}, nil
+	return &Parcel{Manifest: manifest, Commit: commit, gateway: g}, nil
 }
 
 // releasable refuses what the ledger would refuse as well, sooner, and what only
@@ -117,11 +126,16 @@ func (g *Gateway) releasable(e contract.AccessEntry, requester string) error {
 }
 
 // choose picks the parts that a permit covers. The first choice is kept, so that
-// every later release under the permit names the same.
-func (g *Gateway) choose(permit access.Access) (*seal.Manifest, error) {
+// every later release under the permit names the same, unless something of it is erased
+// before it was released.
+func (g *Gateway) choose(e contract.AccessEntry) (*seal.Manifest, error) {
+	permit := *e.Access
 	kept, ok, err := load[seal.Manifest](g.Keys, bucketReleases, permit.ID)
-	if err != nil || ok {
-		return &kept, err
+	if err != nil {
+		return nil, err
+	}
+	if ok && (e.Release != nil || g.refuseGone(&kept) == nil) {
+		return &kept, nil
 	}
 	of, ok, err := load[whose](g.Keys, bucketHandles, permit.Handle)
 	if err != nil {
@@ -151,9 +165,13 @@ func (g *Gateway) cover(m *seal.Manifest, permit access.Access, p Patient) error
 		if !ok || r.Status != record.Anchored {
 			continue
 		}
+		going, err := g.going(r)
+		if err != nil {
+			return err
+		}
 		var covered []int
 		for _, part := range r.Parts {
-			if permit.Decision.Scope.Covers(part.Part) {
+			if permit.Decision.Scope.Covers(part.Part) && !going(part.Index) {
 				covered = append(covered, part.Index)
 			}
 		}
@@ -234,6 +252,9 @@ func (g *Gateway) releaseAll(ctx context.Context, orders []releaseOrder) []outco
 	err := g.Keys.Update(func(tx *keys.Tx) error {
 		for _, o := range orders {
 			if err := save(tx, bucketReleases, o.permit.ID, o.manifest); err != nil {
+				return err
+			}
+			if err := noteReceiver(tx, o.manifest); err != nil {
 				return err
 			}
 			in.Releases = append(in.Releases, contract.ReleaseOrder{

@@ -10,17 +10,39 @@ import (
 )
 
 // Resume finishes what a stop or a crash left half done: receipts that aren't on
-// the ledger yet, records that are sealed and not anchored, sealed parts in the
-// vault that no record knows. It is to be called once, before the first use case.
+// the ledger yet, records that are sealed and not anchored, erasures that were
+// begun, sealed parts in the vault that no record knows. It is to be called once, before the first use case.
 // Trouble with one thing doesn't keep it from the others; what fails is reported
 // and tried at the next start, or at the caller's retry.
 func (g *Gateway) Resume(ctx context.Context) error {
 	if err := g.sweep(ctx); err != nil {
 		return fmt.Errorf("removing orphans from the vault: %w", err)
 	}
+	g.resumeErasures(ctx)
 	g.resumeReceipts(ctx)
 	g.resumeAnchors(ctx)
 	return ctx.Err()
+}
+
+// resumeErasures carries out here what was begun, so that nothing of it is released. Others
+// are told later (KeepErasing).
+func (g *Gateway) resumeErasures(ctx context.Context) {
+	all, err := list[erasing](g.Keys, bucketErasures)
+	if err != nil {
+		g.Log.Error("erasures that were begun can't be read", "error", err)
+		return
+	}
+	for id := range all {
+		unlock := g.records.lock(id)
+		e, _, err := load[erasing](g.Keys, bucketErasures, id)
+		if err == nil {
+			err = g.carryOut(ctx, &e)
+		}
+		if err != nil {
+			g.Log.Warn("a record is not erased yet", "record", id, "error", err)
+		}
+		unlock()
+	}
 }
 
 // sweep deletes the sealed parts whose record never got into the catalogue.
@@ -35,7 +57,9 @@ func (g *Gateway) sweep(ctx context.Context) error {
 	}
 	for _, r := range records {
 		for _, p := range r.Parts {
-			known[vault.NameOf(r.ID, p.Index)] = true
+			if !r.Erasure.Covers(p.Index) {
+				known[vault.NameOf(r.ID, p.Index)] = true
+			}
 		}
 	}
 	for e, err := range g.Vault.List(ctx) {

@@ -7,6 +7,8 @@
 //	hospital   BreakGlass the same in an emergency, without consent; Review, Resolve by a regulator
 //	           Open       have the keys released, verify, open, receipt
 //	hospital   Release    check the permit, commit the release, then wrap and send
+//	           Erase      tombstone on the ledger, keys destroyed, requesters told
+//	insurer    Acknowledge  what became of what it had opened
 //
 // Nothing here decides whether access is allowed: chaincode does, by the rules in
 // chaincode/consent and chaincode/access. What this package guards is the order.
@@ -34,6 +36,7 @@ import (
 	"yitong/chaincode/registry"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
+	"yitong/gateway/retention"
 	"yitong/gateway/seal"
 	"yitong/gateway/vault"
 )
@@ -65,6 +68,9 @@ type Exchange interface {
 	// Disclose asks a holder for what an order of this regulator's is about. The order
 	// stands in a block below height.
 	Disclose(ctx context.Context, holder registry.Member, order string, height uint64) (Disclosed, error)
+	// Erased tells a requester that what it was released is erased. It returns nil once the
+	// requester's gateway has found the tombstone on its own peer.
+	Erased(ctx context.Context, requester registry.Member, n Notice) error
 }
 
 // Delivery is what a custodian sends for a permit.
@@ -104,6 +110,10 @@ type Config struct {
 	// Review keeps what a regulator orders until this member's own software answers
 	// (AnswerDisclosure). By default an order is complied with at once.
 	Review bool
+	// Retention says how long this hospital keeps what. By default everything is kept.
+	Retention retention.Policy
+	// Sweep is how often is looked for what falls due. Default an hour.
+	Sweep time.Duration
 }
 
 // Gateway carries out one member's use cases. It is safe for concurrent use.
@@ -121,6 +131,7 @@ type Gateway struct {
 	signing locks // by relationship
 
 	rotating sync.Mutex // one change of keys at a time
+	copies   locks      // by custodian and record id
 
 	anchoring *batcher[Record, ledger.Commit]
 	releasing *batcher[releaseOrder, releaseCommit]
@@ -129,12 +140,15 @@ type Gateway struct {
 	verifying *batcher[anchored, *record.Anchor]
 	keeping   *batcher[claimed, string]
 	naming    *batcher[acting, string]
+	noting    *batcher[*seal.Manifest, struct{}]
 	permitted recent
 	lodgings  chan struct{} // something is to be carried into escrow
 
 	ctx  context.Context
 	stop context.CancelFunc
 	work sync.WaitGroup
+
+	interrupt func(at string) error // tests cut erasures short by it
 }
 
 // batchSize is how many releases, receipts, anchors or look-ups go into one
@@ -153,6 +167,9 @@ func New(c Config) (*Gateway, error) {
 	if c.Gather == 0 {
 		c.Gather = 20 * time.Millisecond
 	}
+	if c.Sweep == 0 {
+		c.Sweep = time.Hour
+	}
 	g := &Gateway{Config: c, lodgings: make(chan struct{}, 1), members: newDirectory(c.Ledger, c.Now)}
 	if err := g.loadSecrets(); err != nil {
 		return nil, fmt.Errorf("loading the member's keys: %w", err)
@@ -165,6 +182,7 @@ func New(c Config) (*Gateway, error) {
 	g.verifying = newBatcher(g.ctx, batchSize, c.Gather/10, c.Gather, g.anchorsOf)
 	g.keeping = newBatcher(g.ctx, batchSize, 0, c.Gather, g.keepClaims)
 	g.naming = newBatcher(g.ctx, batchSize, 0, c.Gather, g.keepUsers)
+	g.noting = newBatcher(g.ctx, batchSize, 0, c.Gather, g.noteAll)
 	return g, nil
 }
 
@@ -181,6 +199,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 		g.verifying.close()
 		g.keeping.close()
 		g.naming.close()
+		g.noting.close()
 	}()
 	var err error
 	select {

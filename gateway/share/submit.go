@@ -56,6 +56,9 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 	if err != nil {
 		return Record{}, ledger.Commit{}, err
 	}
+	if ok && known.Status == record.Erased {
+		return Record{}, ledger.Commit{}, known.gone(g.Self.MSP)
+	}
 	if ok {
 		if err := known.same(s, content); err != nil {
 			return Record{}, ledger.Commit{}, err

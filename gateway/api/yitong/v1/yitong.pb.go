@@ -2,7 +2,7 @@
 //
 // Two doors share one port, both mutual TLS:
 //
-//   * Records, Consents, Accesses, Members, Audit and Node serve the member's
+//   * Records, Consents, Accesses, Members, Audit, Erasures and Node serve the member's
 //     own software. The caller shows a certificate of the member's own TLS CA.
 //   * Exchange serves the gateways of the other members. The caller shows a
 //     gateway certificate (OU=gateway) of another member's TLS CA.
@@ -494,14 +494,19 @@ func (x *SubmitResponse) GetCommit() *Commit {
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// "anchored", "superseded" or "retracted".
-	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
-	Patient       *Patient               `protobuf:"bytes,3,opt,name=patient,proto3" json:"patient,omitempty"`
-	Parts         []*Part                `protobuf:"bytes,4,rep,name=parts,proto3" json:"parts,omitempty"`
-	Submitted     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=submitted,proto3" json:"submitted,omitempty"`
-	Supersedes    string                 `protobuf:"bytes,6,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
-	SupersededBy  string                 `protobuf:"bytes,7,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"`
-	MediaType     string                 `protobuf:"bytes,8,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	// "anchored", "superseded", "retracted" or "erased"; of the last no part is
+	// listed.
+	Status       string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	Patient      *Patient               `protobuf:"bytes,3,opt,name=patient,proto3" json:"patient,omitempty"`
+	Parts        []*Part                `protobuf:"bytes,4,rep,name=parts,proto3" json:"parts,omitempty"`
+	Submitted    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=submitted,proto3" json:"submitted,omitempty"`
+	Supersedes   string                 `protobuf:"bytes,6,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
+	SupersededBy string                 `protobuf:"bytes,7,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"`
+	MediaType    string                 `protobuf:"bytes,8,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	// What is erased of it; absent if nothing.
+	Erasure *Erasure `protobuf:"bytes,9,opt,name=erasure,proto3" json:"erasure,omitempty"`
+	// The legal holds that stand on it.
+	Holds         []*Hold `protobuf:"bytes,10,rep,name=holds,proto3" json:"holds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -590,6 +595,20 @@ func (x *Record) GetMediaType() string {
 		return x.MediaType
 	}
 	return ""
+}
+
+func (x *Record) GetErasure() *Erasure {
+	if x != nil {
+		return x.Erasure
+	}
+	return nil
+}
+
+func (x *Record) GetHolds() []*Hold {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
 }
 
 type Part struct {
@@ -3207,7 +3226,7 @@ type AuditEntry struct {
 	// The client's claim, held by every endorser to within 90 s of its clock.
 	ClaimedTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=claimed_time,json=claimedTime,proto3" json:"claimed_time,omitempty"`
 	// "request", "release", "receipt", "consent", "record", "member", "keys",
-	// "motion", "closing", "configuration", "order", "answer", "conclusion",
+	// "motion", "closing", "epoch", "configuration", "order", "answer", "conclusion",
 	// "hold", "acknowledgement", "review" or "other".
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	// "asked", "released", "received", "granted", "amended", "withdrawn", …
@@ -6862,7 +6881,7 @@ var File_yitong_v1_yitong_proto protoreflect.FileDescriptor
 
 const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\n" +
-	"\x16yitong/v1/yitong.proto\x12\tyitong.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16yitong/v1/height.proto\"E\n" +
+	"\x16yitong/v1/yitong.proto\x12\tyitong.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16yitong/v1/height.proto\x1a\x19yitong/v1/tombstone.proto\"E\n" +
 	"\x06Commit\x12%\n" +
 	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId\x12\x14\n" +
 	"\x05block\x18\x02 \x01(\x04R\x05block\"h\n" +
@@ -6894,7 +6913,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"dataPeriod\"f\n" +
 	"\x0eSubmitResponse\x12)\n" +
 	"\x06record\x18\x01 \x01(\v2\x11.yitong.v1.RecordR\x06record\x12)\n" +
-	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"\xa3\x02\n" +
+	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"\xf8\x02\n" +
 	"\x06Record\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12,\n" +
@@ -6906,7 +6925,10 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"supersedes\x12#\n" +
 	"\rsuperseded_by\x18\a \x01(\tR\fsupersededBy\x12\x1d\n" +
 	"\n" +
-	"media_type\x18\b \x01(\tR\tmediaType\"\xe6\x01\n" +
+	"media_type\x18\b \x01(\tR\tmediaType\x12,\n" +
+	"\aerasure\x18\t \x01(\v2\x12.yitong.v1.ErasureR\aerasure\x12%\n" +
+	"\x05holds\x18\n" +
+	" \x03(\v2\x0f.yitong.v1.HoldR\x05holds\"\xe6\x01\n" +
 	"\x04Part\x12\x1b\n" +
 	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x05R\x05index\x12\x1d\n" +
@@ -7526,8 +7548,10 @@ var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*DiscloseRequest)(nil),         // 95: yitong.v1.DiscloseRequest
 	(*DiscloseResponse)(nil),        // 96: yitong.v1.DiscloseResponse
 	(*timestamppb.Timestamp)(nil),   // 97: google.protobuf.Timestamp
-	(*HeightRequest)(nil),           // 98: yitong.v1.HeightRequest
-	(*HeightResponse)(nil),          // 99: yitong.v1.HeightResponse
+	(*Erasure)(nil),                 // 98: yitong.v1.Erasure
+	(*Hold)(nil),                    // 99: yitong.v1.Hold
+	(*HeightRequest)(nil),           // 100: yitong.v1.HeightRequest
+	(*HeightResponse)(nil),          // 101: yitong.v1.HeightResponse
 }
 var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	97,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
@@ -7540,191 +7564,193 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	2,   // 7: yitong.v1.Record.patient:type_name -> yitong.v1.Patient
 	8,   // 8: yitong.v1.Record.parts:type_name -> yitong.v1.Part
 	97,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
-	1,   // 10: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
-	3,   // 11: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
-	2,   // 12: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
-	7,   // 13: yitong.v1.ListRecordsResponse.records:type_name -> yitong.v1.Record
-	0,   // 14: yitong.v1.RetractResponse.commit:type_name -> yitong.v1.Commit
-	1,   // 15: yitong.v1.Provision.period:type_name -> yitong.v1.Period
-	1,   // 16: yitong.v1.Provision.data_period:type_name -> yitong.v1.Period
-	14,  // 17: yitong.v1.Provision.actors:type_name -> yitong.v1.Actor
-	13,  // 18: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
-	1,   // 19: yitong.v1.Consent.period:type_name -> yitong.v1.Period
-	13,  // 20: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
-	97,  // 21: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
-	2,   // 22: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 23: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
-	13,  // 24: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
-	2,   // 25: yitong.v1.AmendRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 26: yitong.v1.AmendRequest.period:type_name -> yitong.v1.Period
-	13,  // 27: yitong.v1.AmendRequest.provision:type_name -> yitong.v1.Provision
-	2,   // 28: yitong.v1.WithdrawRequest.patient:type_name -> yitong.v1.Patient
-	15,  // 29: yitong.v1.ConsentResponse.consent:type_name -> yitong.v1.Consent
-	0,   // 30: yitong.v1.ConsentResponse.commit:type_name -> yitong.v1.Commit
-	2,   // 31: yitong.v1.ListConsentsRequest.patient:type_name -> yitong.v1.Patient
-	15,  // 32: yitong.v1.ListConsentsResponse.consents:type_name -> yitong.v1.Consent
-	2,   // 33: yitong.v1.ConsentHistoryRequest.patient:type_name -> yitong.v1.Patient
-	15,  // 34: yitong.v1.ConsentHistoryResponse.versions:type_name -> yitong.v1.Consent
-	2,   // 35: yitong.v1.AccessRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 36: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
-	25,  // 37: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
-	1,   // 38: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
-	97,  // 39: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
-	25,  // 40: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
-	26,  // 41: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
-	97,  // 42: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
-	28,  // 43: yitong.v1.Access.release:type_name -> yitong.v1.Release
-	29,  // 44: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
-	97,  // 45: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
-	97,  // 46: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
-	27,  // 47: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
-	0,   // 48: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
-	8,   // 49: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
-	33,  // 50: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
-	0,   // 51: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
-	3,   // 52: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
-	27,  // 53: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
-	97,  // 54: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
-	37,  // 55: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
-	41,  // 56: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
-	42,  // 57: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
-	0,   // 58: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
-	97,  // 59: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
-	25,  // 60: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
-	2,   // 61: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
-	1,   // 62: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
-	46,  // 63: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
-	3,   // 64: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
-	45,  // 65: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
-	44,  // 66: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
-	3,   // 67: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
-	51,  // 68: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
-	44,  // 69: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
-	15,  // 70: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
-	0,   // 71: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
-	2,   // 72: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 73: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
-	3,   // 74: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
-	54,  // 75: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
-	44,  // 76: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
-	27,  // 77: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
-	0,   // 78: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
-	1,   // 79: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
-	57,  // 80: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
-	44,  // 81: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
-	97,  // 82: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
-	3,   // 83: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
-	54,  // 84: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
-	44,  // 85: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
-	1,   // 86: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
-	3,   // 87: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
-	51,  // 88: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
-	44,  // 89: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
-	1,   // 90: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
-	64,  // 91: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
-	44,  // 92: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
-	97,  // 93: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
-	67,  // 94: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
-	44,  // 95: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
-	70,  // 96: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
-	71,  // 97: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
-	66,  // 98: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
-	66,  // 99: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
-	46,  // 100: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
-	74,  // 101: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
-	97,  // 102: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
-	77,  // 103: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
-	78,  // 104: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
-	81,  // 105: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
-	0,   // 106: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
-	78,  // 107: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
-	97,  // 108: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
-	97,  // 109: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
-	97,  // 110: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
-	97,  // 111: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
-	3,   // 112: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
-	81,  // 113: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
-	81,  // 114: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
-	0,   // 115: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
-	37,  // 116: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
-	97,  // 117: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
-	88,  // 118: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
-	2,   // 119: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
-	2,   // 120: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
-	93,  // 121: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	94,  // 122: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,   // 123: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,   // 124: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,   // 125: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11,  // 126: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16,  // 127: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	17,  // 128: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	18,  // 129: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	20,  // 130: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	22,  // 131: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	24,  // 132: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	31,  // 133: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	34,  // 134: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	35,  // 135: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	38,  // 136: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	40,  // 137: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	75,  // 138: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	47,  // 139: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
-	49,  // 140: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
-	52,  // 141: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
-	55,  // 142: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
-	58,  // 143: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
-	60,  // 144: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
-	62,  // 145: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
-	65,  // 146: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
-	68,  // 147: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
-	72,  // 148: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
-	79,  // 149: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
-	82,  // 150: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
-	84,  // 151: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
-	86,  // 152: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	89,  // 153: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
-	91,  // 154: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	95,  // 155: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
-	98,  // 156: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
-	6,   // 157: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 158: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 159: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	19,  // 160: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	19,  // 161: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	19,  // 162: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	21,  // 163: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	23,  // 164: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	30,  // 165: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	32,  // 166: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	30,  // 167: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	36,  // 168: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	39,  // 169: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	43,  // 170: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	76,  // 171: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	48,  // 172: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	50,  // 173: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	53,  // 174: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	56,  // 175: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	59,  // 176: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	61,  // 177: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	63,  // 178: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	66,  // 179: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	69,  // 180: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	73,  // 181: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	80,  // 182: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
-	83,  // 183: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
-	85,  // 184: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
-	87,  // 185: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	90,  // 186: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
-	92,  // 187: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	96,  // 188: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
-	99,  // 189: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
-	157, // [157:190] is the sub-list for method output_type
-	124, // [124:157] is the sub-list for method input_type
-	124, // [124:124] is the sub-list for extension type_name
-	124, // [124:124] is the sub-list for extension extendee
-	0,   // [0:124] is the sub-list for field type_name
+	98,  // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
+	99,  // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
+	1,   // 12: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
+	3,   // 13: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
+	2,   // 14: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
+	7,   // 15: yitong.v1.ListRecordsResponse.records:type_name -> yitong.v1.Record
+	0,   // 16: yitong.v1.RetractResponse.commit:type_name -> yitong.v1.Commit
+	1,   // 17: yitong.v1.Provision.period:type_name -> yitong.v1.Period
+	1,   // 18: yitong.v1.Provision.data_period:type_name -> yitong.v1.Period
+	14,  // 19: yitong.v1.Provision.actors:type_name -> yitong.v1.Actor
+	13,  // 20: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
+	1,   // 21: yitong.v1.Consent.period:type_name -> yitong.v1.Period
+	13,  // 22: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
+	97,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
+	2,   // 24: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 25: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
+	13,  // 26: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
+	2,   // 27: yitong.v1.AmendRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 28: yitong.v1.AmendRequest.period:type_name -> yitong.v1.Period
+	13,  // 29: yitong.v1.AmendRequest.provision:type_name -> yitong.v1.Provision
+	2,   // 30: yitong.v1.WithdrawRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 31: yitong.v1.ConsentResponse.consent:type_name -> yitong.v1.Consent
+	0,   // 32: yitong.v1.ConsentResponse.commit:type_name -> yitong.v1.Commit
+	2,   // 33: yitong.v1.ListConsentsRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 34: yitong.v1.ListConsentsResponse.consents:type_name -> yitong.v1.Consent
+	2,   // 35: yitong.v1.ConsentHistoryRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 36: yitong.v1.ConsentHistoryResponse.versions:type_name -> yitong.v1.Consent
+	2,   // 37: yitong.v1.AccessRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 38: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
+	25,  // 39: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
+	1,   // 40: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
+	97,  // 41: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
+	25,  // 42: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
+	26,  // 43: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
+	97,  // 44: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
+	28,  // 45: yitong.v1.Access.release:type_name -> yitong.v1.Release
+	29,  // 46: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
+	97,  // 47: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
+	97,  // 48: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
+	27,  // 49: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
+	0,   // 50: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
+	8,   // 51: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
+	33,  // 52: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
+	0,   // 53: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
+	3,   // 54: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
+	27,  // 55: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
+	97,  // 56: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
+	37,  // 57: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
+	41,  // 58: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
+	42,  // 59: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
+	0,   // 60: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
+	97,  // 61: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
+	25,  // 62: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
+	2,   // 63: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
+	1,   // 64: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
+	46,  // 65: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
+	3,   // 66: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
+	45,  // 67: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
+	44,  // 68: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
+	3,   // 69: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
+	51,  // 70: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
+	44,  // 71: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
+	15,  // 72: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
+	0,   // 73: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
+	2,   // 74: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 75: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
+	3,   // 76: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
+	54,  // 77: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
+	44,  // 78: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
+	27,  // 79: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
+	0,   // 80: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
+	1,   // 81: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
+	57,  // 82: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
+	44,  // 83: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
+	97,  // 84: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
+	3,   // 85: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
+	54,  // 86: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
+	44,  // 87: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 88: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
+	3,   // 89: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
+	51,  // 90: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
+	44,  // 91: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 92: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
+	64,  // 93: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
+	44,  // 94: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
+	97,  // 95: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
+	67,  // 96: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
+	44,  // 97: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
+	70,  // 98: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
+	71,  // 99: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
+	66,  // 100: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
+	66,  // 101: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
+	46,  // 102: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
+	74,  // 103: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
+	97,  // 104: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
+	77,  // 105: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
+	78,  // 106: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
+	81,  // 107: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
+	0,   // 108: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
+	78,  // 109: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
+	97,  // 110: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
+	97,  // 111: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
+	97,  // 112: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
+	97,  // 113: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
+	3,   // 114: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
+	81,  // 115: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
+	81,  // 116: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
+	0,   // 117: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
+	37,  // 118: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
+	97,  // 119: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
+	88,  // 120: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
+	2,   // 121: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
+	2,   // 122: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
+	93,  // 123: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	94,  // 124: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 125: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 126: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 127: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 128: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 129: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	17,  // 130: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	18,  // 131: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	20,  // 132: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	22,  // 133: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	24,  // 134: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	31,  // 135: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	34,  // 136: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	35,  // 137: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	38,  // 138: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	40,  // 139: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	75,  // 140: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	47,  // 141: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	49,  // 142: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	52,  // 143: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	55,  // 144: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	58,  // 145: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	60,  // 146: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	62,  // 147: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	65,  // 148: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	68,  // 149: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	72,  // 150: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	79,  // 151: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
+	82,  // 152: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
+	84,  // 153: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
+	86,  // 154: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	89,  // 155: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
+	91,  // 156: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	95,  // 157: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
+	100, // 158: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
+	6,   // 159: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 160: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 161: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	19,  // 162: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	19,  // 163: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	19,  // 164: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	21,  // 165: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	23,  // 166: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	30,  // 167: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	32,  // 168: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	30,  // 169: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	36,  // 170: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	39,  // 171: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	43,  // 172: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	76,  // 173: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	48,  // 174: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	50,  // 175: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	53,  // 176: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	56,  // 177: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	59,  // 178: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	61,  // 179: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	63,  // 180: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	66,  // 181: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	69,  // 182: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	73,  // 183: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	80,  // 184: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	83,  // 185: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	85,  // 186: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	87,  // 187: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	90,  // 188: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
+	92,  // 189: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	96,  // 190: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	101, // 191: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
+	159, // [159:192] is the sub-list for method output_type
+	126, // [126:159] is the sub-list for method input_type
+	126, // [126:126] is the sub-list for extension type_name
+	126, // [126:126] is the sub-list for extension extendee
+	0,   // [0:126] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }
@@ -7733,6 +7759,7 @@ func file_yitong_v1_yitong_proto_init() {
 		return
 	}
 	file_yitong_v1_height_proto_init()
+	file_yitong_v1_tombstone_proto_init()
 	file_yitong_v1_yitong_proto_msgTypes[4].OneofWrappers = []any{
 		(*SubmitRequest_Header)(nil),
 		(*SubmitRequest_Content)(nil),

@@ -2,7 +2,7 @@
 //
 // Two doors share one port, both mutual TLS:
 //
-//   * Records, Consents, Accesses, Members, Audit and Node serve the member's
+//   * Records, Consents, Accesses, Members, Audit, Erasures and Node serve the member's
 //     own software. The caller shows a certificate of the member's own TLS CA.
 //   * Exchange serves the gateways of the other members. The caller shows a
 //     gateway certificate (OU=gateway) of another member's TLS CA.
