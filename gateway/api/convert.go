@@ -63,6 +63,12 @@ func periodMessage(p record.Period) *yitongv1.Period {
 	return &yitongv1.Period{Start: timeMessage(p.Start), End: timeMessage(p.End)}
 }
 
+// Provision is a provision as the rules know it; malformed where it names what they don't.
+func Provision(p *yitongv1.Provision) (consent.Provision, error) { return provisionOf(p) }
+
+// Period is a period as the rules know it; absent sides are unbounded.
+func Period(p *yitongv1.Period) record.Period { return periodOf(p) }
+
 func classesOf(codes []string) (record.Classes, error) {
 	var set record.Classes
 	for _, code := range codes {

@@ -15,7 +15,7 @@ import (
 
 func (a *app) member() *cobra.Command {
 	return noun("member", "Members of the consortium: list, show, suspend, reinstate",
-		a.memberList(), a.memberShow(), a.memberSuspend(), a.memberReinstate())
+		a.memberList(), a.memberShow(), a.memberSuspend(), a.memberReinstate(), a.memberPolicy())
 }
 
 func (a *app) memberList() *cobra.Command {

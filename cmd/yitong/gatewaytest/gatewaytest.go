@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -180,6 +181,9 @@ func users(folder string) map[string]client.User {
 	}
 	return all
 }
+
+// Now is the clock of the consortium. It stands still.
+func (c *Consortium) Now() time.Time { return c.chain.ledger.Now() }
 
 // Stop takes a member's gateway off the network.
 func (c *Consortium) Stop(member string) { c.servers[member].Stop() }
