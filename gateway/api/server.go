@@ -40,6 +40,7 @@ type Config struct {
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Trust       Trust
 	Revocations Revocations      // nil: none
+	Shown       []Shown          // the gateway\'s certificates
 	Policy      *policy.Policies // of the member's own people; nil is policy.Default
 	Heights     *height.Keeper   // nil exchanges none
 	Version     string
@@ -83,6 +84,7 @@ func NewServer(c Config) *grpc.Server {
 	yitongv1.RegisterExchangeServer(s, exchange{gateway: c.Gateway, heights: c.Heights})
 	yitongv1.RegisterErasuresServer(s, erasures{gateway: c.Gateway})
 	yitongv1.RegisterTombstonesServer(s, tombstones{gateway: c.Gateway})
+	yitongv1.RegisterKeysServer(s, keyring{gateway: c.Gateway, shown: c.Shown, revocations: orNone(c.Revocations)})
 	yitongv1.RegisterHeightsServer(s, heights{keeper: c.Heights})
 	return s
 }

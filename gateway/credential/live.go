@@ -86,6 +86,15 @@ func (f Files) certificate() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
+// Leaf reads the certificate.
+func (f Files) Leaf() (*x509.Certificate, error) {
+	pair, err := f.certificate()
+	if err != nil {
+		return nil, fmt.Errorf("loading a certificate: %w", err)
+	}
+	return pair.Leaf, nil
+}
+
 // Version is the files' present one.
 func (f Files) Version() Version { return Version{versionOf(f.Cert), versionOf(f.Key)} }
 

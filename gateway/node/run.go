@@ -171,6 +171,8 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Called: told.Called,
 	}
+	served.Shown = config.shown()
+	kept.Go(func() { keepWarning(following, gateway, served.Shown, log) })
 	server := api.NewServer(served)
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(listener) }()

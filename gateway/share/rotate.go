@@ -272,6 +272,17 @@ type OwnKey struct {
 	Private bool // this gateway has the private key
 }
 
+// keyLifetime is after how long a registered key is to be replaced, in seconds: a year.
+const keyLifetime = 365 * 24 * 60 * 60
+
+// Due is by when a present key is to be replaced; 0 for others.
+func (k OwnKey) Due() record.Instant {
+	if k.State != KeyPresent || k.From == 0 {
+		return 0
+	}
+	return k.From + keyLifetime
+}
+
 // OwnKeys lists the keys that the registry shows of this member, the present ones first.
 func (g *Gateway) OwnKeys(ctx context.Context) ([]OwnKey, error) {
 	shown, err := g.members.fresh(ctx, g.Self.MSP)

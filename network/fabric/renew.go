@@ -207,7 +207,7 @@ func (m *Member) settleKeys() error {
 type Certificate struct {
 	Use       string // its place in the member's directory: gateway/tls-cert.pem
 	File      string
-	Authority string // "enrolment" or "TLS"; "" for an authority itself
+	Authority string // "enrolment", "TLS", or "itself" for one that vouches for itself; "" for an authority
 	Subject   string // common name
 	Serial    string // hexadecimal
 	From      time.Time
@@ -254,6 +254,8 @@ func (m *Member) Certificates() ([]Certificate, error) {
 		}
 		switch {
 		case cert.IsCA:
+		default:
+			c.Authority = "itself"
 		case ca.Issued(cert):
 			c.Authority, c.Revoked = "enrolment", revoked[0] != nil && authority.Lists(revoked[0], cert.SerialNumber)
 		case tlsCA.Issued(cert):

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/credential"
 )
 
 // Client is a connection to one member's gateway. Its services are those of the
@@ -29,6 +30,7 @@ type Client struct {
 	Audit       yitongv1.AuditClient
 	Node        yitongv1.NodeClient
 	Heights     yitongv1.HeightsClient
+	Keys        yitongv1.KeysClient
 
 	conn *grpc.ClientConn
 }
@@ -63,6 +65,7 @@ func Dial(p Profile) (*Client, error) {
 		Audit:       yitongv1.NewAuditClient(conn),
 		Node:        yitongv1.NewNodeClient(conn),
 		Heights:     yitongv1.NewHeightsClient(conn),
+		Keys:        yitongv1.NewKeysClient(conn),
 		conn:        conn,
 	}, nil
 }
@@ -79,7 +82,11 @@ func tlsConfig(p Profile) (*tls.Config, error) {
 	if !roots.AppendCertsFromPEM(authority) {
 		return nil, fmt.Errorf("%s holds no certificate", p.CA)
 	}
-	own, err := tls.LoadX509KeyPair(p.Cert, p.Key)
+	certPEM, keyPEM, err := credential.Files{Cert: p.Cert, Key: p.Key}.Read() // they may be being replaced
+	if err != nil {
+		return nil, err
+	}
+	own, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		return nil, err
 	}

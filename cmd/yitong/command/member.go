@@ -14,8 +14,9 @@ import (
 )
 
 func (a *app) member() *cobra.Command {
-	return noun("member", "Members of the consortium: list, show, suspend, reinstate",
-		a.memberList(), a.memberShow(), a.memberSuspend(), a.memberReinstate(), a.memberPolicy())
+	return noun("member", "Members of the consortium: list, show, suspend, reinstate; their keys",
+		a.memberList(), a.memberShow(), a.memberSuspend(), a.memberReinstate(), a.memberPolicy(),
+		a.memberKeys(), a.memberRotate(), a.memberRevoke())
 }
 
 func (a *app) memberList() *cobra.Command {

@@ -103,10 +103,8 @@ func (b *block) checkMetadata() {
 	}
 	b.signatures = len(signatures.Signatures)
 	//lint:ignore SA1019 a part that Fabric has given up has to be empty, so it is named
-	for _, unused := range []common.BlockMetadataIndex{common.BlockMetadataIndex_LAST_CONFIG, common.BlockMetadataIndex_ORDERER} {
-		if len(b.slot(unused)) > 0 {
-			b.diverge(Unsigned, "its metadata hold %d bytes under %s, which nobody signs", len(b.slot(unused)), unused)
-		}
+	if unused := common.BlockMetadataIndex_ORDERER; len(b.slot(unused)) > 0 {
+		b.diverge(Unsigned, "its metadata hold %d bytes under %s, which nobody signs", len(b.slot(unused)), unused)
 	}
 	if b.number > 0 {
 		return
@@ -126,8 +124,23 @@ func holdsConfig(raw []byte) bool {
 	return err == nil
 }
 
+// checkLastConfig looks at a part of the metadata that Fabric has given up and that its
+// ordering nodes still write: unsigned, it has to say what the signed one says.
+func (b *block) checkLastConfig() {
+	want := &common.Metadata{}
+	if b.lastConfig > 0 {
+		want.Value, _ = proto.Marshal(&common.LastConfig{Index: b.lastConfig})
+	}
+	raw, _ := proto.Marshal(want)
+	//lint:ignore SA1019 see above
+	if said := b.slot(common.BlockMetadataIndex_LAST_CONFIG); len(said) > 0 && !bytes.Equal(said, raw) {
+		b.diverge(Unsigned, "its metadata hold %d bytes under LAST_CONFIG, which nobody signs, and they don't name block %d", len(said), b.lastConfig)
+	}
+}
+
 // verify checks the orderers' signatures under the configuration in force.
 func (b *block) verify() {
+	b.checkLastConfig()
 	if b.number == 0 {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/orderer"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
@@ -381,6 +382,66 @@ func TestTheConfigurationInForceIsFollowed(t *testing.T) {
 				return
 			}
 			found(t, r, at, replay.Configuration)
+		})
+	}
+}
+
+// revoking puts a list of revoked certificates into a member's MSP.
+func revoking(o *replaytest.Org, list []byte) func(root *common.ConfigGroup) {
+	return func(root *common.ConfigGroup) {
+		for _, part := range []string{"Application", "Orderer"} {
+			v := root.Groups[part].Groups[o.MSP].Values["MSP"]
+			outer, config := &msp.MSPConfig{}, &msp.FabricMSPConfig{}
+			if proto.Unmarshal(v.Value, outer) != nil || proto.Unmarshal(outer.Config, config) != nil {
+				panic("the MSP can't be read")
+			}
+			config.RevocationList = [][]byte{list}
+			outer.Config, _ = proto.Marshal(config)
+			v.Value, _ = proto.Marshal(outer)
+			v.Version++
+		}
+	}
+}
+
+// From the block on that lists a certificate, a transaction under it isn't valid, whatever
+// the peers said; and the member's own administrator is enough to list it.
+func TestARevokedCertificateSignsNothingFromThatBlockOn(t *testing.T) {
+	const hospitalB = 1
+	for name, tc := range map[string]struct {
+		revoke  func(c *replaytest.Chain) *replaytest.Party
+		by      int // whose administrator signs the update
+		sound   bool
+		checked replay.Check
+	}{
+		"one that nobody uses":                  {func(c *replaytest.Chain) *replaytest.Party { return c.Orgs[hospitalB].Admin }, hospitalB, true, ""},
+		"one that goes on signing":              {func(c *replaytest.Chain) *replaytest.Party { return c.Orgs[hospitalB].Gateway }, hospitalB, false, replay.ValidationCode},
+		"one by another member's administrator": {func(c *replaytest.Chain) *replaytest.Party { return c.Orgs[hospitalB].Gateway }, 0, false, replay.Configuration},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := replaytest.New(t, replaytest.Options{Seed: 23})
+			c.History(40)
+			at := len(c.Blocks)
+			org := c.Orgs[hospitalB]
+			c.Configure(revoking(org, org.CA.Revoke(tc.revoke(c))), c.Orgs[tc.by])
+			c.History(40)
+			r := run(t, c, c.Encoded())
+			if tc.sound {
+				if !r.Sound() || r.Sequence != 1 {
+					t.Errorf("configuration %d, %v", r.Sequence, r.Divergences)
+				}
+				return
+			}
+			if r.Sound() {
+				t.Fatal("nothing was found")
+			}
+			for _, d := range r.Divergences {
+				if int(d.Block) < at {
+					t.Errorf("before the revocation: %v", d)
+				}
+			}
+			if !slices.ContainsFunc(r.Divergences, func(d replay.Divergence) bool { return d.Check == tc.checked }) {
+				t.Errorf("%s isn't among %v", tc.checked, r.Divergences)
+			}
 		})
 	}
 }

@@ -181,6 +181,8 @@ func (c *Chain) seal(b *common.Block) {
 		c.sign(b, signed)
 	}
 	b.Metadata.Metadata[common.BlockMetadataIndex_SIGNATURES] = marshal(signed)
+	//lint:ignore SA1019 Fabric's ordering nodes still write it
+	b.Metadata.Metadata[common.BlockMetadataIndex_LAST_CONFIG] = marshal(&common.Metadata{Value: marshal(&common.LastConfig{Index: last})})
 }
 
 func (c *Chain) sign(b *common.Block, m *common.Metadata) {

@@ -84,6 +84,20 @@ func (p *Party) Sign(message []byte) []byte {
 	return sig
 }
 
+// Revoke is the authority's list of revoked certificates (RFC 5280), DER.
+func (p *Party) Revoke(revoked ...*Party) []byte {
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: notBefore, NextUpdate: notAfter, SignatureAlgorithm: x509.ECDSAWithSHA256}
+	for _, one := range revoked {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: one.x509.SerialNumber, RevocationTime: notBefore})
+	}
+	der, err := x509.CreateRevocationList(nothing{}, list, p.x509, steady{p.key})
+	if err != nil {
+		panic(err)
+	}
+	return der
+}
+
 func newAuthority(seed uint64, mspID string) *Party {
 	return issue(seed, mspID, "ca", "", nil, notAfter)
 }
