@@ -193,20 +193,30 @@ func (c *Consortium) Resume(t *testing.T) {
 // Client is a member's own software, connected to the member's gateway.
 func (c *Consortium) Client(t *testing.T, member string) *client.Client {
 	t.Helper()
+	return c.User(t, member, "")
+}
+
+// User is a person of a member, by the name in the member's profile, connected to the
+// member's gateway.
+func (c *Consortium) User(t *testing.T, member, user string) *client.Client {
+	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if one, ok := c.clients[member]; ok {
+	if one, ok := c.clients[member+"/"+user]; ok {
 		return one
 	}
 	p, err := client.ReadProfile(c.Dir(), member)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if p, err = p.For(user); err != nil {
+		t.Fatal(err)
+	}
 	one, err := client.Dial(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.clients[member] = one
+	c.clients[member+"/"+user] = one
 	return one
 }
 

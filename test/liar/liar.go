@@ -34,6 +34,9 @@ type Orders struct {
 	ClockAhead time.Duration `json:"clockAhead,omitempty"`
 	// Caller is who the chaincode is told to have called: an MSP id.
 	Caller string `json:"caller,omitempty"`
+	// Creator is the identity that the chaincode is told to have signed, serialized as
+	// Fabric does (msp.SerializedIdentity).
+	Creator []byte `json:"creator,omitempty"`
 	// Permit shows to every decision a consent that permits everything.
 	Permit bool `json:"permit,omitempty"`
 	// Forget names kinds of state key that are not written.

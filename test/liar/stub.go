@@ -20,6 +20,9 @@ type deceived struct {
 
 // GetCreator is whom the orders name.
 func (d *deceived) GetCreator() ([]byte, error) {
+	if d.Creator != nil {
+		return d.Creator, nil
+	}
 	raw, err := d.ChaincodeStubInterface.GetCreator()
 	if err != nil || d.Caller == "" {
 		return raw, err
