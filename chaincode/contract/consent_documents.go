@@ -86,6 +86,7 @@ type ConsentVersion struct {
 type Directed struct {
 	Consent *consent.Consent  `json:"consent,omitempty"`
 	Signer  *directive.Signer `json:"signer,omitempty"`
+	Handle  string            `json:"handle"` // under which it stands: a withdrawal may name an earlier one
 }
 
 // Recovery puts a key in the place of a patient's lost one. The caller is the custodian, and

@@ -50,11 +50,35 @@ func (o *consentContract) Direct(ctx *contractapi.TransactionContext, argument s
 	}
 	switch d.Act {
 	case directive.Withdraw:
+		if s, err = c.follow(d, s); err != nil {
+			return "", err
+		}
 		return c.directWithdrawal(arg, d, s)
 	case directive.Rebind:
 		return c.directRebind(arg, d, s)
 	}
 	return c.directConsent(arg, d, s)
+}
+
+// maxCarried bounds how often what a withdrawal is about was carried to another handle since.
+const maxCarried = 16
+
+// follow goes where the consents of a withdrawal's handle were carried: a patient who signs with
+// what the wallet remembers needn't know of the epochs since. What the signature names stays the
+// same, for a consent keeps its id and its version on the way.
+func (c *call) follow(d directive.Directive, s directed) (directed, error) {
+	for range maxCarried {
+		to := s.directives.carried.doc
+		if to == nil || s.recorded.doc != nil {
+			return s, nil
+		}
+		d.Handle = to.To
+		s = c.wantDirected(d)
+		if err := c.reading.fetch(c.stub); err != nil {
+			return s, err
+		}
+	}
+	return s, s.directives.here()
 }
 
 // directed is what a directive reads.
@@ -90,9 +114,9 @@ func (s directed) admit(c *call, d directive.Directive, by directive.Key) (direc
 }
 
 // again answers a directive whose version is recorded: with it, if it is the same.
-func (c *call) again(recorded ConsentVersion, arg directive.Signed) (string, error) {
+func (c *call) again(of Relationship, recorded ConsentVersion, arg directive.Signed) (string, error) {
 	if recorded.Signed != nil && recorded.Signed.Document == arg.Document && recorded.Signed.Key.Equal(arg.Key) {
-		return c.answer(Directed{Consent: &recorded.Consent})
+		return c.answer(Directed{Consent: &recorded.Consent, Handle: of.Handle})
 	}
 	return "", refusal.New(refusal.Exists, fmt.Sprintf("version %d of this consent says something else", recorded.Consent.Version),
 		"the recorded version again, a new id, or the next version")
@@ -101,7 +125,7 @@ func (c *call) again(recorded ConsentVersion, arg directive.Signed) (string, err
 // directConsent grants or amends.
 func (c *call) directConsent(arg directive.Signed, d directive.Directive, s directed) (string, error) {
 	if s.recorded.doc != nil {
-		return c.again(*s.recorded.doc, arg)
+		return c.again(s.of, *s.recorded.doc, arg)
 	}
 	if err := access.MayAsk(s.requester.doc, c.member()); err != nil {
 		return "", err
@@ -129,13 +153,13 @@ func (c *call) directConsent(arg directive.Signed, d directive.Directive, s dire
 	}
 	c.establish(s.of, s.directives, granted, ConsentVersion{Consent: next, Signed: &arg, Delegate: verdict.Delegate}, policy)
 	c.bound(s, verdict, policy)
-	return c.answer(Directed{Consent: &next})
+	return c.answer(Directed{Consent: &next, Handle: s.of.Handle})
 }
 
 // directWithdrawal takes a consent back.
 func (c *call) directWithdrawal(arg directive.Signed, d directive.Directive, s directed) (string, error) {
 	if s.recorded.doc != nil {
-		return c.again(*s.recorded.doc, arg)
+		return c.again(s.of, *s.recorded.doc, arg)
 	}
 	if err := s.directives.here(); err != nil {
 		return "", err
@@ -163,13 +187,13 @@ func (c *call) directWithdrawal(arg directive.Signed, d directive.Directive, s d
 	next.Status, next.Version, next.At = consent.Withdrawn, d.Version, c.at
 	c.put(s.of.of(withdrawnKind), s.directives.withdrawing(withdrawn{ID: next.ID, Version: next.Version, Reason: d.Reason, At: c.at, Signer: arg.Key.ID()}))
 	c.create(s.of.version(next.ID, next.Version), ConsentVersion{Consent: next, Reason: d.Reason, Signed: &arg, Delegate: verdict.Delegate}, policy)
-	return c.answer(Directed{Consent: &next})
+	return c.answer(Directed{Consent: &next, Handle: s.of.Handle})
 }
 
 // directRebind names another key.
 func (c *call) directRebind(arg directive.Signed, d directive.Directive, s directed) (string, error) {
 	if now := s.signer.doc; now != nil && now.Version == d.Version && now.Key.Equal(*d.Key) {
-		return c.answer(Directed{Signer: now})
+		return c.answer(Directed{Signer: now, Handle: s.of.Handle})
 	}
 	if err := s.directives.here(); err != nil {
 		return "", err
@@ -180,7 +204,7 @@ func (c *call) directRebind(arg directive.Signed, d directive.Directive, s direc
 	}
 	c.bound(s, verdict, nil) // it exists: nobody rebinds what isn't bound
 	c.countersigned()
-	return c.answer(Directed{Signer: &verdict.Signer})
+	return c.answer(Directed{Signer: &verdict.Signer, Handle: s.of.Handle})
 }
 
 // bound writes who speaks for the patient, if that has changed.

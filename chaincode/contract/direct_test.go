@@ -11,6 +11,7 @@ import (
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/directive"
+	"yitong/chaincode/epoch"
 	"yitong/chaincode/ledgertest"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
@@ -434,5 +435,42 @@ func TestTwoDirectivesOfOneVersionRaceAndOneWins(t *testing.T) {
 	}
 	if d := w.decided(patient); d.Outcome != consent.Deny {
 		t.Errorf("withdrawn in the same block, and %+v", d)
+	}
+}
+
+// The epoch has turned and the consents were carried. The signer's key went along, the hospital can't
+// use that to alter anything, and a patient who knows nothing of it still withdraws.
+func TestWhatWasSignedIsCarriedWithItsSigner(t *testing.T) {
+	w := newWorld(t)
+	alice, mallory := newPatient("alice"), newPatient("mallory")
+	g, h := w.signedGrant(patient), w.signedGrant(patient)
+	w.directs(alice.sign(g))
+	w.directs(alice.sign(h))
+	w.roll(2, 3600)
+	w.carry(patient, second)
+
+	w.refused(epoch.CarriedAway, hospitalA, contract.ConsentDirect, alice.sign(w.amending(g, 2)))
+	w.refused(epoch.CarriedAway, hospitalA, contract.ConsentDirect, alice.sign(w.rebinding(g, 2, mallory.key())))
+	w.refused(epoch.CarriedAway, hospitalA, contract.ConsentRecover, contract.Recovery{Requester: insurer, Handle: patient, Key: mallory.key(), Evidence: digest})
+	carried := w.amending(g, 2)
+	carried.Handle = second
+	w.refused(directive.NotSigner, hospitalA, contract.ConsentDirect, mallory.sign(carried))
+	w.refused(directive.SignatureRequired, hospitalA, contract.ConsentAmend, contract.Amendment{ID: g.Consent, Version: 2, Requester: insurer, Handle: second, Provision: consent.Provision{Type: consent.Permit}, Evidence: digest})
+	if c := w.directs(alice.sign(carried)); c.Version != 2 || c.Assurance != consent.Wallet {
+		t.Errorf("amended where it was carried: %+v", c)
+	}
+
+	withdrawal := alice.sign(w.withdrawing(h, 2)) // under the handle that the wallet remembers
+	out := into[contract.Directed](t, w.must(regulator, contract.ConsentDirect, withdrawal).Response)
+	if out.Consent.Status != consent.Withdrawn || out.Handle != second {
+		t.Errorf("withdrawn by its old handle: %+v", out)
+	}
+	if tx := w.must(insurer, contract.ConsentDirect, withdrawal); len(tx.RWSet.Writes) != 0 {
+		t.Errorf("withdrawn again with writes %q", tx.Writes())
+	}
+	w.refused(directive.NotSigner, regulator, contract.ConsentDirect, mallory.sign(w.withdrawing(g, 3)))
+	w.must(regulator, contract.ConsentDirect, alice.sign(w.withdrawing(g, 3)))
+	if a := w.consentsOf(second); a[0].Status != consent.Withdrawn || a[1].Status != consent.Withdrawn {
+		t.Errorf("they stand %+v", a)
 	}
 }

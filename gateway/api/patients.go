@@ -69,7 +69,7 @@ func (s patients) Direct(ctx context.Context, in *yitongv1.DirectRequest) (*yito
 	}
 	out := &yitongv1.DirectResponse{Signer: signerMessage(directed.Signer), Commit: commitMessage(commit)}
 	if directed.Consent != nil {
-		out.Consent = consentMessage(*directed.Consent, d.Requester, d.Handle)
+		out.Consent = consentMessage(*directed.Consent, d.Requester, directed.Handle)
 	}
 	return out, nil
 }

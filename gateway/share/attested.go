@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
@@ -60,13 +61,21 @@ func (g *Gateway) asSigned(ctx context.Context, permit access.Access, forms []ev
 	if len(forms) == 0 {
 		return nil
 	}
-	var out contract.ConsentSet
-	in := contract.Relationship{Custodian: permit.Custodian, Requester: permit.Requester, Handle: permit.Handle}
-	if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
-		return fmt.Errorf("reading the consents: %w", err)
+	now, err := g.handleBetween(ctx, permit.Custodian, permit.Requester, forms[0].Patient)
+	if err != nil {
+		return err
+	}
+	var present []consent.Consent
+	for _, handle := range slices.Compact([]string{permit.Handle, now}) { // they may have been carried since
+		var out contract.ConsentSet
+		in := contract.Relationship{Custodian: permit.Custodian, Requester: permit.Requester, Handle: handle}
+		if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
+			return fmt.Errorf("reading the consents: %w", err)
+		}
+		present = append(present, out.Consents...)
 	}
 	for _, form := range forms {
-		if err := sameAsSigned(*form.Signed, out.Consents); err != nil {
+		if err := sameAsSigned(*form.Signed, present); err != nil {
 			return err
 		}
 	}

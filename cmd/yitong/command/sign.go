@@ -128,6 +128,7 @@ func (s *signing) direct(ctx context.Context, d directive.Directive) (*yitongv1.
 		return nil, err
 	}
 	if answer.GetConsent() != nil {
+		s.relation.Handle = screen.Or(answer.GetConsent().GetHandle(), s.relation.Handle)
 		s.relation.Note(remembered(answer.GetConsent()))
 		if err := s.wallet.Save(); err != nil {
 			return nil, fmt.Errorf("it is on the ledger, but the wallet couldn't be kept: %w", err)
