@@ -64,7 +64,10 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 	case contract.RecordErase:
 		return tellOne(t.Argument, func(in contract.Erasing) (string, string) {
 			what := fmt.Sprintf("record %s", short(in.ID))
-			if n := len(in.Parts); n > 0 {
+			switch n := len(in.Parts); {
+			case n == 1:
+				what = "1 part of " + what
+			case n > 1:
 				what = fmt.Sprintf("%d parts of ", n) + what
 			}
 			return fmt.Sprintf("erased %s: %s", what, in.Reason), ""

@@ -31,6 +31,7 @@ type Client struct {
 	Node        yitongv1.NodeClient
 	Heights     yitongv1.HeightsClient
 	Keys        yitongv1.KeysClient
+	Erasures    yitongv1.ErasuresClient
 
 	conn *grpc.ClientConn
 }
@@ -66,6 +67,7 @@ func Dial(p Profile) (*Client, error) {
 		Node:        yitongv1.NewNodeClient(conn),
 		Heights:     yitongv1.NewHeightsClient(conn),
 		Keys:        yitongv1.NewKeysClient(conn),
+		Erasures:    yitongv1.NewErasuresClient(conn),
 		conn:        conn,
 	}, nil
 }

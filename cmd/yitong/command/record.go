@@ -23,8 +23,8 @@ import (
 )
 
 func (a *app) record() *cobra.Command {
-	return noun("record", "Records that a hospital holds: seal and anchor, list, retract",
-		a.recordSubmit(), a.recordList(), a.recordRetract(), a.recordExample())
+	verbs := []*cobra.Command{a.recordSubmit(), a.recordList(), a.recordShow(), a.recordRetract(), a.recordExample()}
+	return noun("record", "Records that a hospital holds: seal and anchor, list, retract, erase", append(verbs, a.recordEnds()...)...)
 }
 
 const fhir = "application/fhir+json"
@@ -235,8 +235,8 @@ func (a *app) recordList() *cobra.Command {
 				class, _ := record.ParseClass(p.GetDataClass()) // unknown is none
 				classes = classes.With(class)
 			}
-			return list.add(r, r.GetId(), r.GetStatus(), screen.Time(r.GetSubmitted()), strconv.Itoa(len(r.GetParts())),
-				screen.List(classes.Codes()), r.GetMediaType())
+			return list.add(r, r.GetId(), recordStatus(r), screen.Time(r.GetSubmitted()), strconv.Itoa(len(r.GetParts())),
+				screen.List(classes.Codes()), screen.Or(r.GetMediaType(), "-"))
 		})
 		return errors.Join(list.close(), err)
 	})
