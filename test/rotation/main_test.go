@@ -1,0 +1,9 @@
+package rotation_test
+
+import (
+	"testing"
+
+	"yitong/test/consortium"
+)
+
+func TestMain(m *testing.M) { consortium.Main(m) }
