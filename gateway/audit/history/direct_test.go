@@ -2,7 +2,9 @@ package history_test
 
 import (
 	"encoding/json"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/disclosure"
 	"yitong/chaincode/ledgertest"
 	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
@@ -197,6 +200,30 @@ func TestTheProjectionAgreesWithTheChaincode(t *testing.T) {
 			}
 		}
 	}
+	ordered := 0
+	for n, id := range slices.Sorted(maps.Keys(asked)) {
+		if ordered == 12 {
+			break
+		}
+		r, order := asked[id], w.hex(32)
+		draft := disclosure.Draft{ID: order, Subject: disclosure.Subject{What: disclosure.Manifest, Custodian: r.Custodian, Requester: r.Requester, ID: id}, Reason: "case-1"}
+		if !w.submit("R1", contract.DisclosureOrder, draft, nil) {
+			continue // what wasn't released has no manifest
+		}
+		if ordered++; n%3 == 0 {
+			continue // nobody answers
+		}
+		word := contract.Answering{Order: order, Regulator: "R1", Word: disclosure.Given}
+		if n%2 == 0 {
+			word.Word, word.Reason = disclosure.Refused, "privileged"
+		}
+		if w.submit(r.Custodian, contract.DisclosureAnswer, word, nil) && word.Word == disclosure.Given {
+			w.submit("R1", contract.DisclosureConclude, contract.Concluding{Order: order, Holder: r.Custodian, Outcome: disclosure.Disclosed}, nil)
+		}
+	}
+	if ordered < 3 {
+		t.Errorf("%d orders were given", ordered)
+	}
 	h := made(t, w.chain)
 	if len(consents) == 0 || len(asked) == 0 || len(records) == 0 {
 		t.Fatal("nothing to compare")
@@ -251,6 +278,29 @@ func TestTheProjectionAgreesWithTheChaincode(t *testing.T) {
 		entries := everything(t, h, history.Filter{Records: []string{id}}, 50, true)
 		if len(entries) == 0 || string(entries[0].Action) != string(direct.Status) || entries[0].Custodian != custodian {
 			t.Errorf("record %s is %s, the trail ends with %+v", id, direct.Status, entries)
+		}
+	}
+	for _, holder := range []string{"H1", "H2", "I1"} {
+		direct := ask[contract.DisclosurePage](w, contract.DisclosureDisclosures, contract.DisclosuresQuery{Holder: holder, Size: 100}).Disclosures
+		list, _, _, err := h.Orders(t.Context(), history.OrderFilter{Holder: holder}, history.Page{Size: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []disclosure.Disclosure
+		for _, o := range list {
+			got = append(got, o.Disclosure)
+		}
+		byID := func(a, b disclosure.Disclosure) int { return strings.Compare(a.Order.ID, b.Order.ID) }
+		slices.SortFunc(got, byID)
+		slices.SortFunc(direct, byID)
+		if len(direct) > 0 {
+			agree(t, "orders to "+holder, direct, got)
+		} else if len(got) > 0 {
+			t.Errorf("orders to %s that the chaincode hasn't: %v", holder, got)
+		}
+		open, _, _, err := h.Orders(t.Context(), history.OrderFilter{Holder: holder, Open: true}, history.Page{Size: 1})
+		if err != nil || len(open) > 0 && open[0].Conclusion != nil {
+			t.Errorf("open orders to %s: %v, %v", holder, open, err)
 		}
 	}
 	for _, m := range ask[contract.MemberList](w, contract.RegistryMembers, contract.Nothing{}).Members {

@@ -38,6 +38,7 @@ var dumped = []struct{ name, columns, order string }{
 	{"consents", "custodian, requester, handle, id, version, entry, status, begins, ends, reason, document", "custodian, requester, handle, id, version"},
 	{"accesses", "custodian, requester, id, entry, handle, purpose, outcome, reason, asked, expires, document, released, release, received, receipt", "custodian, requester, id"},
 	{"emergencies", "custodian, requester, id, entry, asked, due, reason, verdict, reviewed, resolved, review", "custodian, requester, id"},
+	{"orders", "holder, regulator, id, entry, due, document, answered, answer, concluded, conclusion", "holder, regulator, id"},
 	{"tallies", "hour, member, kind, outcome, n", "hour, member, kind, outcome"},
 }
 

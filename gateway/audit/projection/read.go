@@ -272,7 +272,12 @@ func readOrder(w ledger.Write) (effect, bool) {
 	o, ok := decode[disclosure.Order](w)
 	subject := o.Subject
 	e.Custodian, e.Requester, e.Handle, e.Reason = text(subject.Custodian), text(subject.Requester), text(subject.Handle), text(o.Reason)
+	e.row = orderRow{key: orderOf(w), step: "order", due: int64(o.Due), document: w.Value}
 	return e, w.Delete || ok && o.Holder == w.Attributes[0] && o.Regulator == w.Attributes[1] && o.ID == w.Attributes[2]
+}
+
+func orderOf(w ledger.Write) orderKey {
+	return orderKey{w.Attributes[0], w.Attributes[1], w.Attributes[2]}
 }
 
 func readAnswer(w ledger.Write) (effect, bool) {
@@ -281,6 +286,7 @@ func readAnswer(w ledger.Write) (effect, bool) {
 	if e.Reason = text(a.Reason); a.Word != disclosure.Given {
 		e.Outcome = Failed
 	}
+	e.row = orderRow{key: orderOf(w), step: "answer", document: w.Value}
 	return e, w.Delete || ok && a.Order == w.Attributes[2]
 }
 
@@ -290,6 +296,7 @@ func readConclusion(w ledger.Write) (effect, bool) {
 	if e.Reason = text(string(c.Outcome)); c.Outcome != disclosure.Disclosed {
 		e.Outcome = Failed
 	}
+	e.row = orderRow{key: orderOf(w), step: "conclusion", document: w.Value}
 	return e, w.Delete || ok && c.Order == w.Attributes[2]
 }
 

@@ -14,6 +14,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/disclosure"
 	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
 	"yitong/gateway/ledger"
@@ -83,6 +84,7 @@ type generator struct {
 	out     []access.Access // released, not received
 	digests []string        // manifests of out
 	records []record.Anchor
+	orders  []disclosure.Disclosure // without a conclusion
 	members []registry.Member
 
 	open       map[string]access.Emergencies // by requester
@@ -219,6 +221,8 @@ func (g *generator) transaction() ledger.Transaction {
 		return g.release()
 	case n < 45 && len(g.out) > 4:
 		return g.receive()
+	case n == 98 && len(g.out) > 0 && g.IntN(4) == 0:
+		return g.disclose()
 	case n == 99 && g.IntN(200) == 0:
 		return g.update()
 	}
