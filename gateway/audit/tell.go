@@ -7,6 +7,7 @@ import (
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/directive"
 	"yitong/chaincode/disclosure"
 	"yitong/chaincode/epoch"
 	"yitong/chaincode/registry"
@@ -104,6 +105,12 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 		return tellOne(t.Argument, func(in contract.Withdrawal) (string, string) {
 			return fmt.Sprintf("withdrew consent %s for %s: %s", short(in.ID), in.Requester, in.Reason), in.Handle
 		})
+	case contract.ConsentDirect:
+		return tellDirective(t)
+	case contract.ConsentRecover:
+		return tellOne(t.Argument, func(in contract.Recovery) (string, string) {
+			return fmt.Sprintf("put key %s in the place of a patient's lost one, for %s", short(in.Key.ID()), in.Requester), in.Handle
+		})
 	case contract.DisclosureOrder:
 		return tellOne(t.Argument, func(in disclosure.Draft) (string, string) {
 			return fmt.Sprintf("ordered %s to open %s: %s (order %s)", in.Subject.Holder(), tellSubject(in.Subject), in.Reason, short(in.ID)), in.Subject.Handle
@@ -151,6 +158,34 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 		})
 	}
 	return "called " + t.Function, nil
+}
+
+// tellDirective says what a patient, or a delegate, signed. That it was a delegate the write says; a
+// transaction without one changed nothing.
+func tellDirective(t ledger.Transaction) (string, []string) {
+	by := "the patient"
+	for _, w := range t.Writes {
+		var v contract.ConsentVersion
+		if w.ObjectType == "consent" && json.Unmarshal(w.Value, &v) == nil && v.Delegate {
+			by = "a delegate"
+		}
+	}
+	return tellOne(t.Argument, func(in directive.Signed) (string, string) {
+		d, err := directive.Parse([]byte(in.Document))
+		if err != nil {
+			return "sent a directive that can't be used", ""
+		}
+		signed := fmt.Sprintf(", signed by %s's %s %s", by, in.Key.Assurance(), short(in.Key.ID()))
+		switch d.Act {
+		case directive.Grant:
+			return fmt.Sprintf("granted consent %s: %s for %s%s", short(d.Consent), d.Provision.Type, d.Requester, signed), d.Handle
+		case directive.Amend:
+			return fmt.Sprintf("amended consent %s to version %d, for %s%s", short(d.Consent), d.Version, d.Requester, signed), d.Handle
+		case directive.Withdraw:
+			return fmt.Sprintf("withdrew consent %s of %s for %s: %s%s", short(d.Consent), d.Custodian, d.Requester, d.Reason, signed), d.Handle
+		}
+		return fmt.Sprintf("had key %s speak for the patient, for %s%s", short(d.Key.ID()), d.Requester, signed), d.Handle
+	})
 }
 
 func tellAccess(value []byte) (string, string) {

@@ -88,7 +88,7 @@ func (v *Event) other(e history.Entry) {
 	switch {
 	case ok:
 		v.Type, v.Action = known.code, known.action
-	case e.Kind == projection.KindMember, e.Kind == projection.KindKeys, e.Kind == projection.KindEpoch, e.Kind == projection.KindMotion, e.Kind == projection.KindConfiguration:
+	case e.Kind == projection.KindMember, e.Kind == projection.KindKeys, e.Kind == projection.KindSigner, e.Kind == projection.KindEpoch, e.Kind == projection.KindMotion, e.Kind == projection.KindConfiguration:
 		v.Type, v.Action = Coding{dicom, "110113", "Security Alert"}, "U"
 		v.Subtype = []Coding{{dicom, "110129", "Security Configuration"}}
 	default:

@@ -40,7 +40,7 @@ type Entry struct {
 	Kind    Kind
 	Action  Action
 	Outcome Outcome
-	Reason  string // a code: of the rule, the withdrawal, the retraction; empty where there is none
+	Reason  string // a code: of the rule, the withdrawal, the retraction, or how sure a signed consent is; empty where there is none
 
 	Member      string // MSP id of who did it
 	Agent       string // subject common name of the certificate that signed
@@ -50,8 +50,8 @@ type Entry struct {
 	Validation  string // Fabric's code; VALID had an effect
 	Endorsers   []string
 
-	User     string // salted digest of the person behind it, 64 hex digits; empty where there is none
-	UserRole string // that person's role; empty likewise
+	User     string // salted digest of the person behind it, 64 hex digits; of a directive the id of the key that signed it, 32; empty where there is none
+	UserRole string // that person's role; of a directive patient or delegate; empty likewise
 
 	Custodian, Requester string // MSP ids, where it lies between two members
 	Handle               string // the patient within that relationship, where it is about one
@@ -82,6 +82,7 @@ const (
 	KindEpoch         Kind = "epoch"   // of the evaluators' keys
 	KindRecord        Kind = "record"
 	KindConsent       Kind = "consent"
+	KindSigner        Kind = "signer"  // whose key speaks for a patient
 	KindRequest       Kind = "request" // with the decision on it
 	KindRelease       Kind = "release"
 	KindReceipt       Kind = "receipt"
@@ -95,7 +96,7 @@ const (
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindEpoch, KindRecord, KindConsent, KindRequest, KindRelease, KindReceipt,
+var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindEpoch, KindRecord, KindConsent, KindSigner, KindRequest, KindRelease, KindReceipt,
 	KindOrder, KindAnswer, KindConclusion, KindHold, KindAcknowledged, KindReview, KindOther}
 
 // Action says what was done with it.
@@ -109,6 +110,7 @@ const (
 	Granted    Action = "granted"
 	Amended    Action = "amended"
 	Withdrawn  Action = "withdrawn"
+	Bound      Action = "bound" // a key to a patient
 	Anchored   Action = "anchored"
 	Superseded Action = "superseded"
 	Retracted  Action = "retracted"

@@ -11,6 +11,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
+	"yitong/chaincode/directive"
 	"yitong/chaincode/disclosure"
 	"yitong/chaincode/epoch"
 	"yitong/chaincode/record"
@@ -116,6 +117,7 @@ var readers = map[string]struct {
 	"announced":     {1, readAnnounced},
 	"record":        {2, readRecord},
 	"consent":       {5, readConsent},
+	"signer":        {3, readSigner},
 	"access":        {3, readRequest},
 	"release":       {3, readRelease},
 	"receipt":       {3, readReceipt},
@@ -207,11 +209,39 @@ func readConsent(w ledger.Write) (effect, bool) {
 		e.Action = Granted
 	}
 	e.Classes = c.Provision.Classes.Codes()
+	signedBy(&e.Entry, v)
 	e.row = consentRow{
 		custodian: custodian, requester: requester, handle: handle, id: id, version: version,
 		status: text(string(c.Status)), period: c.Period, reason: e.Reason, document: w.Value, carried: text(v.Carried),
 	}
 	return e, err == nil && (w.Delete || ok && c.ID == id && c.Version == version)
+}
+
+// signedBy says who signed a version of a consent, and how sure that makes it: the patient's key, or
+// a delegate's, and the assurance as the reason, where a withdrawal has none of its own. What a hospital
+// attests has neither.
+func signedBy(e *Entry, v contract.ConsentVersion) {
+	if v.Signed == nil || v.Carried != "" {
+		return
+	}
+	e.User, e.UserRole = v.Signed.Key.ID(), "patient"
+	if v.Delegate {
+		e.UserRole = "delegate"
+	}
+	if e.Reason == "" {
+		e.Reason = text(v.Consent.Assurance.String())
+	}
+}
+
+func readSigner(w ledger.Write) (effect, bool) {
+	custodian, requester, handle := w.Attributes[0], w.Attributes[1], w.Attributes[2]
+	e := effect{Entry: Entry{Kind: KindSigner, Action: Bound, Outcome: Success, Custodian: custodian, Requester: requester, Handle: handle}}
+	s, ok := decode[directive.Signer](w)
+	e.Object, e.Version = s.Key.ID(), s.Version
+	if s.Recovered {
+		e.Reason = "recovered"
+	}
+	return e, w.Delete || ok && s.Version > 0
 }
 
 func readRequest(w ledger.Write) (effect, bool) {

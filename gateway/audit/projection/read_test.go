@@ -1,12 +1,16 @@
 package projection
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 
+	"yitong/chaincode/consent"
+	"yitong/chaincode/contract"
+	"yitong/chaincode/directive"
 	"yitong/gateway/ledger"
 )
 
@@ -37,6 +41,41 @@ func TestErasuresAndHoldsAreTold(t *testing.T) {
 		effects := read(ledger.Transaction{Chaincode: "yitong", Function: test.function, Writes: []ledger.Write{w}}, "yitong")
 		if e := effects[0]; len(effects) != 1 || string(e.Kind)+" "+string(e.Action)+" "+e.Reason != test.want {
 			t.Errorf("%s: told as %+v", test.name, e.Entry)
+		}
+	}
+}
+
+func TestWhoSignedIsTold(t *testing.T) {
+	key := directive.Key{Algorithm: directive.Ed25519, Public: make([]byte, 32)}
+	handle, id := "1-"+strings.Repeat("ab", 32), strings.Repeat("c", 32)
+	version := func(sure consent.Assurance, status consent.Status, reason string, signed, delegate bool) contract.ConsentVersion {
+		v := contract.ConsentVersion{Consent: consent.Consent{ID: id, Version: 1, Status: status, Assurance: sure, Provision: consent.Provision{Type: consent.Permit}}, Reason: reason, Delegate: delegate}
+		if signed {
+			v.Consent.Signer, v.Signed = key.ID(), &directive.Signed{Document: "{}", Key: key}
+		}
+		return v
+	}
+	for _, test := range []struct {
+		name string
+		kind string
+		doc  any
+		want string
+	}{
+		{"attested", "consent", version(consent.Attested, consent.Active, "", false, false), "consent granted   "},
+		{"a patient's wallet", "consent", version(consent.Wallet, consent.Active, "", true, false), "consent granted wallet patient " + key.ID()},
+		{"a delegate's passkey", "consent", version(consent.Passkey, consent.Active, "", true, true), "consent granted passkey delegate " + key.ID()},
+		{"a withdrawal by the patient", "consent", version(consent.Wallet, consent.Withdrawn, "patient-request", true, false), "consent withdrawn patient-request patient " + key.ID()},
+		{"a key", "signer", directive.Signer{Key: key, Version: 1}, "signer bound   "},
+		{"a recovered key", "signer", directive.Signer{Key: key, Version: 2, Recovered: true}, "signer bound recovered  "},
+	} {
+		value, err := json.Marshal(test.doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := ledger.Write{Namespace: "yitong", ObjectType: test.kind, Attributes: []string{"H", "I", handle, id, "1"}[:readers[test.kind].attributes], Value: value}
+		effects := read(ledger.Transaction{Chaincode: "yitong", Function: contract.ConsentDirect, Writes: []ledger.Write{w}}, "yitong")
+		if e := effects[0]; len(effects) != 1 || strings.Join([]string{string(e.Kind), string(e.Action), e.Reason, e.UserRole, e.User}, " ") != test.want {
+			t.Errorf("%s: told as %+v, want %q", test.name, e.Entry, test.want)
 		}
 	}
 }
