@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,7 +33,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "consortium": consortium, "lose-answer": loseAnswer, "stop-gateway": stopGateway, "set": set,
+			"exits": exits, "consortium": consortium, "lose-answer": loseAnswer, "stop-gateway": stopGateway, "set": set, "until": until,
 		},
 	})
 }
@@ -75,6 +76,20 @@ func loseAnswer(ts *testscript.TestScript, _ bool, _ []string) { stageOf(ts).con
 // stop-gateway MEMBER takes a gateway off the network.
 func stopGateway(ts *testscript.TestScript, _ bool, args []string) {
 	stageOf(ts).consortium.Stop(args[0])
+}
+
+// until TEXT ARGS... runs yitong again and again, until its output has the text: for what
+// a gateway does by itself. It gives up after half a minute.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		ts.Check(ts.Exec("yitong", args[1:]...))
+		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("there is no %q in the output", args[0])
+		}
+	}
 }
 
 // set NAME FILE REST... sets a variable to the file's text after the first REST

@@ -67,7 +67,7 @@ func (s accesses) Open(in *yitongv1.OpenRequest, stream grpc.ServerStreamingServ
 		return err
 	}
 	return stream.Send(&yitongv1.OpenResponse{Message: &yitongv1.OpenResponse_Summary{Summary: &yitongv1.OpenSummary{
-		Parts: int32(opened.Parts), Bytes: opened.Bytes, Manifest: opened.Manifest, Receipt: commitMessage(opened.Receipt),
+		Parts: int32(opened.Parts), Bytes: opened.Bytes, Manifest: opened.Manifest, Receipt: commitMessage(opened.Receipt), Recovered: recoveredMessage(opened.Recovery),
 	}}})
 }
 

@@ -156,8 +156,16 @@ func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, p
 		cancel()
 		return nil, remote(err)
 	}
-	d := &delivery{stream: stream, cancel: cancel}
-	if err := d.begin(); err != nil {
+	first, err := stream.Recv()
+	if err != nil {
+		cancel()
+		return nil, remote(err)
+	}
+	d := &delivery{cancel: cancel, chunk: func() (*yitongv1.SealedChunk, error) {
+		m, err := stream.Recv()
+		return m.GetChunk(), err
+	}}
+	if err := d.begin(first.GetManifest().GetManifest()); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -206,7 +214,7 @@ func remote(err error) error {
 
 // delivery reads what a custodian sends for a permit.
 type delivery struct {
-	stream   grpc.ServerStreamingClient[yitongv1.ReleaseResponse]
+	chunk    func() (*yitongv1.SealedChunk, error) // the next message's
 	cancel   context.CancelFunc
 	manifest *seal.Manifest
 	next     []place
@@ -222,13 +230,9 @@ type place struct {
 // maxManifestParts bounds what a custodian can make this gateway keep track of.
 const maxManifestParts = 1 << 16
 
-func (d *delivery) begin() error {
-	first, err := d.stream.Recv()
-	if err != nil {
-		return remote(err)
-	}
+func (d *delivery) begin(manifest []byte) error {
 	d.manifest = &seal.Manifest{}
-	if err := json.Unmarshal(first.GetManifest().GetManifest(), d.manifest); err != nil {
+	if err := json.Unmarshal(manifest, d.manifest); err != nil {
 		return errors.New("the custodian's first message is no manifest")
 	}
 	for _, r := range d.manifest.Records {
@@ -261,14 +265,13 @@ func (d *delivery) Part() (io.Reader, error) {
 		if left <= 0 {
 			return nil, io.EOF
 		}
-		m, err := d.stream.Recv()
+		chunk, err := d.chunk()
 		if errors.Is(err, io.EOF) {
 			return nil, io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return nil, remote(err)
 		}
-		chunk := m.GetChunk()
 		if chunk.GetRecordId() != at.record || chunk.GetPart() != at.part {
 			return nil, fmt.Errorf("the custodian sent part %d of record %s out of turn", chunk.GetPart(), chunk.GetRecordId())
 		}

@@ -35,6 +35,7 @@ type door struct {
 var betweenGateways = []string{
 	yitongv1.Exchange_ServiceDesc.ServiceName,
 	yitongv1.Tombstones_ServiceDesc.ServiceName,
+	yitongv1.Escrow_ServiceDesc.ServiceName,
 }
 
 // short names a method as people do: "Records.Submit" for "/yitong.v1.Records/Submit".

@@ -85,6 +85,8 @@ func NewServer(c Config) *grpc.Server {
 	yitongv1.RegisterErasuresServer(s, erasures{gateway: c.Gateway})
 	yitongv1.RegisterTombstonesServer(s, tombstones{gateway: c.Gateway})
 	yitongv1.RegisterKeysServer(s, keyring{gateway: c.Gateway, shown: c.Shown, revocations: orNone(c.Revocations)})
+	yitongv1.RegisterEscrowServer(s, keeping{gateway: c.Gateway})
+	yitongv1.RegisterLodgingsServer(s, lodgings{gateway: c.Gateway})
 	yitongv1.RegisterHeightsServer(s, heights{keeper: c.Heights})
 	return s
 }

@@ -69,6 +69,8 @@ type Config struct {
 	// ReviewOrders keeps what a regulator orders to be disclosed until this member's
 	// own software has answered. By default the gateway complies at once.
 	ReviewOrders bool `yaml:"review_orders,omitempty"`
+	// Escrow says how a hospital's record keys are put into escrow with the other members.
+	Escrow Escrow `yaml:"escrow,omitempty"`
 	// Operations is the address, host:port, that operators and their monitoring ask by
 	// plain HTTP: /livez, /readyz, /metrics. It should be one that only they reach. By
 	// default there is none.
@@ -97,6 +99,15 @@ type Member struct {
 	Kind registry.Kind `yaml:"kind"`
 	// Gateway is the address under which other members' gateways reach this one.
 	Gateway string `yaml:"gateway"`
+}
+
+// Escrow is how record keys are split among the other members.
+type Escrow struct {
+	// Off keeps them here alone: with this gateway its records are gone.
+	Off bool `yaml:"off,omitempty"`
+	// Threshold is how many members it takes to open anything, a regulator always among
+	// them; at least 2. By default a regulator and more than half of the others.
+	Threshold int `yaml:"threshold,omitempty"`
 }
 
 // Pair is a certificate and its private key, PEM files.
@@ -243,6 +254,9 @@ func (c Config) check() error {
 	}
 	if every, err := c.retentionSweep(); err != nil || every < time.Minute || every > 24*time.Hour {
 		problem("retention_sweep is %q; it must be a time from 1m to 24h, as 1h", c.RetentionSweep)
+	}
+	if t := c.Escrow.Threshold; t != 0 && t < 2 {
+		problem("escrow.threshold is %d; it takes at least 2 members, a regulator and another", t)
 	}
 	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		problem("log_level is %q; it must be debug, info, warn or error", c.LogLevel)

@@ -117,6 +117,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Review:  config.ReviewOrders,
 		Channel: config.Channel, Evaluator: config.Evaluator,
 		Retention: keep, Sweep: every,
+		Holders: others, Escrow: share.EscrowPolicy{Off: config.Escrow.Off, Threshold: config.Escrow.Threshold},
 	})
 	if err != nil {
 		return err
@@ -149,6 +150,10 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	gateway.KeepKeys()
 	gateway.KeepAnswering()
 	gateway.KeepErasing()
+	if err := gateway.CheckEscrow(ctx); err != nil {
+		log.Error("escrow: change escrow.threshold in the configuration, or switch it off there", "error", err)
+	}
+	gateway.KeepLodging()
 
 	history, err := projection.Open(ctx, config.Audit, config.Chaincode)
 	if err != nil {

@@ -44,6 +44,9 @@ func (l Lodged) Complete() bool {
 	return len(l.Kept) == len(l.Regulators)+len(l.Others) && l.Problem == ""
 }
 
+// KeptBy reports whether a holder has acknowledged its share.
+func (l Lodged) KeptBy(holder string) bool { return slices.Contains(l.Kept, holder) }
+
 // split puts a record's keys into escrow, for the anchor to commit to. It returns nil
 // where they aren't meant to be or can't be: a record without escrow is better than none.
 func (g *Gateway) split(ctx context.Context, recordID string, partKeys []seal.Key) *lodging {
@@ -78,6 +81,9 @@ func (g *Gateway) lodge(context.Context, catalogued) {
 // lodgePace is how often a gateway tries again what isn't in escrow yet.
 const lodgePace = 30 * time.Second
 
+// sweepPace is how often a holder looks whether what it keeps is erased on the ledger.
+const sweepPace = 10 * time.Minute
+
 // lodgedAtOnce bounds how many records are on their way to holders at a time.
 const lodgedAtOnce = 4
 
@@ -88,8 +94,9 @@ func (g *Gateway) KeepLodging() {
 		return
 	}
 	g.work.Go(func() {
-		ticker := time.NewTicker(lodgePace)
+		ticker, sweep := time.NewTicker(lodgePace), time.NewTicker(sweepPace)
 		defer ticker.Stop()
+		defer sweep.Stop()
 		for {
 			if err := g.Lodge(g.ctx); err != nil && g.ctx.Err() == nil {
 				g.Log.Warn("records are not in escrow yet", "error", err)
@@ -97,6 +104,7 @@ func (g *Gateway) KeepLodging() {
 			select {
 			case <-g.lodgings:
 			case <-ticker.C:
+			case <-sweep.C:
 				if err := g.SweepEscrow(g.ctx); err != nil && g.ctx.Err() == nil {
 					g.Log.Warn("what is kept in escrow could not be looked through", "error", err)
 				}

@@ -31,7 +31,7 @@ func (g *Gateway) openFromEscrow(ctx context.Context, name lookup, sink Sink, ca
 	g.Log.Warn("the custodian is out of reach; recovering from escrow", "permit", name.id, "custodian", name.custodian, "error", cause)
 	delivery, regulator, err := g.askRegulators(ctx, name)
 	if err != nil {
-		return Opened{}, errors.Join(err, cause)
+		return Opened{}, fmt.Errorf("%s can't be asked for the keys (%w), and %w", name.custodian, cause, err)
 	}
 	defer delivery.Close()
 	entry, err := g.recovered(ctx, name.custodian, name.requester, name.id)

@@ -27,6 +27,7 @@ type Client struct {
 	Accesses    yitongv1.AccessesClient
 	Members     yitongv1.MembersClient
 	Emergencies yitongv1.EmergenciesClient
+	Lodgings    yitongv1.LodgingsClient
 	Audit       yitongv1.AuditClient
 	Node        yitongv1.NodeClient
 	Heights     yitongv1.HeightsClient
@@ -63,6 +64,7 @@ func Dial(p Profile) (*Client, error) {
 		Accesses:    yitongv1.NewAccessesClient(conn),
 		Members:     yitongv1.NewMembersClient(conn),
 		Emergencies: yitongv1.NewEmergenciesClient(conn),
+		Lodgings:    yitongv1.NewLodgingsClient(conn),
 		Audit:       yitongv1.NewAuditClient(conn),
 		Node:        yitongv1.NewNodeClient(conn),
 		Heights:     yitongv1.NewHeightsClient(conn),

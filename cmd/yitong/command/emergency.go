@@ -48,7 +48,9 @@ func (a *app) emergencyOpen() *cobra.Command {
 		Long: "Open what another hospital holds, without consent, because a patient is in danger. It takes a\n" +
 			"clinician (--user clinician) and a reason. The regulator and the other hospital see it at once;\n" +
 			"it is reviewed within 72 hours, and while a review is overdue or a rejected one unresolved, your\n" +
-			"hospital breaks no other glass. The permit lasts hours, not days.",
+			"hospital breaks no other glass. The permit lasts hours, not days.\n\n" +
+			"If the other hospital's gateway is down, what it put into escrow is opened with the shares of\n" +
+			"the regulator and the other members.",
 		Example: "  yitong emergency open --as hospital-b --user clinician --custodian hospital-a \\\n" +
 			"      --patient-file who.txt --reason unconscious --out opened",
 		Args: cobra.NoArgs,
@@ -141,6 +143,7 @@ func (a *app) openInto(ctx context.Context, c *client.Client, id, custodian stri
 		}
 		return err
 	}
+	a.sayRecovered(custodian, summary.GetRecovered())
 	return a.showOpened(dir.Files(), summary)
 }
 

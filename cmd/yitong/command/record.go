@@ -23,7 +23,7 @@ import (
 )
 
 func (a *app) record() *cobra.Command {
-	verbs := []*cobra.Command{a.recordSubmit(), a.recordList(), a.recordShow(), a.recordRetract(), a.recordExample()}
+	verbs := []*cobra.Command{a.recordSubmit(), a.recordList(), a.recordShow(), a.recordRetract(), a.recordEscrow(), a.recordExample()}
 	return noun("record", "Records that a hospital holds: seal and anchor, list, retract, erase", append(verbs, a.recordEnds()...)...)
 }
 

@@ -84,6 +84,7 @@ func Start(t testing.TB, dir string) *Consortium {
 	must(t, founder.Found(t.Context(), founders))
 	for _, g := range gateways {
 		must(t, g.Tick(t.Context())) // the clock stands still from here on
+		g.KeepLodging()
 	}
 	return c
 }
@@ -104,7 +105,8 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	link := &chain{shared: c.chain, msp: m.MSP, as: c.chain.ledger.Client(m.MSP)}
 	clinicians := &chain{shared: c.chain, msp: m.MSP, as: c.chain.ledger.EnrolWith(m.MSP, "clinicians", map[string]string{access.RoleAttribute: string(access.Clinician)})}
 	g, err := share.New(share.Config{
-		Self: m, Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1,
+		Holders: others,
+		Self:    m, Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1,
 		Review:  m.Name == Reviewer,
 		Channel: "test", Evaluator: m.Name == "hospital-a" || m.Kind == registry.Regulator,
 	})

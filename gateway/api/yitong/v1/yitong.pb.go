@@ -2486,11 +2486,13 @@ func (*OpenResponse_Content) isOpenResponse_Message() {}
 func (*OpenResponse_Summary) isOpenResponse_Message() {}
 
 type OpenSummary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Parts         int32                  `protobuf:"varint,1,opt,name=parts,proto3" json:"parts,omitempty"`
-	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Manifest      string                 `protobuf:"bytes,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
-	Receipt       *Commit                `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Parts    int32                  `protobuf:"varint,1,opt,name=parts,proto3" json:"parts,omitempty"`
+	Bytes    int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Manifest string                 `protobuf:"bytes,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	Receipt  *Commit                `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Only where the custodian was out of reach and it came out of escrow.
+	Recovered     *Recovered `protobuf:"bytes,5,opt,name=recovered,proto3" json:"recovered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2553,6 +2555,77 @@ func (x *OpenSummary) GetReceipt() *Commit {
 	return nil
 }
 
+func (x *OpenSummary) GetRecovered() *Recovered {
+	if x != nil {
+		return x.Recovered
+	}
+	return nil
+}
+
+// Recovered says how parts came out of escrow.
+type Recovered struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MSP id of the regulator that recovered them.
+	Regulator string `protobuf:"bytes,1,opt,name=regulator,proto3" json:"regulator,omitempty"`
+	// MSP ids of the members whose shares opened them.
+	Shares []string `protobuf:"bytes,2,rep,name=shares,proto3" json:"shares,omitempty"`
+	// What was wrong with other shares, naming whose they are.
+	Bad           []string `protobuf:"bytes,3,rep,name=bad,proto3" json:"bad,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recovered) Reset() {
+	*x = Recovered{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recovered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recovered) ProtoMessage() {}
+
+func (x *Recovered) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recovered.ProtoReflect.Descriptor instead.
+func (*Recovered) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Recovered) GetRegulator() string {
+	if x != nil {
+		return x.Regulator
+	}
+	return ""
+}
+
+func (x *Recovered) GetShares() []string {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+func (x *Recovered) GetBad() []string {
+	if x != nil {
+		return x.Bad
+	}
+	return nil
+}
+
 type GetAccessRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2566,7 +2639,7 @@ type GetAccessRequest struct {
 
 func (x *GetAccessRequest) Reset() {
 	*x = GetAccessRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2651,7 @@ func (x *GetAccessRequest) String() string {
 func (*GetAccessRequest) ProtoMessage() {}
 
 func (x *GetAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2664,7 @@ func (x *GetAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccessRequest.ProtoReflect.Descriptor instead.
 func (*GetAccessRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{34}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetAccessRequest) GetId() string {
@@ -2626,7 +2699,7 @@ type ListAccessesRequest struct {
 
 func (x *ListAccessesRequest) Reset() {
 	*x = ListAccessesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2711,7 @@ func (x *ListAccessesRequest) String() string {
 func (*ListAccessesRequest) ProtoMessage() {}
 
 func (x *ListAccessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2724,7 @@ func (x *ListAccessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccessesRequest.ProtoReflect.Descriptor instead.
 func (*ListAccessesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{35}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAccessesRequest) GetPage() *Page {
@@ -2685,7 +2758,7 @@ type ListAccessesResponse struct {
 
 func (x *ListAccessesResponse) Reset() {
 	*x = ListAccessesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2697,7 +2770,7 @@ func (x *ListAccessesResponse) String() string {
 func (*ListAccessesResponse) ProtoMessage() {}
 
 func (x *ListAccessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,7 +2783,7 @@ func (x *ListAccessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccessesResponse.ProtoReflect.Descriptor instead.
 func (*ListAccessesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{36}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListAccessesResponse) GetAccesses() []*Access {
@@ -2746,7 +2819,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2831,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2844,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{37}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Member) GetMspId() string {
@@ -2838,7 +2911,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +2923,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +2936,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{38}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{39}
 }
 
 type ListMembersResponse struct {
@@ -2875,7 +2948,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +2960,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +2973,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{39}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -2923,7 +2996,7 @@ type MoveRequest struct {
 
 func (x *MoveRequest) Reset() {
 	*x = MoveRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2935,7 +3008,7 @@ func (x *MoveRequest) String() string {
 func (*MoveRequest) ProtoMessage() {}
 
 func (x *MoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2948,7 +3021,7 @@ func (x *MoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
 func (*MoveRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{40}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *MoveRequest) GetMotion() isMoveRequest_Motion {
@@ -3003,7 +3076,7 @@ type SuspendMotion struct {
 
 func (x *SuspendMotion) Reset() {
 	*x = SuspendMotion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3015,7 +3088,7 @@ func (x *SuspendMotion) String() string {
 func (*SuspendMotion) ProtoMessage() {}
 
 func (x *SuspendMotion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3028,7 +3101,7 @@ func (x *SuspendMotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendMotion.ProtoReflect.Descriptor instead.
 func (*SuspendMotion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{41}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SuspendMotion) GetMember() string {
@@ -3054,7 +3127,7 @@ type ReinstateMotion struct {
 
 func (x *ReinstateMotion) Reset() {
 	*x = ReinstateMotion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3139,7 @@ func (x *ReinstateMotion) String() string {
 func (*ReinstateMotion) ProtoMessage() {}
 
 func (x *ReinstateMotion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3152,7 @@ func (x *ReinstateMotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReinstateMotion.ProtoReflect.Descriptor instead.
 func (*ReinstateMotion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{42}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReinstateMotion) GetMember() string {
@@ -3102,7 +3175,7 @@ type MoveResponse struct {
 
 func (x *MoveResponse) Reset() {
 	*x = MoveResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3114,7 +3187,7 @@ func (x *MoveResponse) String() string {
 func (*MoveResponse) ProtoMessage() {}
 
 func (x *MoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3127,7 +3200,7 @@ func (x *MoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveResponse.ProtoReflect.Descriptor instead.
 func (*MoveResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{43}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *MoveResponse) GetSupporters() []string {
@@ -3171,7 +3244,7 @@ type AsOf struct {
 
 func (x *AsOf) Reset() {
 	*x = AsOf{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3256,7 @@ func (x *AsOf) String() string {
 func (*AsOf) ProtoMessage() {}
 
 func (x *AsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3269,7 @@ func (x *AsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AsOf.ProtoReflect.Descriptor instead.
 func (*AsOf) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{44}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AsOf) GetHeight() uint64 {
@@ -3263,7 +3336,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3275,7 +3348,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3288,7 +3361,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{45}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AuditEntry) GetNumber() int64 {
@@ -3497,7 +3570,7 @@ type EntryFilter struct {
 
 func (x *EntryFilter) Reset() {
 	*x = EntryFilter{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +3582,7 @@ func (x *EntryFilter) String() string {
 func (*EntryFilter) ProtoMessage() {}
 
 func (x *EntryFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +3595,7 @@ func (x *EntryFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryFilter.ProtoReflect.Descriptor instead.
 func (*EntryFilter) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{46}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EntryFilter) GetPatient() *Patient {
@@ -3613,7 +3686,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3625,7 +3698,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3638,7 +3711,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{47}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EntriesRequest) GetFilter() *EntryFilter {
@@ -3673,7 +3746,7 @@ type EntriesResponse struct {
 
 func (x *EntriesResponse) Reset() {
 	*x = EntriesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3685,7 +3758,7 @@ func (x *EntriesResponse) String() string {
 func (*EntriesResponse) ProtoMessage() {}
 
 func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3698,7 +3771,7 @@ func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesResponse.ProtoReflect.Descriptor instead.
 func (*EntriesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{48}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EntriesResponse) GetEntries() []*AuditEntry {
@@ -3732,7 +3805,7 @@ type ConsentLifeRequest struct {
 
 func (x *ConsentLifeRequest) Reset() {
 	*x = ConsentLifeRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3744,7 +3817,7 @@ func (x *ConsentLifeRequest) String() string {
 func (*ConsentLifeRequest) ProtoMessage() {}
 
 func (x *ConsentLifeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3757,7 +3830,7 @@ func (x *ConsentLifeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentLifeRequest.ProtoReflect.Descriptor instead.
 func (*ConsentLifeRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{49}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ConsentLifeRequest) GetId() string {
@@ -3785,7 +3858,7 @@ type ConsentLifeResponse struct {
 
 func (x *ConsentLifeResponse) Reset() {
 	*x = ConsentLifeResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +3870,7 @@ func (x *ConsentLifeResponse) String() string {
 func (*ConsentLifeResponse) ProtoMessage() {}
 
 func (x *ConsentLifeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +3883,7 @@ func (x *ConsentLifeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentLifeResponse.ProtoReflect.Descriptor instead.
 func (*ConsentLifeResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{50}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConsentLifeResponse) GetVersions() []*ConsentVersion {
@@ -3847,7 +3920,7 @@ type ConsentVersion struct {
 
 func (x *ConsentVersion) Reset() {
 	*x = ConsentVersion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3859,7 +3932,7 @@ func (x *ConsentVersion) String() string {
 func (*ConsentVersion) ProtoMessage() {}
 
 func (x *ConsentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3872,7 +3945,7 @@ func (x *ConsentVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentVersion.ProtoReflect.Descriptor instead.
 func (*ConsentVersion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{51}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConsentVersion) GetConsent() *Consent {
@@ -3918,7 +3991,7 @@ type DisclosuresRequest struct {
 
 func (x *DisclosuresRequest) Reset() {
 	*x = DisclosuresRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3930,7 +4003,7 @@ func (x *DisclosuresRequest) String() string {
 func (*DisclosuresRequest) ProtoMessage() {}
 
 func (x *DisclosuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3943,7 +4016,7 @@ func (x *DisclosuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosuresRequest.ProtoReflect.Descriptor instead.
 func (*DisclosuresRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{52}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DisclosuresRequest) GetPatient() *Patient {
@@ -3992,7 +4065,7 @@ type DisclosuresResponse struct {
 
 func (x *DisclosuresResponse) Reset() {
 	*x = DisclosuresResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4004,7 +4077,7 @@ func (x *DisclosuresResponse) String() string {
 func (*DisclosuresResponse) ProtoMessage() {}
 
 func (x *DisclosuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4017,7 +4090,7 @@ func (x *DisclosuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosuresResponse.ProtoReflect.Descriptor instead.
 func (*DisclosuresResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{53}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DisclosuresResponse) GetDisclosures() []*Disclosure {
@@ -4055,7 +4128,7 @@ type Disclosure struct {
 
 func (x *Disclosure) Reset() {
 	*x = Disclosure{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4067,7 +4140,7 @@ func (x *Disclosure) String() string {
 func (*Disclosure) ProtoMessage() {}
 
 func (x *Disclosure) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4080,7 +4153,7 @@ func (x *Disclosure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disclosure.ProtoReflect.Descriptor instead.
 func (*Disclosure) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{54}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Disclosure) GetAccess() *Access {
@@ -4122,7 +4195,7 @@ type DenialsRequest struct {
 
 func (x *DenialsRequest) Reset() {
 	*x = DenialsRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4134,7 +4207,7 @@ func (x *DenialsRequest) String() string {
 func (*DenialsRequest) ProtoMessage() {}
 
 func (x *DenialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4147,7 +4220,7 @@ func (x *DenialsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialsRequest.ProtoReflect.Descriptor instead.
 func (*DenialsRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{55}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DenialsRequest) GetCustodian() string {
@@ -4181,7 +4254,7 @@ type DenialsResponse struct {
 
 func (x *DenialsResponse) Reset() {
 	*x = DenialsResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4193,7 +4266,7 @@ func (x *DenialsResponse) String() string {
 func (*DenialsResponse) ProtoMessage() {}
 
 func (x *DenialsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4206,7 +4279,7 @@ func (x *DenialsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialsResponse.ProtoReflect.Descriptor instead.
 func (*DenialsResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{56}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DenialsResponse) GetReasons() []*DenialCount {
@@ -4233,7 +4306,7 @@ type DenialCount struct {
 
 func (x *DenialCount) Reset() {
 	*x = DenialCount{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4245,7 +4318,7 @@ func (x *DenialCount) String() string {
 func (*DenialCount) ProtoMessage() {}
 
 func (x *DenialCount) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4258,7 +4331,7 @@ func (x *DenialCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialCount.ProtoReflect.Descriptor instead.
 func (*DenialCount) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{57}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DenialCount) GetReason() string {
@@ -4288,7 +4361,7 @@ type UnreceiptedRequest struct {
 
 func (x *UnreceiptedRequest) Reset() {
 	*x = UnreceiptedRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4300,7 +4373,7 @@ func (x *UnreceiptedRequest) String() string {
 func (*UnreceiptedRequest) ProtoMessage() {}
 
 func (x *UnreceiptedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4313,7 +4386,7 @@ func (x *UnreceiptedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreceiptedRequest.ProtoReflect.Descriptor instead.
 func (*UnreceiptedRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{58}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *UnreceiptedRequest) GetCustodian() string {
@@ -4355,7 +4428,7 @@ type UnreceiptedResponse struct {
 
 func (x *UnreceiptedResponse) Reset() {
 	*x = UnreceiptedResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4367,7 +4440,7 @@ func (x *UnreceiptedResponse) String() string {
 func (*UnreceiptedResponse) ProtoMessage() {}
 
 func (x *UnreceiptedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4380,7 +4453,7 @@ func (x *UnreceiptedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreceiptedResponse.ProtoReflect.Descriptor instead.
 func (*UnreceiptedResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{59}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *UnreceiptedResponse) GetReleases() []*Disclosure {
@@ -4417,7 +4490,7 @@ type ExpiringRequest struct {
 
 func (x *ExpiringRequest) Reset() {
 	*x = ExpiringRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4429,7 +4502,7 @@ func (x *ExpiringRequest) String() string {
 func (*ExpiringRequest) ProtoMessage() {}
 
 func (x *ExpiringRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4442,7 +4515,7 @@ func (x *ExpiringRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiringRequest.ProtoReflect.Descriptor instead.
 func (*ExpiringRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{60}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ExpiringRequest) GetWithin() *Period {
@@ -4484,7 +4557,7 @@ type ExpiringResponse struct {
 
 func (x *ExpiringResponse) Reset() {
 	*x = ExpiringResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4496,7 +4569,7 @@ func (x *ExpiringResponse) String() string {
 func (*ExpiringResponse) ProtoMessage() {}
 
 func (x *ExpiringResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4509,7 +4582,7 @@ func (x *ExpiringResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiringResponse.ProtoReflect.Descriptor instead.
 func (*ExpiringResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{61}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ExpiringResponse) GetConsents() []*ConsentVersion {
@@ -4545,7 +4618,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4630,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4643,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{62}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ChangesRequest) GetTime() *Period {
@@ -4597,7 +4670,7 @@ type ChangesResponse struct {
 
 func (x *ChangesResponse) Reset() {
 	*x = ChangesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4609,7 +4682,7 @@ func (x *ChangesResponse) String() string {
 func (*ChangesResponse) ProtoMessage() {}
 
 func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4622,7 +4695,7 @@ func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
 func (*ChangesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{63}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ChangesResponse) GetChanges() []*Change {
@@ -4655,7 +4728,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4667,7 +4740,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4680,7 +4753,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{64}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Change) GetMember() string {
@@ -4733,7 +4806,7 @@ type DigestRequest struct {
 
 func (x *DigestRequest) Reset() {
 	*x = DigestRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4745,7 +4818,7 @@ func (x *DigestRequest) String() string {
 func (*DigestRequest) ProtoMessage() {}
 
 func (x *DigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4758,7 +4831,7 @@ func (x *DigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestRequest.ProtoReflect.Descriptor instead.
 func (*DigestRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{65}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{66}
 }
 
 type DigestResponse struct {
@@ -4773,7 +4846,7 @@ type DigestResponse struct {
 
 func (x *DigestResponse) Reset() {
 	*x = DigestResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4785,7 +4858,7 @@ func (x *DigestResponse) String() string {
 func (*DigestResponse) ProtoMessage() {}
 
 func (x *DigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4798,7 +4871,7 @@ func (x *DigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestResponse.ProtoReflect.Descriptor instead.
 func (*DigestResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{66}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DigestResponse) GetDigest() []byte {
@@ -4833,7 +4906,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4845,7 +4918,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4858,7 +4931,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{67}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *TableDigest) GetTable() string {
@@ -4893,7 +4966,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4905,7 +4978,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4918,7 +4991,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{68}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RebuildRequest) GetReplace() bool {
@@ -4941,7 +5014,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4953,7 +5026,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4966,7 +5039,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{69}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RebuildResponse) GetMessage() isRebuildResponse_Message {
@@ -5021,7 +5094,7 @@ type RebuildProgress struct {
 
 func (x *RebuildProgress) Reset() {
 	*x = RebuildProgress{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5033,7 +5106,7 @@ func (x *RebuildProgress) String() string {
 func (*RebuildProgress) ProtoMessage() {}
 
 func (x *RebuildProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5046,7 +5119,7 @@ func (x *RebuildProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildProgress.ProtoReflect.Descriptor instead.
 func (*RebuildProgress) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{70}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RebuildProgress) GetBlocks() uint64 {
@@ -5076,7 +5149,7 @@ type RebuildResult struct {
 
 func (x *RebuildResult) Reset() {
 	*x = RebuildResult{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5088,7 +5161,7 @@ func (x *RebuildResult) String() string {
 func (*RebuildResult) ProtoMessage() {}
 
 func (x *RebuildResult) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5101,7 +5174,7 @@ func (x *RebuildResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResult.ProtoReflect.Descriptor instead.
 func (*RebuildResult) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{71}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RebuildResult) GetSame() bool {
@@ -5145,7 +5218,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5157,7 +5230,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5170,7 +5243,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{72}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ExportRequest) GetFormat() string {
@@ -5207,7 +5280,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5219,7 +5292,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5232,7 +5305,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{73}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ExportResponse) GetMessage() isExportResponse_Message {
@@ -5294,7 +5367,7 @@ type ExportSignature struct {
 
 func (x *ExportSignature) Reset() {
 	*x = ExportSignature{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5306,7 +5379,7 @@ func (x *ExportSignature) String() string {
 func (*ExportSignature) ProtoMessage() {}
 
 func (x *ExportSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5319,7 +5392,7 @@ func (x *ExportSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSignature.ProtoReflect.Descriptor instead.
 func (*ExportSignature) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{74}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ExportSignature) GetStatement() []byte {
@@ -5366,7 +5439,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5378,7 +5451,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5391,7 +5464,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{75}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *HistoryRequest) GetFromBlock() uint64 {
@@ -5448,7 +5521,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5460,7 +5533,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5473,7 +5546,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{76}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Event) GetBlock() uint64 {
@@ -5565,7 +5638,7 @@ type StateWrite struct {
 
 func (x *StateWrite) Reset() {
 	*x = StateWrite{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5577,7 +5650,7 @@ func (x *StateWrite) String() string {
 func (*StateWrite) ProtoMessage() {}
 
 func (x *StateWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5590,7 +5663,7 @@ func (x *StateWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateWrite.ProtoReflect.Descriptor instead.
 func (*StateWrite) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{77}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *StateWrite) GetKey() []string {
@@ -5639,7 +5712,7 @@ type Subject struct {
 
 func (x *Subject) Reset() {
 	*x = Subject{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5651,7 +5724,7 @@ func (x *Subject) String() string {
 func (*Subject) ProtoMessage() {}
 
 func (x *Subject) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5664,7 +5737,7 @@ func (x *Subject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subject.ProtoReflect.Descriptor instead.
 func (*Subject) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Subject) GetWhat() string {
@@ -5722,7 +5795,7 @@ type OrderDisclosureRequest struct {
 
 func (x *OrderDisclosureRequest) Reset() {
 	*x = OrderDisclosureRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5734,7 +5807,7 @@ func (x *OrderDisclosureRequest) String() string {
 func (*OrderDisclosureRequest) ProtoMessage() {}
 
 func (x *OrderDisclosureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5747,7 +5820,7 @@ func (x *OrderDisclosureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDisclosureRequest.ProtoReflect.Descriptor instead.
 func (*OrderDisclosureRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *OrderDisclosureRequest) GetId() string {
@@ -5789,7 +5862,7 @@ type OrderDisclosureResponse struct {
 
 func (x *OrderDisclosureResponse) Reset() {
 	*x = OrderDisclosureResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5801,7 +5874,7 @@ func (x *OrderDisclosureResponse) String() string {
 func (*OrderDisclosureResponse) ProtoMessage() {}
 
 func (x *OrderDisclosureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5814,7 +5887,7 @@ func (x *OrderDisclosureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDisclosureResponse.ProtoReflect.Descriptor instead.
 func (*OrderDisclosureResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *OrderDisclosureResponse) GetOrder() *Order {
@@ -5875,7 +5948,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5887,7 +5960,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5900,7 +5973,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Order) GetId() string {
@@ -6012,7 +6085,7 @@ type OrdersRequest struct {
 
 func (x *OrdersRequest) Reset() {
 	*x = OrdersRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6024,7 +6097,7 @@ func (x *OrdersRequest) String() string {
 func (*OrdersRequest) ProtoMessage() {}
 
 func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6037,7 +6110,7 @@ func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersRequest.ProtoReflect.Descriptor instead.
 func (*OrdersRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *OrdersRequest) GetPage() *Page {
@@ -6064,7 +6137,7 @@ type OrdersResponse struct {
 
 func (x *OrdersResponse) Reset() {
 	*x = OrdersResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6076,7 +6149,7 @@ func (x *OrdersResponse) String() string {
 func (*OrdersResponse) ProtoMessage() {}
 
 func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6089,7 +6162,7 @@ func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersResponse.ProtoReflect.Descriptor instead.
 func (*OrdersResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *OrdersResponse) GetOrders() []*Order {
@@ -6122,7 +6195,7 @@ type AnswerOrderRequest struct {
 
 func (x *AnswerOrderRequest) Reset() {
 	*x = AnswerOrderRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6134,7 +6207,7 @@ func (x *AnswerOrderRequest) String() string {
 func (*AnswerOrderRequest) ProtoMessage() {}
 
 func (x *AnswerOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6147,7 +6220,7 @@ func (x *AnswerOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerOrderRequest.ProtoReflect.Descriptor instead.
 func (*AnswerOrderRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *AnswerOrderRequest) GetId() string {
@@ -6188,7 +6261,7 @@ type AnswerOrderResponse struct {
 
 func (x *AnswerOrderResponse) Reset() {
 	*x = AnswerOrderResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6200,7 +6273,7 @@ func (x *AnswerOrderResponse) String() string {
 func (*AnswerOrderResponse) ProtoMessage() {}
 
 func (x *AnswerOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6213,7 +6286,7 @@ func (x *AnswerOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerOrderResponse.ProtoReflect.Descriptor instead.
 func (*AnswerOrderResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *AnswerOrderResponse) GetOrder() *Order {
@@ -6238,7 +6311,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6250,7 +6323,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6263,7 +6336,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{87}
 }
 
 type StatusResponse struct {
@@ -6283,7 +6356,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6295,7 +6368,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6308,7 +6381,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{87}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *StatusResponse) GetMember() *Member {
@@ -6368,7 +6441,7 @@ type AuditStanding struct {
 
 func (x *AuditStanding) Reset() {
 	*x = AuditStanding{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6380,7 +6453,7 @@ func (x *AuditStanding) String() string {
 func (*AuditStanding) ProtoMessage() {}
 
 func (x *AuditStanding) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6393,7 +6466,7 @@ func (x *AuditStanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStanding.ProtoReflect.Descriptor instead.
 func (*AuditStanding) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{88}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *AuditStanding) GetHeight() uint64 {
@@ -6426,7 +6499,7 @@ type HandleRequest struct {
 
 func (x *HandleRequest) Reset() {
 	*x = HandleRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6438,7 +6511,7 @@ func (x *HandleRequest) String() string {
 func (*HandleRequest) ProtoMessage() {}
 
 func (x *HandleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6451,7 +6524,7 @@ func (x *HandleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleRequest.ProtoReflect.Descriptor instead.
 func (*HandleRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{89}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *HandleRequest) GetPatient() *Patient {
@@ -6471,7 +6544,7 @@ type HandleResponse struct {
 
 func (x *HandleResponse) Reset() {
 	*x = HandleResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6483,7 +6556,7 @@ func (x *HandleResponse) String() string {
 func (*HandleResponse) ProtoMessage() {}
 
 func (x *HandleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6496,7 +6569,7 @@ func (x *HandleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandleResponse.ProtoReflect.Descriptor instead.
 func (*HandleResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *HandleResponse) GetHandle() string {
@@ -6522,7 +6595,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6534,7 +6607,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6547,7 +6620,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ReleaseRequest) GetPermit() string {
@@ -6584,7 +6657,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6596,7 +6669,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6609,7 +6682,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ReleaseResponse) GetMessage() isReleaseResponse_Message {
@@ -6667,7 +6740,7 @@ type SignedManifest struct {
 
 func (x *SignedManifest) Reset() {
 	*x = SignedManifest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6679,7 +6752,7 @@ func (x *SignedManifest) String() string {
 func (*SignedManifest) ProtoMessage() {}
 
 func (x *SignedManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6692,7 +6765,7 @@ func (x *SignedManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedManifest.ProtoReflect.Descriptor instead.
 func (*SignedManifest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *SignedManifest) GetManifest() []byte {
@@ -6721,7 +6794,7 @@ type SealedChunk struct {
 
 func (x *SealedChunk) Reset() {
 	*x = SealedChunk{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6733,7 +6806,7 @@ func (x *SealedChunk) String() string {
 func (*SealedChunk) ProtoMessage() {}
 
 func (x *SealedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6746,7 +6819,7 @@ func (x *SealedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChunk.ProtoReflect.Descriptor instead.
 func (*SealedChunk) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *SealedChunk) GetRecordId() string {
@@ -6782,7 +6855,7 @@ type DiscloseRequest struct {
 
 func (x *DiscloseRequest) Reset() {
 	*x = DiscloseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6794,7 +6867,7 @@ func (x *DiscloseRequest) String() string {
 func (*DiscloseRequest) ProtoMessage() {}
 
 func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6807,7 +6880,7 @@ func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseRequest.ProtoReflect.Descriptor instead.
 func (*DiscloseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *DiscloseRequest) GetOrder() string {
@@ -6835,7 +6908,7 @@ type DiscloseResponse struct {
 
 func (x *DiscloseResponse) Reset() {
 	*x = DiscloseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6847,7 +6920,7 @@ func (x *DiscloseResponse) String() string {
 func (*DiscloseResponse) ProtoMessage() {}
 
 func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6860,7 +6933,7 @@ func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseResponse.ProtoReflect.Descriptor instead.
 func (*DiscloseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{96}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *DiscloseResponse) GetContent() []byte {
@@ -7079,12 +7152,17 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x04part\x18\x01 \x01(\v2\x0f.yitong.v1.PartH\x00R\x04part\x12\x1a\n" +
 	"\acontent\x18\x02 \x01(\fH\x00R\acontent\x122\n" +
 	"\asummary\x18\x03 \x01(\v2\x16.yitong.v1.OpenSummaryH\x00R\asummaryB\t\n" +
-	"\amessage\"\x82\x01\n" +
+	"\amessage\"\xb6\x01\n" +
 	"\vOpenSummary\x12\x14\n" +
 	"\x05parts\x18\x01 \x01(\x05R\x05parts\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1a\n" +
 	"\bmanifest\x18\x03 \x01(\tR\bmanifest\x12+\n" +
-	"\areceipt\x18\x04 \x01(\v2\x11.yitong.v1.CommitR\areceipt\"^\n" +
+	"\areceipt\x18\x04 \x01(\v2\x11.yitong.v1.CommitR\areceipt\x122\n" +
+	"\trecovered\x18\x05 \x01(\v2\x14.yitong.v1.RecoveredR\trecovered\"S\n" +
+	"\tRecovered\x12\x1c\n" +
+	"\tregulator\x18\x01 \x01(\tR\tregulator\x12\x16\n" +
+	"\x06shares\x18\x02 \x03(\tR\x06shares\x12\x10\n" +
+	"\x03bad\x18\x03 \x03(\tR\x03bad\"^\n" +
 	"\x10GetAccessRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tcustodian\x18\x02 \x01(\tR\tcustodian\x12\x1c\n" +
@@ -7448,7 +7526,7 @@ func file_yitong_v1_yitong_proto_rawDescGZIP() []byte {
 	return file_yitong_v1_yitong_proto_rawDescData
 }
 
-var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
+var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
 var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*Commit)(nil),                  // 0: yitong.v1.Commit
 	(*Period)(nil),                  // 1: yitong.v1.Period
@@ -7484,78 +7562,79 @@ var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*OpenRequest)(nil),             // 31: yitong.v1.OpenRequest
 	(*OpenResponse)(nil),            // 32: yitong.v1.OpenResponse
 	(*OpenSummary)(nil),             // 33: yitong.v1.OpenSummary
-	(*GetAccessRequest)(nil),        // 34: yitong.v1.GetAccessRequest
-	(*ListAccessesRequest)(nil),     // 35: yitong.v1.ListAccessesRequest
-	(*ListAccessesResponse)(nil),    // 36: yitong.v1.ListAccessesResponse
-	(*Member)(nil),                  // 37: yitong.v1.Member
-	(*ListMembersRequest)(nil),      // 38: yitong.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),     // 39: yitong.v1.ListMembersResponse
-	(*MoveRequest)(nil),             // 40: yitong.v1.MoveRequest
-	(*SuspendMotion)(nil),           // 41: yitong.v1.SuspendMotion
-	(*ReinstateMotion)(nil),         // 42: yitong.v1.ReinstateMotion
-	(*MoveResponse)(nil),            // 43: yitong.v1.MoveResponse
-	(*AsOf)(nil),                    // 44: yitong.v1.AsOf
-	(*AuditEntry)(nil),              // 45: yitong.v1.AuditEntry
-	(*EntryFilter)(nil),             // 46: yitong.v1.EntryFilter
-	(*EntriesRequest)(nil),          // 47: yitong.v1.EntriesRequest
-	(*EntriesResponse)(nil),         // 48: yitong.v1.EntriesResponse
-	(*ConsentLifeRequest)(nil),      // 49: yitong.v1.ConsentLifeRequest
-	(*ConsentLifeResponse)(nil),     // 50: yitong.v1.ConsentLifeResponse
-	(*ConsentVersion)(nil),          // 51: yitong.v1.ConsentVersion
-	(*DisclosuresRequest)(nil),      // 52: yitong.v1.DisclosuresRequest
-	(*DisclosuresResponse)(nil),     // 53: yitong.v1.DisclosuresResponse
-	(*Disclosure)(nil),              // 54: yitong.v1.Disclosure
-	(*DenialsRequest)(nil),          // 55: yitong.v1.DenialsRequest
-	(*DenialsResponse)(nil),         // 56: yitong.v1.DenialsResponse
-	(*DenialCount)(nil),             // 57: yitong.v1.DenialCount
-	(*UnreceiptedRequest)(nil),      // 58: yitong.v1.UnreceiptedRequest
-	(*UnreceiptedResponse)(nil),     // 59: yitong.v1.UnreceiptedResponse
-	(*ExpiringRequest)(nil),         // 60: yitong.v1.ExpiringRequest
-	(*ExpiringResponse)(nil),        // 61: yitong.v1.ExpiringResponse
-	(*ChangesRequest)(nil),          // 62: yitong.v1.ChangesRequest
-	(*ChangesResponse)(nil),         // 63: yitong.v1.ChangesResponse
-	(*Change)(nil),                  // 64: yitong.v1.Change
-	(*DigestRequest)(nil),           // 65: yitong.v1.DigestRequest
-	(*DigestResponse)(nil),          // 66: yitong.v1.DigestResponse
-	(*TableDigest)(nil),             // 67: yitong.v1.TableDigest
-	(*RebuildRequest)(nil),          // 68: yitong.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 69: yitong.v1.RebuildResponse
-	(*RebuildProgress)(nil),         // 70: yitong.v1.RebuildProgress
-	(*RebuildResult)(nil),           // 71: yitong.v1.RebuildResult
-	(*ExportRequest)(nil),           // 72: yitong.v1.ExportRequest
-	(*ExportResponse)(nil),          // 73: yitong.v1.ExportResponse
-	(*ExportSignature)(nil),         // 74: yitong.v1.ExportSignature
-	(*HistoryRequest)(nil),          // 75: yitong.v1.HistoryRequest
-	(*Event)(nil),                   // 76: yitong.v1.Event
-	(*StateWrite)(nil),              // 77: yitong.v1.StateWrite
-	(*Subject)(nil),                 // 78: yitong.v1.Subject
-	(*OrderDisclosureRequest)(nil),  // 79: yitong.v1.OrderDisclosureRequest
-	(*OrderDisclosureResponse)(nil), // 80: yitong.v1.OrderDisclosureResponse
-	(*Order)(nil),                   // 81: yitong.v1.Order
-	(*OrdersRequest)(nil),           // 82: yitong.v1.OrdersRequest
-	(*OrdersResponse)(nil),          // 83: yitong.v1.OrdersResponse
-	(*AnswerOrderRequest)(nil),      // 84: yitong.v1.AnswerOrderRequest
-	(*AnswerOrderResponse)(nil),     // 85: yitong.v1.AnswerOrderResponse
-	(*StatusRequest)(nil),           // 86: yitong.v1.StatusRequest
-	(*StatusResponse)(nil),          // 87: yitong.v1.StatusResponse
-	(*AuditStanding)(nil),           // 88: yitong.v1.AuditStanding
-	(*HandleRequest)(nil),           // 89: yitong.v1.HandleRequest
-	(*HandleResponse)(nil),          // 90: yitong.v1.HandleResponse
-	(*ReleaseRequest)(nil),          // 91: yitong.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 92: yitong.v1.ReleaseResponse
-	(*SignedManifest)(nil),          // 93: yitong.v1.SignedManifest
-	(*SealedChunk)(nil),             // 94: yitong.v1.SealedChunk
-	(*DiscloseRequest)(nil),         // 95: yitong.v1.DiscloseRequest
-	(*DiscloseResponse)(nil),        // 96: yitong.v1.DiscloseResponse
-	(*timestamppb.Timestamp)(nil),   // 97: google.protobuf.Timestamp
-	(*Erasure)(nil),                 // 98: yitong.v1.Erasure
-	(*Hold)(nil),                    // 99: yitong.v1.Hold
-	(*HeightRequest)(nil),           // 100: yitong.v1.HeightRequest
-	(*HeightResponse)(nil),          // 101: yitong.v1.HeightResponse
+	(*Recovered)(nil),               // 34: yitong.v1.Recovered
+	(*GetAccessRequest)(nil),        // 35: yitong.v1.GetAccessRequest
+	(*ListAccessesRequest)(nil),     // 36: yitong.v1.ListAccessesRequest
+	(*ListAccessesResponse)(nil),    // 37: yitong.v1.ListAccessesResponse
+	(*Member)(nil),                  // 38: yitong.v1.Member
+	(*ListMembersRequest)(nil),      // 39: yitong.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),     // 40: yitong.v1.ListMembersResponse
+	(*MoveRequest)(nil),             // 41: yitong.v1.MoveRequest
+	(*SuspendMotion)(nil),           // 42: yitong.v1.SuspendMotion
+	(*ReinstateMotion)(nil),         // 43: yitong.v1.ReinstateMotion
+	(*MoveResponse)(nil),            // 44: yitong.v1.MoveResponse
+	(*AsOf)(nil),                    // 45: yitong.v1.AsOf
+	(*AuditEntry)(nil),              // 46: yitong.v1.AuditEntry
+	(*EntryFilter)(nil),             // 47: yitong.v1.EntryFilter
+	(*EntriesRequest)(nil),          // 48: yitong.v1.EntriesRequest
+	(*EntriesResponse)(nil),         // 49: yitong.v1.EntriesResponse
+	(*ConsentLifeRequest)(nil),      // 50: yitong.v1.ConsentLifeRequest
+	(*ConsentLifeResponse)(nil),     // 51: yitong.v1.ConsentLifeResponse
+	(*ConsentVersion)(nil),          // 52: yitong.v1.ConsentVersion
+	(*DisclosuresRequest)(nil),      // 53: yitong.v1.DisclosuresRequest
+	(*DisclosuresResponse)(nil),     // 54: yitong.v1.DisclosuresResponse
+	(*Disclosure)(nil),              // 55: yitong.v1.Disclosure
+	(*DenialsRequest)(nil),          // 56: yitong.v1.DenialsRequest
+	(*DenialsResponse)(nil),         // 57: yitong.v1.DenialsResponse
+	(*DenialCount)(nil),             // 58: yitong.v1.DenialCount
+	(*UnreceiptedRequest)(nil),      // 59: yitong.v1.UnreceiptedRequest
+	(*UnreceiptedResponse)(nil),     // 60: yitong.v1.UnreceiptedResponse
+	(*ExpiringRequest)(nil),         // 61: yitong.v1.ExpiringRequest
+	(*ExpiringResponse)(nil),        // 62: yitong.v1.ExpiringResponse
+	(*ChangesRequest)(nil),          // 63: yitong.v1.ChangesRequest
+	(*ChangesResponse)(nil),         // 64: yitong.v1.ChangesResponse
+	(*Change)(nil),                  // 65: yitong.v1.Change
+	(*DigestRequest)(nil),           // 66: yitong.v1.DigestRequest
+	(*DigestResponse)(nil),          // 67: yitong.v1.DigestResponse
+	(*TableDigest)(nil),             // 68: yitong.v1.TableDigest
+	(*RebuildRequest)(nil),          // 69: yitong.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 70: yitong.v1.RebuildResponse
+	(*RebuildProgress)(nil),         // 71: yitong.v1.RebuildProgress
+	(*RebuildResult)(nil),           // 72: yitong.v1.RebuildResult
+	(*ExportRequest)(nil),           // 73: yitong.v1.ExportRequest
+	(*ExportResponse)(nil),          // 74: yitong.v1.ExportResponse
+	(*ExportSignature)(nil),         // 75: yitong.v1.ExportSignature
+	(*HistoryRequest)(nil),          // 76: yitong.v1.HistoryRequest
+	(*Event)(nil),                   // 77: yitong.v1.Event
+	(*StateWrite)(nil),              // 78: yitong.v1.StateWrite
+	(*Subject)(nil),                 // 79: yitong.v1.Subject
+	(*OrderDisclosureRequest)(nil),  // 80: yitong.v1.OrderDisclosureRequest
+	(*OrderDisclosureResponse)(nil), // 81: yitong.v1.OrderDisclosureResponse
+	(*Order)(nil),                   // 82: yitong.v1.Order
+	(*OrdersRequest)(nil),           // 83: yitong.v1.OrdersRequest
+	(*OrdersResponse)(nil),          // 84: yitong.v1.OrdersResponse
+	(*AnswerOrderRequest)(nil),      // 85: yitong.v1.AnswerOrderRequest
+	(*AnswerOrderResponse)(nil),     // 86: yitong.v1.AnswerOrderResponse
+	(*StatusRequest)(nil),           // 87: yitong.v1.StatusRequest
+	(*StatusResponse)(nil),          // 88: yitong.v1.StatusResponse
+	(*AuditStanding)(nil),           // 89: yitong.v1.AuditStanding
+	(*HandleRequest)(nil),           // 90: yitong.v1.HandleRequest
+	(*HandleResponse)(nil),          // 91: yitong.v1.HandleResponse
+	(*ReleaseRequest)(nil),          // 92: yitong.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 93: yitong.v1.ReleaseResponse
+	(*SignedManifest)(nil),          // 94: yitong.v1.SignedManifest
+	(*SealedChunk)(nil),             // 95: yitong.v1.SealedChunk
+	(*DiscloseRequest)(nil),         // 96: yitong.v1.DiscloseRequest
+	(*DiscloseResponse)(nil),        // 97: yitong.v1.DiscloseResponse
+	(*timestamppb.Timestamp)(nil),   // 98: google.protobuf.Timestamp
+	(*Erasure)(nil),                 // 99: yitong.v1.Erasure
+	(*Hold)(nil),                    // 100: yitong.v1.Hold
+	(*HeightRequest)(nil),           // 101: yitong.v1.HeightRequest
+	(*HeightResponse)(nil),          // 102: yitong.v1.HeightResponse
 }
 var file_yitong_v1_yitong_proto_depIdxs = []int32{
-	97,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
-	97,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
+	98,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
+	98,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
 	5,   // 2: yitong.v1.SubmitRequest.header:type_name -> yitong.v1.SubmitHeader
 	2,   // 3: yitong.v1.SubmitHeader.patient:type_name -> yitong.v1.Patient
 	1,   // 4: yitong.v1.SubmitHeader.data_period:type_name -> yitong.v1.Period
@@ -7563,9 +7642,9 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	0,   // 6: yitong.v1.SubmitResponse.commit:type_name -> yitong.v1.Commit
 	2,   // 7: yitong.v1.Record.patient:type_name -> yitong.v1.Patient
 	8,   // 8: yitong.v1.Record.parts:type_name -> yitong.v1.Part
-	97,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
-	98,  // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
-	99,  // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
+	98,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
+	99,  // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
+	100, // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
 	1,   // 12: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
 	3,   // 13: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
 	2,   // 14: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
@@ -7577,7 +7656,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	13,  // 20: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
 	1,   // 21: yitong.v1.Consent.period:type_name -> yitong.v1.Period
 	13,  // 22: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
-	97,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
+	98,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
 	2,   // 24: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
 	1,   // 25: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
 	13,  // 26: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
@@ -7595,162 +7674,163 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	1,   // 38: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
 	25,  // 39: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
 	1,   // 40: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
-	97,  // 41: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
+	98,  // 41: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
 	25,  // 42: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
 	26,  // 43: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
-	97,  // 44: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
+	98,  // 44: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
 	28,  // 45: yitong.v1.Access.release:type_name -> yitong.v1.Release
 	29,  // 46: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
-	97,  // 47: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
-	97,  // 48: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
+	98,  // 47: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
+	98,  // 48: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
 	27,  // 49: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
 	0,   // 50: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
 	8,   // 51: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
 	33,  // 52: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
 	0,   // 53: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
-	3,   // 54: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
-	27,  // 55: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
-	97,  // 56: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
-	37,  // 57: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
-	41,  // 58: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
-	42,  // 59: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
-	0,   // 60: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
-	97,  // 61: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
-	25,  // 62: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
-	2,   // 63: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
-	1,   // 64: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
-	46,  // 65: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
-	3,   // 66: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
-	45,  // 67: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
-	44,  // 68: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
-	3,   // 69: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
-	51,  // 70: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
-	44,  // 71: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
-	15,  // 72: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
-	0,   // 73: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
-	2,   // 74: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 75: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
-	3,   // 76: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
-	54,  // 77: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
-	44,  // 78: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
-	27,  // 79: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
-	0,   // 80: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
-	1,   // 81: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
-	57,  // 82: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
-	44,  // 83: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
-	97,  // 84: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
-	3,   // 85: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
-	54,  // 86: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
-	44,  // 87: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
-	1,   // 88: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
-	3,   // 89: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
-	51,  // 90: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
-	44,  // 91: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
-	1,   // 92: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
-	64,  // 93: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
-	44,  // 94: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
-	97,  // 95: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
-	67,  // 96: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
-	44,  // 97: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
-	70,  // 98: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
-	71,  // 99: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
-	66,  // 100: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
-	66,  // 101: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
-	46,  // 102: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
-	74,  // 103: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
-	97,  // 104: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
-	77,  // 105: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
-	78,  // 106: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
-	81,  // 107: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
-	0,   // 108: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
-	78,  // 109: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
-	97,  // 110: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
-	97,  // 111: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
-	97,  // 112: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
-	97,  // 113: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
-	3,   // 114: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
-	81,  // 115: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
-	81,  // 116: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
-	0,   // 117: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
-	37,  // 118: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
-	97,  // 119: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
-	88,  // 120: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
-	2,   // 121: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
-	2,   // 122: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
-	93,  // 123: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	94,  // 124: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,   // 125: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,   // 126: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,   // 127: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11,  // 128: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16,  // 129: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	17,  // 130: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	18,  // 131: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	20,  // 132: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	22,  // 133: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	24,  // 134: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	31,  // 135: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	34,  // 136: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	35,  // 137: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	38,  // 138: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	40,  // 139: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	75,  // 140: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	47,  // 141: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
-	49,  // 142: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
-	52,  // 143: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
-	55,  // 144: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
-	58,  // 145: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
-	60,  // 146: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
-	62,  // 147: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
-	65,  // 148: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
-	68,  // 149: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
-	72,  // 150: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
-	79,  // 151: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
-	82,  // 152: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
-	84,  // 153: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
-	86,  // 154: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	89,  // 155: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
-	91,  // 156: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	95,  // 157: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
-	100, // 158: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
-	6,   // 159: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 160: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 161: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	19,  // 162: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	19,  // 163: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	19,  // 164: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	21,  // 165: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	23,  // 166: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	30,  // 167: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	32,  // 168: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	30,  // 169: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	36,  // 170: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	39,  // 171: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	43,  // 172: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	76,  // 173: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	48,  // 174: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	50,  // 175: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	53,  // 176: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	56,  // 177: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	59,  // 178: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	61,  // 179: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	63,  // 180: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	66,  // 181: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	69,  // 182: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	73,  // 183: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	80,  // 184: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
-	83,  // 185: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
-	85,  // 186: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
-	87,  // 187: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	90,  // 188: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
-	92,  // 189: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	96,  // 190: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
-	101, // 191: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
-	159, // [159:192] is the sub-list for method output_type
-	126, // [126:159] is the sub-list for method input_type
-	126, // [126:126] is the sub-list for extension type_name
-	126, // [126:126] is the sub-list for extension extendee
-	0,   // [0:126] is the sub-list for field type_name
+	34,  // 54: yitong.v1.OpenSummary.recovered:type_name -> yitong.v1.Recovered
+	3,   // 55: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
+	27,  // 56: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
+	98,  // 57: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
+	38,  // 58: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
+	42,  // 59: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
+	43,  // 60: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
+	0,   // 61: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
+	98,  // 62: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
+	25,  // 63: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
+	2,   // 64: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
+	1,   // 65: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
+	47,  // 66: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
+	3,   // 67: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
+	46,  // 68: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
+	45,  // 69: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
+	3,   // 70: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
+	52,  // 71: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
+	45,  // 72: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
+	15,  // 73: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
+	0,   // 74: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
+	2,   // 75: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 76: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
+	3,   // 77: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
+	55,  // 78: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
+	45,  // 79: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
+	27,  // 80: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
+	0,   // 81: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
+	1,   // 82: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
+	58,  // 83: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
+	45,  // 84: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
+	98,  // 85: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
+	3,   // 86: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
+	55,  // 87: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
+	45,  // 88: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 89: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
+	3,   // 90: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
+	52,  // 91: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
+	45,  // 92: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 93: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
+	65,  // 94: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
+	45,  // 95: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
+	98,  // 96: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
+	68,  // 97: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
+	45,  // 98: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
+	71,  // 99: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
+	72,  // 100: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
+	67,  // 101: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
+	67,  // 102: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
+	47,  // 103: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
+	75,  // 104: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
+	98,  // 105: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
+	78,  // 106: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
+	79,  // 107: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
+	82,  // 108: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
+	0,   // 109: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
+	79,  // 110: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
+	98,  // 111: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
+	98,  // 112: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
+	98,  // 113: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
+	98,  // 114: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
+	3,   // 115: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
+	82,  // 116: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
+	82,  // 117: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
+	0,   // 118: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
+	38,  // 119: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
+	98,  // 120: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
+	89,  // 121: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
+	2,   // 122: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
+	2,   // 123: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
+	94,  // 124: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	95,  // 125: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 126: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 127: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 128: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 129: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 130: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	17,  // 131: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	18,  // 132: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	20,  // 133: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	22,  // 134: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	24,  // 135: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	31,  // 136: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	35,  // 137: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	36,  // 138: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	39,  // 139: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	41,  // 140: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	76,  // 141: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	48,  // 142: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	50,  // 143: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	53,  // 144: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	56,  // 145: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	59,  // 146: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	61,  // 147: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	63,  // 148: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	66,  // 149: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	69,  // 150: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	73,  // 151: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	80,  // 152: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
+	83,  // 153: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
+	85,  // 154: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
+	87,  // 155: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	90,  // 156: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
+	92,  // 157: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	96,  // 158: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
+	101, // 159: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
+	6,   // 160: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 161: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 162: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	19,  // 163: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	19,  // 164: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	19,  // 165: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	21,  // 166: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	23,  // 167: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	30,  // 168: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	32,  // 169: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	30,  // 170: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	37,  // 171: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	40,  // 172: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	44,  // 173: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	77,  // 174: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	49,  // 175: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	51,  // 176: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	54,  // 177: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	57,  // 178: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	60,  // 179: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	62,  // 180: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	64,  // 181: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	67,  // 182: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	70,  // 183: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	74,  // 184: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	81,  // 185: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	84,  // 186: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	86,  // 187: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	88,  // 188: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	91,  // 189: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
+	93,  // 190: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	97,  // 191: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	102, // 192: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
+	160, // [160:193] is the sub-list for method output_type
+	127, // [127:160] is the sub-list for method input_type
+	127, // [127:127] is the sub-list for extension type_name
+	127, // [127:127] is the sub-list for extension extendee
+	0,   // [0:127] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }
@@ -7769,19 +7849,19 @@ func file_yitong_v1_yitong_proto_init() {
 		(*OpenResponse_Content)(nil),
 		(*OpenResponse_Summary)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[40].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[41].OneofWrappers = []any{
 		(*MoveRequest_Suspend)(nil),
 		(*MoveRequest_Reinstate)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[69].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[70].OneofWrappers = []any{
 		(*RebuildResponse_Progress)(nil),
 		(*RebuildResponse_Result)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[73].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[74].OneofWrappers = []any{
 		(*ExportResponse_Content)(nil),
 		(*ExportResponse_Signature)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[92].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[93].OneofWrappers = []any{
 		(*ReleaseResponse_Manifest)(nil),
 		(*ReleaseResponse_Chunk)(nil),
 	}
@@ -7791,7 +7871,7 @@ func file_yitong_v1_yitong_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yitong_v1_yitong_proto_rawDesc), len(file_yitong_v1_yitong_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   97,
+			NumMessages:   98,
 			NumExtensions: 0,
 			NumServices:   7,
 		},
