@@ -2,8 +2,10 @@ package leak_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,8 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"yitong/chaincode/access"
+	"yitong/chaincode/directive"
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/escrow"
 	"yitong/gateway/keys"
 	"yitong/test/consortium"
 	"yitong/test/leak"
@@ -173,9 +178,10 @@ func live(t *testing.T, c *consortium.Consortium, p patient.Patient, canary stri
 	hospital, insurer := c.Client(t, consortium.HospitalA), c.Client(t, consortium.Insurer)
 	c.Submit(t, p)
 	letter := append([]byte("%PDF-1.7\n"), strings.Join(p.Identifying, "\n")...)
-	if _, err := hospital.Submit(t.Context(), &yitongv1.SubmitHeader{
+	sent, err := hospital.Submit(t.Context(), &yitongv1.SubmitHeader{
 		Id: client.NewID(), Patient: p.ID, MediaType: "application/pdf", DataClass: "document",
-	}, bytes.NewReader(letter)); err != nil {
+	}, bytes.NewReader(letter))
+	if err != nil {
 		t.Fatal(err)
 	}
 	c.Ask(t, p, "laboratory", "demographics") // denied
@@ -187,6 +193,11 @@ func live(t *testing.T, c *consortium.Consortium, p patient.Patient, canary stri
 	if _, err := hospital.Consents.Withdraw(t.Context(), &yitongv1.WithdrawRequest{
 		Id: granted.GetId(), Patient: p.ID, Requester: consortium.Insurer, Reason: canary,
 	}); err != nil {
+		t.Fatal(err)
+	}
+	signs(t, c, p)
+	emergency(t, c, p)
+	if _, err := hospital.Erasures.Erase(t.Context(), &yitongv1.EraseRequest{Id: sent.GetRecord().GetId(), Reason: "patient-request"}); err != nil {
 		t.Fatal(err)
 	}
 	who := p.ID.GetValue()
@@ -218,10 +229,65 @@ func live(t *testing.T, c *consortium.Consortium, p patient.Patient, canary stri
 	}
 }
 
+// signs has the patient sign a consent with a wallet's key, and take it back through the insurer's gateway.
+func signs(t *testing.T, c *consortium.Consortium, p patient.Patient) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(at *client.Client, prepare *yitongv1.PrepareRequest) *yitongv1.Consent {
+		t.Helper()
+		prepare.Patient, prepare.Custodian, prepare.Requester = p.ID, consortium.HospitalA, consortium.Insurer
+		asked, err := at.Patients.Prepare(t.Context(), prepare)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := at.Patients.Direct(t.Context(), &yitongv1.DirectRequest{
+			Document: asked.GetDocument(), Key: &yitongv1.PatientKey{Algorithm: directive.Ed25519, Public: public},
+			Proof: &yitongv1.DirectRequest_Signature{Signature: ed25519.Sign(private, asked.GetDocument())},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.GetConsent()
+	}
+	granted := sign(c.Client(t, consortium.HospitalA), &yitongv1.PrepareRequest{Act: string(directive.Grant), Provision: consortium.ForPayment("laboratory")})
+	permit := c.Ask(t, p, "laboratory")
+	if _, _, err := c.Open(t.Context(), t, permit.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	sign(c.Client(t, consortium.Insurer), &yitongv1.PrepareRequest{Act: string(directive.Withdraw), ConsentId: granted.GetId(), Reason: "patient-request"})
+}
+
+// emergency has a clinician of the other hospital break the glass, saying why in words that name the
+// patient, and the regulator review it.
+func emergency(t *testing.T, c *consortium.Consortium, p patient.Patient) {
+	t.Helper()
+	doctor := c.User(t, consortium.HospitalB, "clinician")
+	opened, err := doctor.Emergencies.Open(t.Context(), &yitongv1.OpenEmergencyRequest{
+		Id: client.NewID(), Custodian: consortium.HospitalA, Patient: p.ID, Reason: string(access.Unconscious), Note: strings.Join(p.Identifying, ", "),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := opened.GetAccess().GetId()
+	if _, err := doctor.Open(t.Context(), id, consortium.HospitalA, nowhere); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.User(t, consortium.Regulator, "auditor").Emergencies.Review(t.Context(), &yitongv1.ReviewEmergencyRequest{
+		Id: id, Custodian: consortium.HospitalA, Requester: consortium.HospitalB, Outcome: "accepted", Reason: "emergency",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // keysOf reads every member's keys out of its key store.
 func keysOf(t *testing.T, c *consortium.Consortium) []leak.Secret {
 	t.Helper()
 	var secrets []leak.Secret
+	held := map[string]map[string]int{}
 	for _, m := range c.Network().Members() {
 		folder := filepath.Join(m.Dir(), "gateway")
 		passphrase, err := keys.PassphraseFile(filepath.Join(folder, "passphrase"))
@@ -234,6 +300,7 @@ func keysOf(t *testing.T, c *consortium.Consortium) []leak.Secret {
 			t.Fatal(err)
 		}
 		of := map[string]int{}
+		held[m.Name] = of
 		for _, bucket := range []string{"secrets", "partkeys"} { // as gateway/share names them
 			all, err := store.List(bucket)
 			if err != nil {
@@ -244,6 +311,34 @@ func keysOf(t *testing.T, c *consortium.Consortium) []leak.Secret {
 				secrets = append(secrets, leak.Secret{Name: fmt.Sprintf("%s's %s %s", m.Name, bucket, name), Value: key})
 			}
 		}
+		evaluating, err := store.List("evaluate")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, doc := range evaluating {
+			var key struct{ Secret []byte }
+			if err := json.Unmarshal(doc, &key); err != nil {
+				t.Fatal(err)
+			}
+			if len(key.Secret) > 0 {
+				of["evaluator"]++
+				secrets = append(secrets, leak.Secret{Name: m.Name + "'s evaluator's key of epoch " + name, Value: key.Secret})
+			}
+		}
+		deposits, err := store.List("kept")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, doc := range deposits {
+			var deposit struct{ Share escrow.Share }
+			if err := json.Unmarshal(doc, &deposit); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range deposit.Share.Parts {
+				of["shares"]++
+				secrets = append(secrets, leak.Secret{Name: fmt.Sprintf("%s's share of %s/%d", m.Name, name, p.Part), Value: p.Value})
+			}
+		}
 		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -251,6 +346,7 @@ func keysOf(t *testing.T, c *consortium.Consortium) []leak.Secret {
 			t.Fatalf("the key store of %s holds %v: these are not all its keys", m.Name, of)
 		}
 	}
+	t.Logf("keys taken from the stores: %v", held)
 	return secrets
 }
 
