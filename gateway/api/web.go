@@ -194,5 +194,5 @@ func (s *webStream) SendMsg(m any) error {
 }
 
 var exportTypes = map[string]string{
-	"fhir-bundle": "application/fhir+json", "fhir-ndjson": "application/fhir+ndjson", "csv": "text/csv; charset=utf-8", "html": "text/html; charset=utf-8",
+	"fhir-bundle": "application/fhir+json", "fhir-ndjson": "application/fhir+ndjson", "csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet", "html": "text/html; charset=utf-8",
 }

@@ -69,7 +69,7 @@ var webRoutes = []webRoute{
 	{"/v1/audit/orders", "Orders", "Orders to disclose, and what came of them", params([]webParam{{"holder", "holder", "name or MSP id of who is to disclose"}}, paged), ""},
 	{"/v1/audit/digest", "Digest", "Digest of the projection, to compare with another member's at the same height", nil, ""},
 	{"/v1/audit/export", "Export", "The audit trail for other systems and for people; signed in trailers",
-		params([]webParam{{"format", "format", "fhir-bundle, fhir-ndjson, csv or html"}, {"language", "language", "of the report: en or zh"}}, filters, period("filter.time")), "filter.patient"},
+		params([]webParam{{"format", "format", "fhir-bundle, fhir-ndjson, csv, parquet or html"}, {"language", "language", "of the report: en or zh"}}, filters, period("filter.time")), "filter.patient"},
 }
 
 // request is an empty message of the method's request.

@@ -33,13 +33,13 @@ func (a *app) auditReport() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use: "report", Short: "Write the audit trail as FHIR AuditEvents, CSV or a report, signed", Args: cobra.NoArgs,
-		Long: "Write the audit trail, filtered, as FHIR R4 AuditEvents after IHE BALP (a Bundle or NDJSON), as CSV, or as\n" +
-			"a report to read and print. FILE.sig beside it is the gateway's signature over a statement of what was\n" +
+		Long: "Write the audit trail, filtered, as FHIR R4 AuditEvents after IHE BALP (a Bundle or NDJSON), as CSV or Parquet,\n" +
+			"or as a report to read and print. FILE.sig beside it is the gateway's signature over a statement of what was\n" +
 			"exported and of the block that it stands on; `yitong audit check` verifies it.",
 		Example: "  yitong audit report --as regulator --format html --language zh --from 2026-11-01 --out report.html",
 	}
 	f.add(a, cmd)
-	cmd.Flags().StringVar(&ask.Format, "format", "html", "fhir-bundle, fhir-ndjson, csv or html")
+	cmd.Flags().StringVar(&ask.Format, "format", "html", "fhir-bundle, fhir-ndjson, csv, parquet or html")
 	cmd.Flags().StringVar(&ask.Language, "language", "en", "of the report: en or zh")
 	cmd.Flags().StringVar(&out, "out", "", "file to write; its signature goes to FILE.sig (required)")
 	_ = cmd.MarkFlagRequired("out")

@@ -3,6 +3,7 @@
 //
 //	fhir-bundle, fhir-ndjson   AuditEvents (package auditevent)
 //	csv                        one line an entry; safe to open in a spreadsheet
+//	parquet                    the same, for a warehouse
 //	html                       a report to read and to print, English or Chinese
 //
 // Every export says, inside and in the statement that is signed beside it, on which block
@@ -35,7 +36,7 @@ type Report struct {
 }
 
 // Formats lists what can be written.
-var Formats = []string{"fhir-bundle", "fhir-ndjson", "csv", "html"}
+var Formats = []string{"fhir-bundle", "fhir-ndjson", "csv", "parquet", "html"}
 
 // Write writes a report in a format.
 func Write(w io.Writer, format string, r Report) error {
@@ -46,6 +47,8 @@ func Write(w io.Writer, format string, r Report) error {
 		return ndjson(w, r)
 	case "csv":
 		return table(w, r)
+	case "parquet":
+		return columnar(w, r)
 	case "html":
 		return page(w, r)
 	}

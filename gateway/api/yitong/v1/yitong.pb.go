@@ -5207,7 +5207,7 @@ func (x *RebuildResult) GetReplaced() bool {
 
 type ExportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "fhir-bundle", "fhir-ndjson", "csv" or "html".
+	// "fhir-bundle", "fhir-ndjson", "csv", "parquet" or "html".
 	Format string       `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
 	Filter *EntryFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Language of the report: "en" or "zh".
