@@ -18,6 +18,7 @@ import (
 
 	"yitong/chaincode/registry"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/handle"
 	"yitong/gateway/seal"
 	"yitong/gateway/share"
 )
@@ -130,14 +131,16 @@ func Dial(address string, config *tls.Config) (*grpc.ClientConn, error) {
 	)
 }
 
-// Handle implements share.Exchange.
-func (c *Counterparts) Handle(ctx context.Context, custodian registry.Member, p share.Patient) (string, error) {
-	client, err := c.client(custodian)
+// Evaluate implements share.Exchange.
+func (c *Counterparts) Evaluate(ctx context.Context, evaluator registry.Member, r handle.Relation, blinded [][]byte) (handle.Evaluation, error) {
+	conn, err := c.conn(evaluator)
 	if err != nil {
-		return "", err
+		return handle.Evaluation{}, err
 	}
-	out, err := client.Handle(ctx, &yitongv1.HandleRequest{Patient: patientMessage(p)})
-	return out.GetHandle(), remote(err)
+	out, err := yitongv1.NewEvaluatorClient(conn).Evaluate(ctx, &yitongv1.EvaluateRequest{
+		Channel: r.Channel, Custodian: r.Custodian, Requester: r.Requester, Epoch: int32(r.Epoch), Blinded: blinded,
+	})
+	return handle.Evaluation{Elements: out.GetEvaluated(), Proof: out.GetProof()}, remote(err)
 }
 
 // Release implements share.Exchange.
@@ -199,6 +202,9 @@ func remote(err error) error {
 		return nil
 	}
 	if refused, ok := RefusalOf(err); ok {
+		if after, ok := retryOf(err); ok {
+			return &share.Exceeded{Refusal: refused, Retry: after}
+		}
 		return refused
 	}
 	switch status.Code(err) {

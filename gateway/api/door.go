@@ -36,6 +36,7 @@ var betweenGateways = []string{
 	yitongv1.Exchange_ServiceDesc.ServiceName,
 	yitongv1.Tombstones_ServiceDesc.ServiceName,
 	yitongv1.Escrow_ServiceDesc.ServiceName,
+	yitongv1.Evaluator_ServiceDesc.ServiceName,
 }
 
 // short names a method as people do: "Records.Submit" for "/yitong.v1.Records/Submit".

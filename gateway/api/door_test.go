@@ -16,6 +16,7 @@ import (
 
 	"yitong/chaincode/registry"
 	"yitong/gateway/api"
+	"yitong/gateway/handle"
 	"yitong/gateway/share"
 	"yitong/network/fabric/authority"
 )
@@ -116,7 +117,7 @@ func TestAGatewayIsReachedOnlyByItsOwnCertificate(t *testing.T) {
 	counterparts := api.NewCounterparts(trust, nil, shown)
 	defer counterparts.Close()
 	// What serves at this address shows OwnMSP's certificate; it can't pass for OtherMSP.
-	_, err := counterparts.Handle(t.Context(), registry.Member{MSP: "OtherMSP", Gateway: address}, share.Patient{System: "s", Value: "v"})
+	_, err := counterparts.Evaluate(t.Context(), registry.Member{MSP: "OtherMSP", Gateway: address}, handle.Relation{}, nil)
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v", err)
 	}

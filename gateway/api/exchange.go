@@ -21,14 +21,6 @@ type exchange struct {
 	heights *height.Keeper // nil keeps none
 }
 
-func (s exchange) Handle(ctx context.Context, in *yitongv1.HandleRequest) (*yitongv1.HandleResponse, error) {
-	handle, err := s.gateway.HandleFor(ctx, requester(ctx), patientOf(in.GetPatient()))
-	if err != nil {
-		return nil, err
-	}
-	return &yitongv1.HandleResponse{Handle: handle}, nil
-}
-
 func (s exchange) Release(in *yitongv1.ReleaseRequest, stream grpc.ServerStreamingServer[yitongv1.ReleaseResponse]) error {
 	ctx := stream.Context()
 	var whom *share.Patient

@@ -81,6 +81,8 @@ func NewServer(c Config) *grpc.Server {
 	yitongv1.RegisterMembersServer(s, members{gateway: c.Gateway})
 	yitongv1.RegisterAuditServer(s, newAuditing(c))
 	yitongv1.RegisterNodeServer(s, node{gateway: c.Gateway, projection: c.Projection, version: c.Version})
+	yitongv1.RegisterEvaluatorServer(s, evaluator{gateway: c.Gateway})
+	yitongv1.RegisterHandlesServer(s, handles{gateway: c.Gateway})
 	yitongv1.RegisterExchangeServer(s, exchange{gateway: c.Gateway, heights: c.Heights})
 	yitongv1.RegisterErasuresServer(s, erasures{gateway: c.Gateway})
 	yitongv1.RegisterTombstonesServer(s, tombstones{gateway: c.Gateway})

@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"yitong/chaincode/refusal"
 	"yitong/gateway/ledger"
@@ -38,7 +40,10 @@ func statusOf(err error) error {
 	}
 	var refused *refusal.Refusal
 	var unknown *ledger.Unknown
+	var over *share.Exceeded
 	switch {
+	case errors.As(err, &over):
+		return overStatus(over)
 	case errors.As(err, &refused):
 		return refusedStatus(refused)
 	case errors.As(err, &unknown):
@@ -68,6 +73,28 @@ func refusedStatus(r *refusal.Refusal) error {
 		return status.Error(code, r.Message)
 	}
 	return s.Err()
+}
+
+// overStatus says when the same can be asked again, beside why it is refused now.
+func overStatus(over *share.Exceeded) error {
+	s, err := status.New(codes.ResourceExhausted, over.Message).WithDetails(
+		&errdetails.ErrorInfo{Reason: string(over.Code), Domain: ErrorDomain, Metadata: map[string]string{"allowed": over.Allowed}},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(over.Retry)},
+	)
+	if err != nil {
+		return status.Error(codes.ResourceExhausted, over.Message)
+	}
+	return s.Err()
+}
+
+// retryOf finds after how long a status from a gateway says to ask again.
+func retryOf(err error) (time.Duration, bool) {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration(), true
+		}
+	}
+	return 0, false
 }
 
 // RefusalOf finds the refusal that a status from a gateway carries.

@@ -76,3 +76,6 @@ func (k PublicKey) ID() string {
 	sum := sha256.Sum256(k.raw)
 	return hex.EncodeToString(sum[:8])
 }
+
+// IsZero reports whether k is no key.
+func (k PrivateKey) IsZero() bool { return k.key == nil }

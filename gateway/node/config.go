@@ -16,6 +16,7 @@ import (
 
 	"yitong/chaincode/registry"
 	"yitong/gateway/retention"
+	"yitong/gateway/share"
 )
 
 // Config is a gateway's one configuration file, YAML. Relative paths are taken
@@ -62,6 +63,9 @@ type Config struct {
 	// Evaluator has this member evaluate patients' handles from the founding on. Who
 	// evaluates later is agreed on by the ledger: yitong handle roll.
 	Evaluator bool `yaml:"evaluator,omitempty"`
+	// Quota bounds what this member, as an evaluator, evaluates for each other one: by
+	// default 10000 patients a day, and as many at once.
+	Quota share.Quota `yaml:"quota,omitempty"`
 	// Audit is the database that the ledger's history is kept in to be asked:
 	// sqlite:PATH or postgres://…; by default a file in State. It can be thrown
 	// away at any time, it is made anew of the blocks.
@@ -257,6 +261,9 @@ func (c Config) check() error {
 	}
 	if t := c.Escrow.Threshold; t != 0 && t < 2 {
 		problem("escrow.threshold is %d; it takes at least 2 members, a regulator and another", t)
+	}
+	if q := c.Quota; q != (share.Quota{}) && (q.PerDay < 1 || q.Burst < 1) {
+		problem("quota needs both per_day and burst, 1 or more; leave it out for the default")
 	}
 	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		problem("log_level is %q; it must be debug, info, warn or error", c.LogLevel)

@@ -115,7 +115,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		},
 		Ledger: chain, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Log: log,
 		Review:  config.ReviewOrders,
-		Channel: config.Channel, Evaluator: config.Evaluator,
+		Channel: config.Channel, Evaluator: config.Evaluator, Quota: config.Quota,
 		Retention: keep, Sweep: every,
 		Holders: others, Escrow: share.EscrowPolicy{Off: config.Escrow.Off, Threshold: config.Escrow.Threshold},
 	})
@@ -154,6 +154,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		log.Error("escrow: change escrow.threshold in the configuration, or switch it off there", "error", err)
 	}
 	gateway.KeepLodging()
+	gateway.KeepHandles()
 
 	history, err := projection.Open(ctx, config.Audit, config.Chaincode)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"slices"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
@@ -21,7 +20,7 @@ import (
 // members whose chaincode lies could begin a relationship with a consent of their own
 // making. On such a one no key goes.
 func (g *Gateway) attested(ctx context.Context, permit access.Access) error {
-	of, _, err := load[whose](g.Keys, bucketHandles, permit.Handle)
+	of, _, err := load[whose](g.Keys, bucketWhose, permit.Handle)
 	if err != nil {
 		return err
 	}
@@ -61,21 +60,17 @@ func (g *Gateway) asSigned(ctx context.Context, permit access.Access, forms []ev
 	if len(forms) == 0 {
 		return nil
 	}
-	now, err := g.handleBetween(ctx, permit.Custodian, permit.Requester, forms[0].Patient)
-	if err != nil {
+	var out contract.ConsentSet
+	in := contract.Relationship{Custodian: permit.Custodian, Requester: permit.Requester}
+	var err error
+	if in.Handle, err = g.standsUnder(ctx, relation{in.Custodian, in.Requester}, permit.Handle); err != nil {
 		return err
 	}
-	var present []consent.Consent
-	for _, handle := range slices.Compact([]string{permit.Handle, now}) { // they may have been carried since
-		var out contract.ConsentSet
-		in := contract.Relationship{Custodian: permit.Custodian, Requester: permit.Requester, Handle: handle}
-		if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
-			return fmt.Errorf("reading the consents: %w", err)
-		}
-		present = append(present, out.Consents...)
+	if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
+		return fmt.Errorf("reading the consents: %w", err)
 	}
 	for _, form := range forms {
-		if err := sameAsSigned(*form.Signed, present); err != nil {
+		if err := sameAsSigned(*form.Signed, out.Consents); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,10 @@ const (
 	bucketRecords  = "records"  // record id -> catalogued
 	bucketPartKeys = "partkeys" // record id/part index -> 32-byte key
 	bucketPatients = "patients" // patient -> ids of its records
-	bucketHandles  = "handles"  // custodian: handle -> whose; requester: custodian/patient -> handle
+	bucketHandles  = "handles"  // epoch|custodian|requester|patient -> handle
+	bucketWhose    = "whose"    // handle -> whose, as the custodian
+	bucketQuota    = "quota"    // member -> allowance, as an evaluator
+	bucketTallies  = "tallies"  // day|member -> tallied, likewise
 	bucketEvaluate = "evaluate" // epoch -> evaluatorKey
 	bucketConsents = "consents" // consent id/version -> evidence; its digest -> evidence, where a later form took that place
 	bucketSigners  = "signers"  // relationship/digest -> directive.Signer that this custodian agreed to

@@ -19,6 +19,7 @@ import (
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
+	"yitong/gateway/handle"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/seal"
@@ -56,12 +57,17 @@ type consortium struct {
 	sealed   func([]byte) []byte                   // … on the sealed bytes that go with it
 	recovery func(*recovery)                       // … on what a regulator recovers
 	vaults   map[string]vault.Vault
+	// evaluated is a hand on what an evaluator sees and answers.
+	evaluated func(evaluator string, r handle.Relation, blinded [][]byte, done handle.Evaluation) handle.Evaluation
+	quota     share.Quota
 }
 
-func newConsortium(t testing.TB) *consortium {
+func newConsortium(t testing.TB) *consortium { return newConsortiumOf(t, share.Quota{}) }
+
+func newConsortiumOf(t testing.TB, quota share.Quota) *consortium {
 	t.Helper()
 	c := &consortium{
-		t: t, ledger: ledgertest.New(t, hospitalA, hospitalB, insurer, regulator),
+		t: t, quota: quota, ledger: ledgertest.New(t, hospitalA, hospitalB, insurer, regulator),
 		gateways: map[string]*share.Gateway{}, chains: map[string]*chain{}, vaults: map[string]vault.Vault{},
 		deliver: func(d share.Delivery) share.Delivery { return d },
 	}
@@ -94,7 +100,7 @@ func (c *consortium) start(msp, dir string) *share.Gateway {
 	g, err := share.New(share.Config{
 		Self:   registry.Candidate{MSP: msp, Name: msp[:len(msp)-3], Kind: kinds[msp], Gateway: "127.0.0.1:1"},
 		Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: wire{c, msp},
-		Channel: "test", Evaluator: msp == hospitalA || msp == regulator,
+		Channel: "test", Evaluator: msp == hospitalA || msp == regulator, Quota: c.quota,
 		Now: func() time.Time { return c.ledger.Now() }, Log: slog.New(slog.DiscardHandler), Gather: time.Millisecond,
 
 		Holders: holders{c, msp},
@@ -232,8 +238,15 @@ type wire struct {
 	from string
 }
 
-func (w wire) Handle(ctx context.Context, custodian registry.Member, p share.Patient) (string, error) {
-	return w.c.gateways[custodian.MSP].HandleFor(ctx, w.from, p)
+func (w wire) Evaluate(ctx context.Context, evaluator registry.Member, r handle.Relation, blinded [][]byte) (handle.Evaluation, error) {
+	if w.c.cut[evaluator.MSP] {
+		return handle.Evaluation{}, share.ErrUnavailable
+	}
+	done, err := w.c.gateways[evaluator.MSP].EvaluateFor(ctx, w.from, r, blinded)
+	if err == nil && w.c.evaluated != nil {
+		done = w.c.evaluated(evaluator.MSP, r, blinded, done)
+	}
+	return done, err
 }
 
 func (w wire) Release(ctx context.Context, custodian registry.Member, permit string, height uint64, whom *share.Patient) (share.Delivery, error) {

@@ -99,7 +99,7 @@ func (g *Gateway) whom(permit access.Access) (*Patient, error) {
 // custodian may never have derived the handle. It derives it from what the requester says
 // and compares, so that nobody is taken for somebody else.
 func (g *Gateway) identify(ctx context.Context, permit access.Access, named *Patient) error {
-	if _, known, err := load[whose](g.Keys, bucketHandles, permit.Handle); err != nil || known {
+	if _, known, err := load[whose](g.Keys, bucketWhose, permit.Handle); err != nil || known {
 		return err
 	}
 	if named == nil {
@@ -109,14 +109,18 @@ func (g *Gateway) identify(ctx context.Context, permit access.Access, named *Pat
 	if err != nil {
 		return err
 	}
-	handle, err := g.handleBetween(ctx, permit.Custodian, permit.Requester, patient)
+	all, err := g.epochs(ctx)
+	if err != nil {
+		return err
+	}
+	handle, err := g.handleAt(ctx, all, relation{permit.Custodian, permit.Requester}, patient, epochOf(permit.Handle))
 	if err != nil {
 		return fmt.Errorf("deriving the handle of the emergency: %w", err)
 	}
 	if handle != permit.Handle {
 		return refusal.New(refusal.NotPermitted, "the permit is about another patient", "the patient that the emergency was opened for")
 	}
-	return g.keep(bucketHandles, handle, whose{permit.Requester, patient})
+	return nil // handleAt has noted whose it is
 }
 
 // OpenEmergency is a break-glass access that is unreviewed or unresolved, and who made it.

@@ -30,6 +30,16 @@ func (g *Gateway) Members(ctx context.Context) ([]Member, error) {
 	return members, nil
 }
 
+// Names gives the members' names by their MSP ids.
+func (g *Gateway) Names(ctx context.Context) (map[string]string, error) {
+	list, err := g.members.all(ctx)
+	names := map[string]string{}
+	for _, m := range list {
+		names[m.MSP] = m.Name
+	}
+	return names, err
+}
+
 // Suspend moves that a member be suspended, Reinstate that it be reinstated. A
 // motion takes effect when a majority of the active members has moved it.
 func (g *Gateway) Suspend(ctx context.Context, member, reason string) (contract.Moved, ledger.Commit, error) {

@@ -145,7 +145,7 @@ func (g *Gateway) accept(ctx context.Context, d directive.Directive, s directive
 	if d.Custodian != g.Self.MSP {
 		return refusal.New(refusal.NotCustodian, "only a withdrawal goes through another member than the custodian", "the gateway of "+d.Custodian)
 	}
-	of, known, err := load[whose](g.Keys, bucketHandles, d.Handle)
+	of, known, err := load[whose](g.Keys, bucketWhose, d.Handle)
 	if err != nil {
 		return err
 	}

@@ -4,14 +4,12 @@ import (
 	"context"
 
 	"yitong/chaincode/contract"
-	"yitong/chaincode/registry"
 	"yitong/gateway/seal"
 )
 
-// Relationships lists under which handles this member knows a patient: as custodian,
-// with every member that could ask; as requester, with every custodian that has been
-// asked for the handle before. Nobody is asked now, and a patient unknown here has none
-// on the requester's side.
+// Relationships lists the handles under which this member knows a patient, those of epochs
+// that are over too: as custodian and as requester, with every member that it derived one
+// for. Nobody is asked now.
 func (g *Gateway) Relationships(ctx context.Context, p Patient) ([]contract.Relationship, error) {
 	p, err := p.Normalise()
 	if err != nil {
@@ -21,23 +19,20 @@ func (g *Gateway) Relationships(ctx context.Context, p Patient) ([]contract.Rela
 	if err != nil {
 		return nil, err
 	}
+	all, err := g.epochs(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var known []contract.Relationship
 	for _, m := range members {
-		if m.MSP == g.Self.MSP || m.Kind == registry.Regulator {
-			continue
-		}
-		if g.Self.Kind == registry.Hospital {
-			known = append(known, contract.Relationship{Custodian: g.Self.MSP, Requester: m.MSP, Handle: g.handles.handle(m.MSP, p)})
-		}
-		if m.Kind != registry.Hospital {
-			continue
-		}
-		handle, ok, err := load[string](g.Keys, bucketHandles, m.MSP+"|"+p.key())
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			known = append(known, contract.Relationship{Custodian: m.MSP, Requester: g.Self.MSP, Handle: handle})
+		for _, between := range []relation{{g.Self.MSP, m.MSP}, {m.MSP, g.Self.MSP}} {
+			handles, err := g.knownHandles(all, between, p)
+			if err != nil {
+				return nil, err
+			}
+			for _, h := range handles {
+				known = append(known, contract.Relationship{Custodian: between.custodian, Requester: between.requester, Handle: h})
+			}
 		}
 	}
 	return known, nil

@@ -39,6 +39,7 @@ func (p *Parcel) Sealed(ctx context.Context, recordID string, part record.Part) 
 type releaseOrder struct {
 	permit   access.Access
 	manifest *seal.Manifest
+	carried  []string // the handles that the permit's was carried to, in order
 }
 
 type releaseCommit struct {
@@ -137,7 +138,7 @@ func (g *Gateway) choose(e contract.AccessEntry) (*seal.Manifest, error) {
 	if ok && (e.Release != nil || g.refuseGone(&kept) == nil) {
 		return &kept, nil
 	}
-	of, ok, err := load[whose](g.Keys, bucketHandles, permit.Handle)
+	of, ok, err := load[whose](g.Keys, bucketWhose, permit.Handle)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +187,11 @@ func (g *Gateway) cover(m *seal.Manifest, permit access.Access, p Patient) error
 func (g *Gateway) commitRelease(ctx context.Context, e contract.AccessEntry, m *seal.Manifest) (ledger.Commit, error) {
 	digest := m.Digest().String()
 	if e.Release == nil {
-		done, err := g.releasing.do(ctx, releaseOrder{*e.Access, m})
+		carried, err := g.way(ctx, relation{e.Access.Custodian, e.Access.Requester}, e.Access.Handle)
+		if err != nil {
+			return ledger.Commit{}, err
+		}
+		done, err := g.releasing.do(ctx, releaseOrder{*e.Access, m, carried})
 		switch {
 		case err != nil:
 			return done.commit, err
@@ -230,7 +235,10 @@ func (g *Gateway) stillHolds(ctx context.Context, e contract.AccessEntry, digest
 		return err
 	}
 	var out contract.ConsentSet
-	in := contract.Relationship{Custodian: permit.Custodian, Requester: permit.Requester, Handle: permit.Handle}
+	in := contract.Relationship{Custodian: permit.Custodian, Requester: permit.Requester}
+	if in.Handle, err = g.standsUnder(ctx, relation{in.Custodian, in.Requester}, permit.Handle); err != nil {
+		return err
+	}
 	if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
 		return fmt.Errorf("reading the consents: %w", err)
 	}
@@ -259,7 +267,7 @@ func (g *Gateway) releaseAll(ctx context.Context, orders []releaseOrder) []outco
 			}
 			in.Releases = append(in.Releases, contract.ReleaseOrder{
 				Permit: o.permit.ID, Requester: o.permit.Requester, Handle: o.permit.Handle, Manifest: o.manifest.Digest().String(),
-				Emergency: o.permit.BreakGlass(),
+				Emergency: o.permit.BreakGlass(), Carried: o.carried,
 			})
 		}
 		return nil

@@ -59,7 +59,7 @@ func (c *consortium) restart(msp string) *share.Gateway {
 	c.t.Cleanup(func() { sealed.Close() })
 	g, err := share.New(share.Config{
 		Self:   registry.Candidate{MSP: msp, Name: msp[:len(msp)-3], Kind: kinds[msp], Gateway: "127.0.0.1:1"},
-		Ledger: c.chains[msp], Keys: stores[msp], Vault: sealed, Exchange: wire{c, msp},
+		Ledger: c.chains[msp], Keys: stores[msp], Vault: sealed, Exchange: wire{c, msp}, Channel: "test", Evaluator: msp == hospitalA || msp == regulator,
 		Now: func() time.Time { return c.ledger.Now() }, Log: slog.New(slog.DiscardHandler), Gather: time.Millisecond,
 	})
 	if err != nil {

@@ -8,30 +8,14 @@ import (
 	"errors"
 	"fmt"
 
-	"yitong/chaincode/access"
 	"yitong/chaincode/registry"
 	"yitong/gateway/keys"
 )
-
-// handleKey derives the handles of a custodian's patients: 32 secret bytes.
-type handleKey [32]byte
-
-// handle is the patient's pseudonym between this custodian and a requester:
-// HMAC-SHA256 over requester and identifier. Who lacks the key can neither find a
-// patient's handle nor tell that two handles are of one patient.
-func (k handleKey) handle(requester string, p Patient) string {
-	m := hmac.New(sha256.New, k[:])
-	for _, field := range []string{"yitong handle v1", requester, p.System, p.Value} {
-		fmt.Fprintf(m, "%d:%s,", len(field), field)
-	}
-	return access.Handle(1, hex.EncodeToString(m.Sum(nil)))
-}
 
 // The secrets of a member, by their name in the key store.
 const (
 	secretHPKE    = "hpke"
 	secretSigning = "signing"
-	secretHandle  = "handle"
 	secretSalt    = "salt"
 )
 
@@ -41,14 +25,10 @@ func (g *Gateway) loadSecrets() error {
 		if err := g.ring.load(tx); err != nil {
 			return err
 		}
-		handle, err := secret(tx, secretHandle)
-		if err != nil {
-			return err
-		}
-		g.handles = handleKey(handle)
 		if err := g.eval.load(tx, g.Evaluator); err != nil {
 			return err
 		}
+		var err error
 		g.salts, err = secret(tx, secretSalt)
 		return err
 	})

@@ -34,6 +34,7 @@ import (
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
+	"yitong/gateway/handle"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/retention"
@@ -59,8 +60,9 @@ type Submitter interface {
 
 // Exchange reaches the other members' gateways.
 type Exchange interface {
-	// Handle asks a custodian for a patient's handle.
-	Handle(ctx context.Context, custodian registry.Member, p Patient) (string, error)
+	// Evaluate has an evaluator evaluate blinded identifiers, 32 bytes each. What is over
+	// the quota is an *Exceeded.
+	Evaluate(ctx context.Context, evaluator registry.Member, r handle.Relation, blinded [][]byte) (handle.Evaluation, error)
 	// Release asks a custodian to let a permit's keys go. The permit stands in a
 	// block below height; 0 where that isn't known. whom it is about is said of a
 	// break-glass permit alone.
@@ -99,6 +101,8 @@ type Config struct {
 	// Evaluator says that this member is to evaluate from the founding on (package handle).
 	// Who evaluates later, the evaluators agree on by the ledger.
 	Evaluator bool
+	// Quota bounds what this member, as an evaluator, evaluates for each other one.
+	Quota Quota
 	// Gather is how long a release, receipt or anchor waits for others to share its
 	// transaction while none is on its way. Default 20 ms. While one is, it waits for
 	// that, but no longer than ten times as long.
@@ -120,8 +124,9 @@ type Config struct {
 type Gateway struct {
 	Config
 	ring    ring
-	handles handleKey
 	eval    evaluating
+	almanac almanac
+	settled sync.Map // handles that nothing is to be carried to any more
 	salts   []byte
 	members *directory
 	clock   closings
@@ -170,6 +175,9 @@ func New(c Config) (*Gateway, error) {
 	if c.Sweep == 0 {
 		c.Sweep = time.Hour
 	}
+	if c.Quota.PerDay <= 0 || c.Quota.Burst <= 0 {
+		c.Quota = DefaultQuota
+	}
 	g := &Gateway{Config: c, lodgings: make(chan struct{}, 1), members: newDirectory(c.Ledger, c.Now)}
 	if err := g.loadSecrets(); err != nil {
 		return nil, fmt.Errorf("loading the member's keys: %w", err)
@@ -206,6 +214,11 @@ func (g *Gateway) Close(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 		err = fmt.Errorf("work under way was cut off; it goes on at the next start: %w", ctx.Err())
+	}
+	last, cancel := context.WithTimeout(ctx, lastAccount)
+	defer cancel()
+	if aerr := g.Account(last); aerr != nil {
+		g.Log.Warn("evaluations are accounted for at the next start", "error", aerr)
 	}
 	g.stop()
 	g.work.Wait()

@@ -361,26 +361,6 @@ func TestARetractedOrSupersededRecordIsNotReleased(t *testing.T) {
 	}
 }
 
-func TestTwoRequestersHaveUnlikeHandlesOfOnePatient(t *testing.T) {
-	c := newConsortium(t)
-	a, err := c.gateways[hospitalA].HandleFor(t.Context(), insurer, chen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := c.gateways[hospitalA].HandleFor(t.Context(), hospitalB, chen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spaced := share.Patient{System: " " + chen.System, Value: chen.Value + "\n"}
-	same, err := c.gateways[hospitalA].HandleFor(t.Context(), insurer, spaced)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a == b || a != same {
-		t.Errorf("handles %s, %s, %s", a, b, same)
-	}
-}
-
 func (c *consortium) withdraw() {
 	c.t.Helper()
 	list, _, err := c.gateways[hospitalA].Consents(c.t.Context(), chen, "Insurer")

@@ -127,14 +127,14 @@ func loosen(t *testing.T, c *consortium.Consortium) {
 	loosened = true
 }
 
-// handle is a patient's between hospital-a and the insurer.
+// handle is a patient's between hospital-a and the insurer, which both have derived.
 func handle(t *testing.T, c *consortium.Consortium, p patient.Patient) string {
 	t.Helper()
-	answer, err := c.Exchange(t, consortium.Insurer, consortium.HospitalA).Handle(t.Context(), &yitongv1.HandleRequest{Patient: p.ID})
+	_, err := c.Client(t, consortium.HospitalA).Consents.List(t.Context(), &yitongv1.ListConsentsRequest{Patient: p.ID, Requester: consortium.Insurer})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.GetHandle()
+	return c.Ask(t, p, "laboratory").GetHandle()
 }
 
 // demand is the insurer's request as it goes to the chaincode.

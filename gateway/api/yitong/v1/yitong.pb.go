@@ -6490,95 +6490,6 @@ func (x *AuditStanding) GetProblem() string {
 	return ""
 }
 
-type HandleRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Patient       *Patient               `protobuf:"bytes,1,opt,name=patient,proto3" json:"patient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *HandleRequest) Reset() {
-	*x = HandleRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *HandleRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*HandleRequest) ProtoMessage() {}
-
-func (x *HandleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use HandleRequest.ProtoReflect.Descriptor instead.
-func (*HandleRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
-}
-
-func (x *HandleRequest) GetPatient() *Patient {
-	if x != nil {
-		return x.Patient
-	}
-	return nil
-}
-
-type HandleResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// 64 hexadecimal characters.
-	Handle        string `protobuf:"bytes,1,opt,name=handle,proto3" json:"handle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *HandleResponse) Reset() {
-	*x = HandleResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *HandleResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*HandleResponse) ProtoMessage() {}
-
-func (x *HandleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use HandleResponse.ProtoReflect.Descriptor instead.
-func (*HandleResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
-}
-
-func (x *HandleResponse) GetHandle() string {
-	if x != nil {
-		return x.Handle
-	}
-	return ""
-}
-
 type ReleaseRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Permit string                 `protobuf:"bytes,1,opt,name=permit,proto3" json:"permit,omitempty"`
@@ -6595,7 +6506,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6607,7 +6518,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6620,7 +6531,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ReleaseRequest) GetPermit() string {
@@ -6657,7 +6568,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6669,7 +6580,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6682,7 +6593,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ReleaseResponse) GetMessage() isReleaseResponse_Message {
@@ -6740,7 +6651,7 @@ type SignedManifest struct {
 
 func (x *SignedManifest) Reset() {
 	*x = SignedManifest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6752,7 +6663,7 @@ func (x *SignedManifest) String() string {
 func (*SignedManifest) ProtoMessage() {}
 
 func (x *SignedManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6765,7 +6676,7 @@ func (x *SignedManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedManifest.ProtoReflect.Descriptor instead.
 func (*SignedManifest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *SignedManifest) GetManifest() []byte {
@@ -6794,7 +6705,7 @@ type SealedChunk struct {
 
 func (x *SealedChunk) Reset() {
 	*x = SealedChunk{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6806,7 +6717,7 @@ func (x *SealedChunk) String() string {
 func (*SealedChunk) ProtoMessage() {}
 
 func (x *SealedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6819,7 +6730,7 @@ func (x *SealedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChunk.ProtoReflect.Descriptor instead.
 func (*SealedChunk) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SealedChunk) GetRecordId() string {
@@ -6855,7 +6766,7 @@ type DiscloseRequest struct {
 
 func (x *DiscloseRequest) Reset() {
 	*x = DiscloseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6867,7 +6778,7 @@ func (x *DiscloseRequest) String() string {
 func (*DiscloseRequest) ProtoMessage() {}
 
 func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6880,7 +6791,7 @@ func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseRequest.ProtoReflect.Descriptor instead.
 func (*DiscloseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{96}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *DiscloseRequest) GetOrder() string {
@@ -6908,7 +6819,7 @@ type DiscloseResponse struct {
 
 func (x *DiscloseResponse) Reset() {
 	*x = DiscloseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[97]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6920,7 +6831,7 @@ func (x *DiscloseResponse) String() string {
 func (*DiscloseResponse) ProtoMessage() {}
 
 func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[97]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6933,7 +6844,7 @@ func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseResponse.ProtoReflect.Descriptor instead.
 func (*DiscloseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{97}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *DiscloseResponse) GetContent() []byte {
@@ -7447,11 +7358,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\rAuditStanding\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x10\n" +
 	"\x03lag\x18\x02 \x01(\x04R\x03lag\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"=\n" +
-	"\rHandleRequest\x12,\n" +
-	"\apatient\x18\x01 \x01(\v2\x12.yitong.v1.PatientR\apatient\"(\n" +
-	"\x0eHandleResponse\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\tR\x06handle\"n\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"n\n" +
 	"\x0eReleaseRequest\x12\x16\n" +
 	"\x06permit\x18\x01 \x01(\tR\x06permit\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x04R\x06height\x12,\n" +
@@ -7507,9 +7414,8 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\x06Orders\x12\x18.yitong.v1.OrdersRequest\x1a\x19.yitong.v1.OrdersResponse\x12L\n" +
 	"\vAnswerOrder\x12\x1d.yitong.v1.AnswerOrderRequest\x1a\x1e.yitong.v1.AnswerOrderResponse2E\n" +
 	"\x04Node\x12=\n" +
-	"\x06Status\x12\x18.yitong.v1.StatusRequest\x1a\x19.yitong.v1.StatusResponse2\x91\x02\n" +
-	"\bExchange\x12=\n" +
-	"\x06Handle\x12\x18.yitong.v1.HandleRequest\x1a\x19.yitong.v1.HandleResponse\x12B\n" +
+	"\x06Status\x12\x18.yitong.v1.StatusRequest\x1a\x19.yitong.v1.StatusResponse2\xd2\x01\n" +
+	"\bExchange\x12B\n" +
 	"\aRelease\x12\x19.yitong.v1.ReleaseRequest\x1a\x1a.yitong.v1.ReleaseResponse0\x01\x12C\n" +
 	"\bDisclose\x12\x1a.yitong.v1.DiscloseRequest\x1a\x1b.yitong.v1.DiscloseResponse\x12=\n" +
 	"\x06Height\x12\x18.yitong.v1.HeightRequest\x1a\x19.yitong.v1.HeightResponseB'Z%yitong/gateway/api/yitong/v1;yitongv1b\x06proto3"
@@ -7526,7 +7432,7 @@ func file_yitong_v1_yitong_proto_rawDescGZIP() []byte {
 	return file_yitong_v1_yitong_proto_rawDescData
 }
 
-var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
+var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*Commit)(nil),                  // 0: yitong.v1.Commit
 	(*Period)(nil),                  // 1: yitong.v1.Period
@@ -7618,23 +7524,21 @@ var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*StatusRequest)(nil),           // 87: yitong.v1.StatusRequest
 	(*StatusResponse)(nil),          // 88: yitong.v1.StatusResponse
 	(*AuditStanding)(nil),           // 89: yitong.v1.AuditStanding
-	(*HandleRequest)(nil),           // 90: yitong.v1.HandleRequest
-	(*HandleResponse)(nil),          // 91: yitong.v1.HandleResponse
-	(*ReleaseRequest)(nil),          // 92: yitong.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 93: yitong.v1.ReleaseResponse
-	(*SignedManifest)(nil),          // 94: yitong.v1.SignedManifest
-	(*SealedChunk)(nil),             // 95: yitong.v1.SealedChunk
-	(*DiscloseRequest)(nil),         // 96: yitong.v1.DiscloseRequest
-	(*DiscloseResponse)(nil),        // 97: yitong.v1.DiscloseResponse
-	(*timestamppb.Timestamp)(nil),   // 98: google.protobuf.Timestamp
-	(*Erasure)(nil),                 // 99: yitong.v1.Erasure
-	(*Hold)(nil),                    // 100: yitong.v1.Hold
-	(*HeightRequest)(nil),           // 101: yitong.v1.HeightRequest
-	(*HeightResponse)(nil),          // 102: yitong.v1.HeightResponse
+	(*ReleaseRequest)(nil),          // 90: yitong.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 91: yitong.v1.ReleaseResponse
+	(*SignedManifest)(nil),          // 92: yitong.v1.SignedManifest
+	(*SealedChunk)(nil),             // 93: yitong.v1.SealedChunk
+	(*DiscloseRequest)(nil),         // 94: yitong.v1.DiscloseRequest
+	(*DiscloseResponse)(nil),        // 95: yitong.v1.DiscloseResponse
+	(*timestamppb.Timestamp)(nil),   // 96: google.protobuf.Timestamp
+	(*Erasure)(nil),                 // 97: yitong.v1.Erasure
+	(*Hold)(nil),                    // 98: yitong.v1.Hold
+	(*HeightRequest)(nil),           // 99: yitong.v1.HeightRequest
+	(*HeightResponse)(nil),          // 100: yitong.v1.HeightResponse
 }
 var file_yitong_v1_yitong_proto_depIdxs = []int32{
-	98,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
-	98,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
+	96,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
+	96,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
 	5,   // 2: yitong.v1.SubmitRequest.header:type_name -> yitong.v1.SubmitHeader
 	2,   // 3: yitong.v1.SubmitHeader.patient:type_name -> yitong.v1.Patient
 	1,   // 4: yitong.v1.SubmitHeader.data_period:type_name -> yitong.v1.Period
@@ -7642,9 +7546,9 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	0,   // 6: yitong.v1.SubmitResponse.commit:type_name -> yitong.v1.Commit
 	2,   // 7: yitong.v1.Record.patient:type_name -> yitong.v1.Patient
 	8,   // 8: yitong.v1.Record.parts:type_name -> yitong.v1.Part
-	98,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
-	99,  // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
-	100, // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
+	96,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
+	97,  // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
+	98,  // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
 	1,   // 12: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
 	3,   // 13: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
 	2,   // 14: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
@@ -7656,7 +7560,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	13,  // 20: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
 	1,   // 21: yitong.v1.Consent.period:type_name -> yitong.v1.Period
 	13,  // 22: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
-	98,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
+	96,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
 	2,   // 24: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
 	1,   // 25: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
 	13,  // 26: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
@@ -7674,14 +7578,14 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	1,   // 38: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
 	25,  // 39: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
 	1,   // 40: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
-	98,  // 41: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
+	96,  // 41: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
 	25,  // 42: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
 	26,  // 43: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
-	98,  // 44: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
+	96,  // 44: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
 	28,  // 45: yitong.v1.Access.release:type_name -> yitong.v1.Release
 	29,  // 46: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
-	98,  // 47: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
-	98,  // 48: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
+	96,  // 47: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
+	96,  // 48: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
 	27,  // 49: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
 	0,   // 50: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
 	8,   // 51: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
@@ -7690,12 +7594,12 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	34,  // 54: yitong.v1.OpenSummary.recovered:type_name -> yitong.v1.Recovered
 	3,   // 55: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
 	27,  // 56: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
-	98,  // 57: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
+	96,  // 57: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
 	38,  // 58: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
 	42,  // 59: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
 	43,  // 60: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
 	0,   // 61: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
-	98,  // 62: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
+	96,  // 62: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
 	25,  // 63: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
 	2,   // 64: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
 	1,   // 65: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
@@ -7718,7 +7622,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	1,   // 82: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
 	58,  // 83: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
 	45,  // 84: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
-	98,  // 85: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
+	96,  // 85: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
 	3,   // 86: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
 	55,  // 87: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
 	45,  // 88: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
@@ -7729,7 +7633,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	1,   // 93: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
 	65,  // 94: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
 	45,  // 95: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
-	98,  // 96: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
+	96,  // 96: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
 	68,  // 97: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
 	45,  // 98: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
 	71,  // 99: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
@@ -7738,99 +7642,96 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	67,  // 102: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
 	47,  // 103: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
 	75,  // 104: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
-	98,  // 105: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
+	96,  // 105: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
 	78,  // 106: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
 	79,  // 107: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
 	82,  // 108: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
 	0,   // 109: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
 	79,  // 110: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
-	98,  // 111: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
-	98,  // 112: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
-	98,  // 113: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
-	98,  // 114: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
+	96,  // 111: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
+	96,  // 112: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
+	96,  // 113: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
+	96,  // 114: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
 	3,   // 115: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
 	82,  // 116: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
 	82,  // 117: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
 	0,   // 118: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
 	38,  // 119: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
-	98,  // 120: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
+	96,  // 120: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
 	89,  // 121: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
-	2,   // 122: yitong.v1.HandleRequest.patient:type_name -> yitong.v1.Patient
-	2,   // 123: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
-	94,  // 124: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	95,  // 125: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,   // 126: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,   // 127: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,   // 128: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11,  // 129: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16,  // 130: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	17,  // 131: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	18,  // 132: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	20,  // 133: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	22,  // 134: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	24,  // 135: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	31,  // 136: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	35,  // 137: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	36,  // 138: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	39,  // 139: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	41,  // 140: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	76,  // 141: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	48,  // 142: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
-	50,  // 143: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
-	53,  // 144: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
-	56,  // 145: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
-	59,  // 146: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
-	61,  // 147: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
-	63,  // 148: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
-	66,  // 149: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
-	69,  // 150: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
-	73,  // 151: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
-	80,  // 152: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
-	83,  // 153: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
-	85,  // 154: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
-	87,  // 155: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	90,  // 156: yitong.v1.Exchange.Handle:input_type -> yitong.v1.HandleRequest
-	92,  // 157: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	96,  // 158: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
-	101, // 159: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
-	6,   // 160: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 161: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 162: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	19,  // 163: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	19,  // 164: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	19,  // 165: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	21,  // 166: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	23,  // 167: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	30,  // 168: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	32,  // 169: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	30,  // 170: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	37,  // 171: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	40,  // 172: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	44,  // 173: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	77,  // 174: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	49,  // 175: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	51,  // 176: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	54,  // 177: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	57,  // 178: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	60,  // 179: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	62,  // 180: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	64,  // 181: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	67,  // 182: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	70,  // 183: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	74,  // 184: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	81,  // 185: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
-	84,  // 186: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
-	86,  // 187: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
-	88,  // 188: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	91,  // 189: yitong.v1.Exchange.Handle:output_type -> yitong.v1.HandleResponse
-	93,  // 190: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	97,  // 191: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
-	102, // 192: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
-	160, // [160:193] is the sub-list for method output_type
-	127, // [127:160] is the sub-list for method input_type
-	127, // [127:127] is the sub-list for extension type_name
-	127, // [127:127] is the sub-list for extension extendee
-	0,   // [0:127] is the sub-list for field type_name
+	2,   // 122: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
+	92,  // 123: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	93,  // 124: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 125: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 126: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 127: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 128: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 129: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	17,  // 130: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	18,  // 131: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	20,  // 132: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	22,  // 133: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	24,  // 134: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	31,  // 135: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	35,  // 136: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	36,  // 137: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	39,  // 138: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	41,  // 139: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	76,  // 140: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	48,  // 141: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	50,  // 142: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	53,  // 143: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	56,  // 144: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	59,  // 145: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	61,  // 146: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	63,  // 147: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	66,  // 148: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	69,  // 149: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	73,  // 150: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	80,  // 151: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
+	83,  // 152: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
+	85,  // 153: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
+	87,  // 154: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	90,  // 155: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	94,  // 156: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
+	99,  // 157: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
+	6,   // 158: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 159: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 160: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	19,  // 161: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	19,  // 162: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	19,  // 163: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	21,  // 164: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	23,  // 165: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	30,  // 166: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	32,  // 167: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	30,  // 168: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	37,  // 169: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	40,  // 170: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	44,  // 171: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	77,  // 172: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	49,  // 173: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	51,  // 174: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	54,  // 175: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	57,  // 176: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	60,  // 177: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	62,  // 178: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	64,  // 179: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	67,  // 180: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	70,  // 181: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	74,  // 182: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	81,  // 183: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	84,  // 184: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	86,  // 185: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	88,  // 186: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	91,  // 187: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	95,  // 188: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	100, // 189: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
+	158, // [158:190] is the sub-list for method output_type
+	126, // [126:158] is the sub-list for method input_type
+	126, // [126:126] is the sub-list for extension type_name
+	126, // [126:126] is the sub-list for extension extendee
+	0,   // [0:126] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }
@@ -7861,7 +7762,7 @@ func file_yitong_v1_yitong_proto_init() {
 		(*ExportResponse_Content)(nil),
 		(*ExportResponse_Signature)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[93].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[91].OneofWrappers = []any{
 		(*ReleaseResponse_Manifest)(nil),
 		(*ReleaseResponse_Chunk)(nil),
 	}
@@ -7871,7 +7772,7 @@ func file_yitong_v1_yitong_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yitong_v1_yitong_proto_rawDesc), len(file_yitong_v1_yitong_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   98,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

@@ -1636,7 +1636,6 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Exchange_Handle_FullMethodName   = "/yitong.v1.Exchange/Handle"
 	Exchange_Release_FullMethodName  = "/yitong.v1.Exchange/Release"
 	Exchange_Disclose_FullMethodName = "/yitong.v1.Exchange/Disclose"
 	Exchange_Height_FullMethodName   = "/yitong.v1.Exchange/Height"
@@ -1648,9 +1647,6 @@ const (
 //
 // Exchange is what gateways ask of each other.
 type ExchangeClient interface {
-	// Handle names a patient within the relationship of the caller and this
-	// custodian.
-	Handle(ctx context.Context, in *HandleRequest, opts ...grpc.CallOption) (*HandleResponse, error)
 	// Release lets the keys of a permit go. The release is committed on the
 	// ledger before the first message is sent.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReleaseResponse], error)
@@ -1668,16 +1664,6 @@ type exchangeClient struct {
 
 func NewExchangeClient(cc grpc.ClientConnInterface) ExchangeClient {
 	return &exchangeClient{cc}
-}
-
-func (c *exchangeClient) Handle(ctx context.Context, in *HandleRequest, opts ...grpc.CallOption) (*HandleResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(HandleResponse)
-	err := c.cc.Invoke(ctx, Exchange_Handle_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 func (c *exchangeClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReleaseResponse], error) {
@@ -1725,9 +1711,6 @@ func (c *exchangeClient) Height(ctx context.Context, in *HeightRequest, opts ...
 //
 // Exchange is what gateways ask of each other.
 type ExchangeServer interface {
-	// Handle names a patient within the relationship of the caller and this
-	// custodian.
-	Handle(context.Context, *HandleRequest) (*HandleResponse, error)
 	// Release lets the keys of a permit go. The release is committed on the
 	// ledger before the first message is sent.
 	Release(*ReleaseRequest, grpc.ServerStreamingServer[ReleaseResponse]) error
@@ -1747,9 +1730,6 @@ type ExchangeServer interface {
 // pointer dereference when methods are called.
 type UnimplementedExchangeServer struct{}
 
-func (UnimplementedExchangeServer) Handle(context.Context, *HandleRequest) (*HandleResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Handle not implemented")
-}
 func (UnimplementedExchangeServer) Release(*ReleaseRequest, grpc.ServerStreamingServer[ReleaseResponse]) error {
 	return status.Error(codes.Unimplemented, "method Release not implemented")
 }
@@ -1778,24 +1758,6 @@ func RegisterExchangeServer(s grpc.ServiceRegistrar, srv ExchangeServer) {
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&Exchange_ServiceDesc, srv)
-}
-
-func _Exchange_Handle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(HandleRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(ExchangeServer).Handle(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Exchange_Handle_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ExchangeServer).Handle(ctx, req.(*HandleRequest))
-	}
-	return interceptor(ctx, in, info, handler)
 }
 
 func _Exchange_Release_Handler(srv interface{}, stream grpc.ServerStream) error {
@@ -1852,10 +1814,6 @@ var Exchange_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "yitong.v1.Exchange",
 	HandlerType: (*ExchangeServer)(nil),
 	Methods: []grpc.MethodDesc{
-		{
-			MethodName: "Handle",
-			Handler:    _Exchange_Handle_Handler,
-		},
 		{
 			MethodName: "Disclose",
 			Handler:    _Exchange_Disclose_Handler,
