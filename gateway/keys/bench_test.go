@@ -57,3 +57,22 @@ func fill(b *testing.B, s *keys.Store, n int) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkScrub is what destroying one key costs beside deleting it (BenchmarkDelete), in a store of
+// many.
+func BenchmarkScrub(b *testing.B) { benchmarkEnd(b, (*keys.Store).Scrub) }
+
+func BenchmarkDelete(b *testing.B) { benchmarkEnd(b, func(*keys.Store) error { return nil }) }
+
+func benchmarkEnd(b *testing.B, end func(*keys.Store) error) {
+	s, _ := create(b)
+	fill(b, s, 20_000)
+	for i := 0; b.Loop(); i++ {
+		if err := s.Delete("part", fmt.Sprintf("r%d", i)); err != nil {
+			b.Fatal(err)
+		}
+		if err := end(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

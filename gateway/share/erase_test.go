@@ -796,3 +796,42 @@ func TestWhatCanNotBeErased(t *testing.T) {
 		t.Errorf("pending are %+v", p)
 	}
 }
+
+// TestAnErasureTakesTheKeysOutOfEscrow: a holder that can't be reached is told later, and what holders
+// forget is gone from the files of their key stores, too.
+func TestAnErasureTakesTheKeysOutOfEscrow(t *testing.T) {
+	c, r, a := lodged(t, record.Laboratory)
+	c.cut = map[string]bool{insurer: true}
+	ever := map[string][][]byte{}
+	for _, msp := range []string{hospitalB, insurer, regulator} {
+		if all, err := stores[msp].List(share.BucketKept); err != nil || len(all) == 0 {
+			t.Fatalf("%s keeps nothing in escrow (%v): the test shows nothing", msp, err)
+		}
+		ever[msp] = sealedKeys(t, msp)
+	}
+	if _, err := c.gateways[hospitalA].Erase(t.Context(), r.ID, record.PatientRequest, nil); err != nil {
+		t.Fatal(err)
+	}
+	if p := c.pending(); len(p) != 1 || !p[0].Escrow || p[0].Step != "" {
+		t.Errorf("with a holder out of reach, pending are %+v", p)
+	}
+	c.cut = nil
+	if err := c.gateways[hospitalA].Recall(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p := c.pending(); len(p) != 0 {
+		t.Errorf("pending are %+v", p)
+	}
+	for _, msp := range []string{hospitalB, insurer, regulator} {
+		if all, err := stores[msp].List(share.BucketKept); err != nil || len(all) != 0 {
+			t.Errorf("%s keeps %d shares, %v", msp, len(all), err)
+		}
+		if n := leftBehind(t, msp, ever[msp]); n != 0 {
+			t.Errorf("%d values that %s forgot are in its key store's file", n, msp)
+		}
+	}
+	c.cut = map[string]bool{hospitalA: true}
+	if parts, _, err := c.openInEmergency(a); err == nil || len(parts) > 0 {
+		t.Errorf("out of escrow it opened %v", parts)
+	}
+}
