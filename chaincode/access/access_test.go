@@ -143,7 +143,7 @@ func TestAccessStateMachine(t *testing.T) {
 				}
 			case "receive":
 				outcome := rapid.SampledFrom([]access.Opening{access.Opened, access.Failed}).Draw(t, "outcome")
-				r, err := a.Receive(m, outcome, release, receipt, requester, at)
+				r, err := a.Receive(m, outcome, access.Actor{}, release, receipt, requester, at)
 				switch {
 				case !requester.Active():
 					want(t, err, refusal.MemberSuspended)
@@ -191,10 +191,10 @@ func TestWhoReleasesAndReceives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = a.Receive(manifest, access.Opened, &release, nil, clinic, now); codeOf(err) != refusal.NotRequester {
+	if _, err = a.Receive(manifest, access.Opened, access.Actor{}, &release, nil, clinic, now); codeOf(err) != refusal.NotRequester {
 		t.Errorf("receipt by another: %v", err)
 	}
-	if _, err = a.Receive(manifest, "lost", &release, nil, insurer, now); codeOf(err) != refusal.Malformed {
+	if _, err = a.Receive(manifest, "lost", access.Actor{}, &release, nil, insurer, now); codeOf(err) != refusal.Malformed {
 		t.Errorf("receipt with an unknown outcome: %v", err)
 	}
 }

@@ -80,18 +80,24 @@ func TestOrdinaryDecisionsTakeNoEmergency(t *testing.T) {
 
 func TestABreakGlassPermitLasts(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		ttl  int64
-		want record.Instant
+		name   string
+		ttl    int64
+		policy int64 // of the custodian
+		want   record.Instant
 	}{
-		{"four hours by default", 0, 4 * 3600},
-		{"as short as asked for", 600, 600},
-		{"never longer than allowed", access.MaxTTL, 4 * 3600},
+		{"four hours by default", 0, 0, 4 * 3600},
+		{"as short as asked for", 600, 0, 600},
+		{"never longer than allowed", access.MaxTTL, 0, 4 * 3600},
+		{"as the custodian allows", 0, 3600, 3600},
+		{"never longer than the custodian allows", 2 * 3600, 3600, 3600},
+		{"longer where the custodian allows it", 6 * 3600, 8 * 3600, 6 * 3600},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := emergency()
 			r.TTL = test.ttl
-			a, _, err := access.BreakGlass(r, access.Clinician, clinic, hospital, access.Emergencies{}, nil, now)
+			custodian := hospital
+			custodian.Policy.EmergencySeconds = test.policy
+			a, _, err := access.BreakGlass(r, access.Clinician, clinic, custodian, access.Emergencies{}, nil, now)
 			if err != nil || a.Expires != now+test.want {
 				t.Errorf("expires after %d s, want %d (%v)", a.Expires-now, test.want, err)
 			}

@@ -21,19 +21,23 @@ type Receipt struct {
 	Manifest string         `json:"manifest"` // 64 hex digits: the digest of the manifest received
 	Outcome  Opening        `json:"outcome"`
 	At       record.Instant `json:"at"`
+	Actor                   // who opened; who asked may be another
 }
 
 // Receive records the receipt of a release, once. prior is the receipt already recorded,
-// nil if none; the same content again answers with it. caller is the requester that calls.
+// nil if none; the same content again answers with it, whoever opened again. caller is the requester that calls.
 //
 // Refusals: malformed, not-requester, member-suspended, exists, not-released (release is
 // nil), manifest-mismatch.
-func (a Access) Receive(manifest string, outcome Opening, release *Release, prior *Receipt, caller registry.Member, at record.Instant) (Receipt, error) {
+func (a Access) Receive(manifest string, outcome Opening, by Actor, release *Release, prior *Receipt, caller registry.Member, at record.Instant) (Receipt, error) {
 	if err := CheckManifest(manifest); err != nil {
 		return Receipt{}, err
 	}
 	if outcome != Opened && outcome != Failed {
 		return Receipt{}, refusal.New(refusal.Malformed, "the outcome is unknown", "opened or failed")
+	}
+	if err := by.Check(); err != nil {
+		return Receipt{}, err
 	}
 	if caller.MSP != a.Requester {
 		return Receipt{}, refusal.New(refusal.NotRequester, caller.MSP+" is not the requester of this permit", "receipt by "+a.Requester)
@@ -53,5 +57,5 @@ func (a Access) Receive(manifest string, outcome Opening, release *Release, prio
 	if release.Manifest != manifest {
 		return Receipt{}, refusal.New(ManifestMismatch, "the release names another manifest", "a receipt for the manifest released")
 	}
-	return Receipt{Permit: a.ID, Manifest: manifest, Outcome: outcome, At: at}, nil
+	return Receipt{Permit: a.ID, Manifest: manifest, Outcome: outcome, At: at, Actor: by}, nil
 }

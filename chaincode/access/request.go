@@ -28,11 +28,8 @@ type Request struct {
 	Period    record.Period   `json:"period"`               // of the data asked for
 	Claim     string          `json:"claim,omitempty"`      // 64 hex digits: salted digest of a claim reference
 	TTL       int64           `json:"ttl,omitzero"`         // seconds the permit should last; 0 is DefaultTTL
-	// User is a salted digest, 64 hex digits, of the person behind the request and the
-	// role it acts in; none where the member's own software asks. A regulator can order
-	// that it be opened.
-	User      string    `json:"user,omitempty"`
-	Role      Role      `json:"role,omitempty"`     // of that person, as the requester's gateway says
+	// The person behind the request. A regulator can order that the digest be opened.
+	Actor
 	Emergency Emergency `json:"emergency,omitzero"` // of a break-glass request
 }
 
@@ -140,12 +137,8 @@ func (r Request) Check() error {
 		return refusal.New(refusal.Malformed, "the claim is not a salted digest", "64 lower-case hex digits, or none")
 	case r.TTL < 0 || r.TTL > MaxTTL:
 		return refusal.New(refusal.Malformed, "the permit can't last that long", fmt.Sprintf("1 to %d seconds, or 0 for %d", MaxTTL, DefaultTTL))
-	case r.User != "" && !hexDigits(r.User, 64):
-		return refusal.New(refusal.Malformed, "the user is not a salted digest", "64 lower-case hex digits, or none")
-	case r.Role != "" && r.User == "":
-		return refusal.New(refusal.Malformed, "the request names a role and no user", "the salted digest of the user too")
 	}
-	if err := CheckRole(r.Role); err != nil {
+	if err := r.Actor.Check(); err != nil {
 		return err
 	}
 	return r.checkEmergency()

@@ -30,6 +30,24 @@ var roles = []Role{Clinician, RecordsOfficer, ClaimsHandler, Auditor, Operator, 
 // Known reports whether r is one of the roles; none isn't.
 func (r Role) Known() bool { return slices.Contains(roles, r) }
 
+// Actor is a person behind something on the ledger, as the gateway of the person's member
+// says; zero where the member's own software acts.
+type Actor struct {
+	User string `json:"user,omitempty"` // 64 hex digits: salted digest of the person and the role
+	Role Role   `json:"role,omitempty"`
+}
+
+// Check refuses an actor with a malformed field: code malformed.
+func (a Actor) Check() error {
+	switch {
+	case a.User != "" && !hexDigits(a.User, 64):
+		return refusal.New(refusal.Malformed, "the user is not a salted digest", "64 lower-case hex digits, or none")
+	case a.Role != "" && a.User == "":
+		return refusal.New(refusal.Malformed, "a role is named and no user", "the salted digest of the user too")
+	}
+	return CheckRole(a.Role)
+}
+
 // CheckRole refuses what is neither a role nor none: code malformed.
 func CheckRole(r Role) error {
 	if r == "" || r.Known() {

@@ -233,7 +233,7 @@ func (c *call) receive(order ReceiptOrder, s receiptSlots) (access.Receipt, erro
 	if s.permit.doc == nil {
 		return access.Receipt{}, refusal.New(refusal.NotFound, "there is no such permit for "+c.msp, "the permit and custodian of a request of yours")
 	}
-	receipt, err := s.permit.doc.Receive(order.Manifest, order.Outcome, s.released(), s.prior.doc, c.member(), c.at)
+	receipt, err := s.permit.doc.Receive(order.Manifest, order.Outcome, order.Actor, s.released(), s.prior.doc, c.member(), c.at)
 	if err == nil && s.prior.doc == nil {
 		c.put(s.of.step(receiptKind, order.Permit), receipt)
 	}

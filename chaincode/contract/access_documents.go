@@ -49,7 +49,8 @@ type ReceiptOrder struct {
 	Manifest  string         `json:"manifest"`
 	Outcome   access.Opening `json:"outcome"` // opened or failed
 	// Recovered says that it came out of escrow: it answers to a recovery, not a release.
-	Recovered bool `json:"recovered,omitzero"`
+	Recovered    bool `json:"recovered,omitzero"`
+	access.Actor      // who opened
 }
 
 // Received answers every receipt, in order, as Released does.

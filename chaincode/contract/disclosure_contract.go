@@ -56,6 +56,9 @@ func (c *call) wantDigest(s disclosure.Subject) (digest func() string) {
 	case disclosure.User:
 		request := want[access.Access](&c.reading, of.step(accessKind, s.ID))
 		return func() string { return request.or(access.Access{}).User }
+	case disclosure.Reader:
+		receipt := want[access.Receipt](&c.reading, of.step(receiptKind, s.ID))
+		return func() string { return receipt.or(access.Receipt{}).User }
 	case disclosure.Note:
 		request := want[access.Access](&c.reading, of.step(accessKind, s.ID))
 		return func() string { return request.or(access.Access{}).Emergency.Note }

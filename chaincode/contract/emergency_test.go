@@ -166,3 +166,19 @@ func TestNoEmergencyIsLostToAnother(t *testing.T) {
 		t.Errorf("codes %v", codes)
 	}
 }
+
+// A rejection that is on its way when the custodian releases: the release doesn't commit.
+func TestAReleaseDoesntOvertakeARejection(t *testing.T) {
+	w := newWorld(t)
+	a := w.broken(patient)
+	release := w.endorse(hospitalA, contract.AccessRelease, releaseOf(a))
+	w.must(regulator, contract.AccessReview, judgement(a, access.Rejected))
+	if codes := w.Commit(release); codes[0] == 0 {
+		t.Error("the release was committed after the rejection")
+	}
+	// An order that hides that the permit is a break-glass one, so that its review isn't
+	// looked at, is refused.
+	hiding := releaseOf(a)
+	hiding.Releases[0].Emergency = false
+	w.refused(refusal.NotFound, hospitalA, contract.AccessRelease, hiding)
+}

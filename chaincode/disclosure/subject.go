@@ -16,6 +16,7 @@ const (
 	Manifest What = "manifest" // what a custodian released under a permit
 	Claim    What = "claim"    // the claim reference that a requester gave with its request
 	User     What = "user"     // the person behind a request, and the role; its requester has it
+	Reader   What = "reader"   // the person who opened what was released; likewise
 	Note     What = "note"     // a clinician's words on breaking the glass; likewise
 	Form     What = "form"     // the signed form that a version of a consent rests on
 )
@@ -32,7 +33,7 @@ type Subject struct {
 
 // Holder is the MSP id of the member that has what is behind the digest.
 func (s Subject) Holder() string {
-	if s.What == Claim || s.What == User || s.What == Note {
+	if s.What == Claim || s.What == User || s.What == Reader || s.What == Note {
 		return s.Requester
 	}
 	return s.Custodian
@@ -47,6 +48,8 @@ func (s Subject) String() string {
 		return "the claim reference of access " + s.ID
 	case User:
 		return "the user behind access " + s.ID
+	case Reader:
+		return "who opened under permit " + s.ID
 	case Note:
 		return "the note on emergency " + s.ID
 	}
@@ -64,7 +67,7 @@ func (s Subject) Check() error {
 		return err
 	}
 	switch s.What {
-	case Manifest, Claim, User, Note:
+	case Manifest, Claim, User, Reader, Note:
 		if s.Handle != "" || s.Version != 0 {
 			return refusal.New(refusal.Malformed, "an access has no handle and version here", "its id, custodian and requester")
 		}
@@ -75,5 +78,5 @@ func (s Subject) Check() error {
 		}
 		return access.CheckHandle(s.Handle)
 	}
-	return refusal.New(refusal.Malformed, "there is no such thing to order", "manifest, claim, user, note or form")
+	return refusal.New(refusal.Malformed, "there is no such thing to order", "manifest, claim, user, reader, note or form")
 }

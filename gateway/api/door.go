@@ -15,6 +15,7 @@ import (
 	"yitong/chaincode/registry"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/policy"
+	"yitong/gateway/share"
 )
 
 // A door decides who may call what, before any handler runs: other members' gateways
@@ -70,7 +71,7 @@ func (d door) admit(ctx context.Context, method string, asked any) (context.Cont
 			return nil, err
 		}
 	}
-	return context.WithValue(ctx, callerKey{}, c), nil
+	return share.By(context.WithValue(ctx, callerKey{}, c), c.user), nil
 }
 
 // allowed asks the member's policy.

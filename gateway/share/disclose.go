@@ -191,12 +191,12 @@ func (g *Gateway) behind(o disclosure.Order) (d Disclosed, kept bool, err error)
 		var c claimed
 		c, kept, err = load[claimed](g.Keys, bucketClaims, o.Digest)
 		d = Disclosed{Content: []byte(c.Reference), Salt: g.salt(saltedClaim, c.Access)}
-	case disclosure.User:
+	case disclosure.User, disclosure.Reader:
 		var a acting
 		if a, kept, err = load[acting](g.Keys, bucketUsers, o.Digest); err == nil {
 			d.Content, err = a.User.content()
 		}
-		d.Salt = g.salt(saltedUser, a.Access)
+		d.Salt = g.salt(saltedUser, a.About)
 	case disclosure.Note:
 		var n claimed
 		n, kept, err = load[claimed](g.Keys, bucketNotes, o.Digest)

@@ -219,12 +219,20 @@ func TestARegulatorLearnsWhoAskedAndWhy(t *testing.T) {
 			t.Errorf("%s: %q, %v", what, d.Disclosed.Content, err)
 		}
 	}
+	// Who opened may be another than who asked, and is told by the receipt.
+	if _, err := c.gateways[hospitalB].Open(share.By(t.Context(), desk), "HospitalA", a.ID, opened{}.sink); err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.order(share.DisclosureOrder{What: disclosure.Reader, Custodian: "HospitalA", Requester: "HospitalB", Subject: a.ID, Reason: "case-1"})
+	if want := `{"user":"desk@hospital-b.example","role":"records-officer","member":"HospitalBMSP"}`; err != nil || string(d.Disclosed.Content) != want {
+		t.Errorf("opened by %q, %v", d.Disclosed.Content, err)
+	}
 	// One who lies about who it was is found out.
 	c.disclose = func(d share.Disclosed) share.Disclosed {
 		d.Content = []byte(`{"user":"nobody","role":"clinician","member":"HospitalBMSP"}`)
 		return d
 	}
-	d, err := c.order(share.DisclosureOrder{What: disclosure.User, Custodian: "HospitalA", Requester: "HospitalB", Subject: a.ID, Reason: "case-2"})
+	d, err = c.order(share.DisclosureOrder{What: disclosure.User, Custodian: "HospitalA", Requester: "HospitalB", Subject: a.ID, Reason: "case-2"})
 	if err != nil || d.Conclusion == nil || d.Conclusion.Outcome != disclosure.Mismatch {
 		t.Errorf("%+v, %v", d.Conclusion, err)
 	}

@@ -74,7 +74,11 @@ func (g *Gateway) openFromEscrow(ctx context.Context, name lookup, sink Sink, ca
 			opened.Bytes += n
 		}
 	}
-	opened.Receipt, err = g.receiving.do(ctx, receiptOrder{Permit: name.id, Custodian: name.custodian, Manifest: opened.Manifest, Outcome: access.Opened, Recovered: true})
+	by, err := g.reader(ctx, name.id)
+	if err != nil {
+		return opened, err
+	}
+	opened.Receipt, err = g.receiving.do(ctx, receiptOrder{Permit: name.id, Custodian: name.custodian, Manifest: opened.Manifest, Outcome: access.Opened, Recovered: true, Actor: by})
 	if err != nil {
 		return opened, fmt.Errorf("everything was opened; the receipt is not on the ledger yet: %w", err)
 	}

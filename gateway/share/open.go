@@ -85,7 +85,11 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 			opened.Bytes += n
 		}
 	}
-	opened.Receipt, err = g.receiving.do(ctx, receiptOrder{Permit: id, Custodian: holder.MSP, Manifest: opened.Manifest, Outcome: access.Opened})
+	by, err := g.reader(ctx, id)
+	if err != nil {
+		return opened, err
+	}
+	opened.Receipt, err = g.receiving.do(ctx, receiptOrder{Permit: id, Custodian: holder.MSP, Manifest: opened.Manifest, Outcome: access.Opened, Actor: by})
 	if err != nil {
 		return opened, fmt.Errorf("everything was opened; the receipt is not on the ledger yet: %w", err)
 	}
@@ -248,7 +252,11 @@ func (g *Gateway) reject(ctx context.Context, name lookup, cause error) error {
 	if err != nil || entry.Release == nil {
 		return errors.Join(cause, err)
 	}
-	_, err = g.receiving.do(ctx, receiptOrder{Permit: name.id, Custodian: name.custodian, Manifest: entry.Release.Manifest, Outcome: access.Failed})
+	by, err := g.reader(ctx, name.id)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	_, err = g.receiving.do(ctx, receiptOrder{Permit: name.id, Custodian: name.custodian, Manifest: entry.Release.Manifest, Outcome: access.Failed, Actor: by})
 	return errors.Join(cause, err)
 }
 
@@ -263,6 +271,7 @@ type receiptOrder struct {
 	Manifest  string         `json:"manifest"`
 	Outcome   access.Opening `json:"outcome"`
 	Recovered bool           `json:"recovered,omitzero"` // out of escrow
+	access.Actor
 }
 
 // receiveAll keeps receipts and commits them in one transaction. One that doesn't
@@ -290,7 +299,7 @@ func (g *Gateway) sendReceipts(ctx context.Context, orders []receiptOrder) []out
 	results := make([]outcome[ledger.Commit], len(orders))
 	var in contract.Receiving
 	for _, o := range orders {
-		in.Receipts = append(in.Receipts, contract.ReceiptOrder{Permit: o.Permit, Custodian: o.Custodian, Manifest: o.Manifest, Outcome: o.Outcome, Recovered: o.Recovered})
+		in.Receipts = append(in.Receipts, contract.ReceiptOrder{Permit: o.Permit, Custodian: o.Custodian, Manifest: o.Manifest, Outcome: o.Outcome, Recovered: o.Recovered, Actor: o.Actor})
 	}
 	var out contract.Received
 	commit, err := g.Ledger.Submit(ctx, contract.AccessReceive, in, &out)

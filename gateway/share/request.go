@@ -53,7 +53,7 @@ func (g *Gateway) draftRequest(ctx context.Context, c *Claim) (in access.Request
 	}
 	in = access.Request{
 		ID: c.ID, Custodian: custodian.MSP, Purpose: c.Purpose, Action: c.Action,
-		Classes: c.Classes, Types: c.Types, Period: c.Period, TTL: int64(c.TTL / time.Second), Role: c.User.Role,
+		Classes: c.Classes, Types: c.Types, Period: c.Period, TTL: int64(c.TTL / time.Second), Actor: access.Actor{Role: c.User.Role},
 	}
 	if in.Handle, err = g.handleBetween(ctx, custodian.MSP, g.Self.MSP, patient); err != nil {
 		return in, custodian, err
@@ -63,7 +63,7 @@ func (g *Gateway) draftRequest(ctx context.Context, c *Claim) (in access.Request
 			return in, custodian, err
 		}
 	}
-	in.User, err = g.keepUser(ctx, c.ID, c.User)
+	in.User, err = g.keepUser(ctx, c.ID, "", c.User)
 	return in, custodian, err
 }
 

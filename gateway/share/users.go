@@ -16,11 +16,25 @@ type Person struct {
 	Role access.Role //
 }
 
-// acting is who is behind an access. The ledger has a salted digest of the user; a
+// By says who a call is by, for what Open puts on the ledger.
+func By(ctx context.Context, p Person) context.Context {
+	return context.WithValue(ctx, personKey{}, p)
+}
+
+type personKey struct{}
+
+// reader is the person behind a call that opens an access, kept as keepUser does.
+func (g *Gateway) reader(ctx context.Context, id string) (access.Actor, error) {
+	p, _ := ctx.Value(personKey{}).(Person)
+	digest, err := g.keepUser(ctx, id, "/opened", p)
+	return access.Actor{User: digest, Role: p.Role}, err
+}
+
+// acting is who is behind an access or its opening. The ledger has a salted digest of the user; a
 // regulator may order to see it.
 type acting struct {
-	Access string `json:"access"` // id
-	User   user   `json:"user"`
+	About string `json:"about"` // id of the access, or id/opened
+	User  user   `json:"user"`
 }
 
 // user is what the digest is taken over, as JSON in this order.
@@ -32,17 +46,17 @@ type user struct {
 
 func (u user) content() ([]byte, error) { return json.Marshal(u) }
 
-// keepUser keeps who is behind an access and returns the digest that stands for it; ""
-// for nobody. It is kept by its digest, as a claim's reference is, and those of requests
+// keepUser keeps who is behind an access, or what is done with it, and returns the digest
+// that stands for it; "" for nobody. It is kept by its digest, as a claim's reference is, and those of requests
 // at the same time share one write of the key store.
-func (g *Gateway) keepUser(ctx context.Context, id string, p Person) (digest string, err error) {
+func (g *Gateway) keepUser(ctx context.Context, id, what string, p Person) (digest string, err error) {
 	if p == (Person{}) {
 		return "", nil
 	}
 	if err := access.CheckID(id); err != nil {
 		return "", err
 	}
-	return g.naming.do(ctx, acting{id, user{p.Name, p.Role, g.Self.MSP}})
+	return g.naming.do(ctx, acting{id + what, user{p.Name, p.Role, g.Self.MSP}})
 }
 
 func (g *Gateway) keepUsers(_ context.Context, all []acting) []outcome[string] {
@@ -53,7 +67,7 @@ func (g *Gateway) keepUsers(_ context.Context, all []acting) []outcome[string] {
 			if err != nil {
 				return err
 			}
-			results[i].value = g.salted(saltedUser, a.Access, content)
+			results[i].value = g.salted(saltedUser, a.About, content)
 			if err := save(tx, bucketUsers, results[i].value, a); err != nil {
 				return err
 			}

@@ -44,7 +44,7 @@ func TestAHospitalThatLiesAboutItsClinicianBreaksNoGlass(t *testing.T) {
 	doctor := clinicians(t, c, consortium.HospitalB)
 	in := access.Request{
 		ID: client.NewID(), Custodian: consortium.HospitalAMSP, Handle: "1-" + strings.Repeat("ab", 32), Purpose: consent.ETREAT, Action: consent.Access,
-		Classes: record.ClassesOf(record.Laboratory), User: strings.Repeat("0f", 32), Role: access.Clinician, Emergency: access.Emergency{Reason: access.Unconscious},
+		Classes: record.ClassesOf(record.Laboratory), Actor: access.Actor{User: strings.Repeat("0f", 32), Role: access.Clinician}, Emergency: access.Emergency{Reason: access.Unconscious},
 	}
 	software := c.Ledger(t, consortium.HospitalB, consortium.Chaincode) // signs with the gateway's certificate
 

@@ -128,14 +128,16 @@ func TestAnEmergencyFromTheStreetToItsReview(t *testing.T) {
 		}
 	})
 
-	t.Run("the regulator has opened who it was", func(t *testing.T) {
-		answer, err := regulator.Audit.OrderDisclosure(t.Context(), &yitongv1.OrderDisclosureRequest{
-			Subject: &yitongv1.Subject{What: "user", Id: first.GetId(), Custodian: consortium.HospitalA, Requester: consortium.HospitalB}, Reason: "review",
+	for _, what := range []string{"user", "reader"} {
+		t.Run("the regulator has opened who it was: "+what, func(t *testing.T) {
+			answer, err := regulator.Audit.OrderDisclosure(t.Context(), &yitongv1.OrderDisclosureRequest{
+				Subject: &yitongv1.Subject{What: what, Id: first.GetId(), Custodian: consortium.HospitalA, Requester: consortium.HospitalB}, Reason: "review",
+			})
+			if err != nil || answer.GetOrder().GetOutcome() != "disclosed" || string(answer.GetContent()) != `{"user":"clinician.hospital-b","role":"clinician","member":"HospitalB"}` {
+				t.Errorf("%v: %s, %v", answer.GetOrder(), answer.GetContent(), err)
+			}
 		})
-		if err != nil || answer.GetOrder().GetOutcome() != "disclosed" || string(answer.GetContent()) != `{"user":"clinician.hospital-b","role":"clinician","member":"HospitalB"}` {
-			t.Errorf("%v: %s, %v", answer.GetOrder(), answer.GetContent(), err)
-		}
-	})
+	}
 
 	_, err = regulator.Emergencies.Review(t.Context(), &yitongv1.ReviewEmergencyRequest{
 		Id: first.GetId(), Custodian: consortium.HospitalA, Requester: consortium.HospitalB, Outcome: "rejected", Reason: "no-emergency",

@@ -19,7 +19,7 @@ import (
 )
 
 // orderable is what of an access can be ordered.
-var orderable = []string{string(disclosure.Manifest), string(disclosure.Claim), string(disclosure.User), string(disclosure.Note)}
+var orderable = []string{string(disclosure.Manifest), string(disclosure.Claim), string(disclosure.User), string(disclosure.Reader), string(disclosure.Note)}
 
 // auditDisclose are the verbs around what stands on the ledger as a digest only.
 func (a *app) auditDisclose() []*cobra.Command {
@@ -37,7 +37,7 @@ func (a *app) auditDiscloseOrder() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "disclose", Short: "Order a holder to open what the ledger has a digest of, and verify it",
 		Long: "Order a holder to open what the ledger has a digest of, as a regulator: the manifest that was\n" +
-			"released under a permit, the claim reference of a request, the user behind it or the note on an\n" +
+			"released under a permit, the claim reference of a request, who asked, who opened or the note on an\n" +
 			"emergency, or the form that a patient signed for a version of a consent. The order, the holder's answer and the outcome stay on the ledger. What\n" +
 			"comes is shown only if it opens the digest.\n\n" +
 			"A refusal ends with exit code 3, what doesn't open the digest with 1. A holder that can't be\n" +

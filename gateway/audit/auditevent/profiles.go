@@ -49,6 +49,9 @@ func (v *Event) disclosure(e history.Entry, counterpart string, atSource bool) {
 		{Type: concept(dicom, "110153", "Source Role ID"), Who: gateway(e.Custodian), Network: network(sourceAt), Requestor: false},
 		{Type: concept(dicom, "110152", "Destination Role ID"), Who: gateway(e.Requester), Network: network(recipientAt), Requestor: true},
 	}
+	if e.User != "" {
+		v.Agent = append(v.Agent, Agent{Type: concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient"), Who: person(e), Role: roles(e), Requestor: false})
+	}
 	if e.Handle != "" && e.Member == map[bool]string{true: e.Custodian, false: e.Requester}[atSource] {
 		v.Meta = &Meta{[]string{balp + "StructureDefinition/IHE.BasicAudit.PrivacyDisclosure." + profile}}
 	}

@@ -17,7 +17,7 @@ func (w *world) breakGlass(handle string) (a access.Access, ok bool) {
 	w.Helper()
 	in := access.Request{
 		ID: w.hex(32), Custodian: "H1", Handle: handle, Purpose: consent.ETREAT, Action: consent.Access, Classes: record.ClassesOf(record.Laboratory),
-		User: w.hex(64), Role: access.Clinician, Emergency: access.Emergency{Reason: access.Unconscious},
+		Actor: access.Actor{User: w.hex(64), Role: access.Clinician}, Emergency: access.Emergency{Reason: access.Unconscious},
 	}
 	ok = w.submitAs(w.ledger.EnrolWith("H2", "clinicians", map[string]string{access.RoleAttribute: string(access.Clinician)}), contract.AccessRequest, in, &a)
 	return a, ok

@@ -276,6 +276,7 @@ func readReceipt(w ledger.Write) (effect, bool) {
 	if e.Reason = text(string(r.Outcome)); r.Outcome != access.Opened {
 		e.Outcome = Failed
 	}
+	e.User, e.UserRole = text(r.User), text(string(r.Role))
 	e.row = stepRow{key: key, step: "receipt", document: w.Value}
 	return e, w.Delete || ok && r.Permit == key.id
 }

@@ -5691,10 +5691,10 @@ func (x *StateWrite) GetDeleted() bool {
 type Subject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "manifest" (what was released under a permit; its custodian has it),
-	// "claim" (the reference given with a request; its requester has it),
-	// "user" (who is behind a request; likewise), "note" (a clinician's words on
-	// breaking the glass; likewise) or "form" (what a patient signed for a version of a consent; its custodian
-	// has it).
+	// "claim" (the reference given with a request; its requester has it), "user"
+	// (who is behind a request; likewise), "reader" (who opened; likewise), "note"
+	// (a clinician's words on breaking the glass; likewise) or "form" (what a
+	// patient signed for a version of a consent; its custodian has it).
 	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
 	// Id of the access, or of the consent.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`

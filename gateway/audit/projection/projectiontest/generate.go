@@ -419,6 +419,9 @@ func (g *generator) receive() ledger.Transaction {
 			if g.IntN(50) == 0 {
 				r.Outcome = access.Failed
 			}
+			if a.User != "" {
+				r.Actor = access.Actor{User: g.hex(64), Role: a.Role}
+			}
 			writes = append(writes, Put(r, "receipt", a.Custodian, a.Requester, a.ID))
 		}
 	}
