@@ -9,6 +9,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 
 	"yitong/chaincode/contract"
+	"yitong/chaincode/registry"
 )
 
 // bare is the least that a chaincode can do: one PutState, straight on the shim.
@@ -70,6 +71,11 @@ func BenchmarkEndorsement(b *testing.B) {
 	b.Run("consent:Direct, a grant signed by a wallet", func(b *testing.B) {
 		w := newWorld(b)
 		benchmark(b, w, hospitalA, contract.ConsentDirect, text(b, newPatient("alice").sign(w.signedGrant(patient))))
+	})
+	b.Run("consent:Direct, a grant signed by a passkey", func(b *testing.B) {
+		w := newWorld(b)
+		w.must(hospitalA, contract.RegistryUpdate, registry.Update{Policy: &registry.Policy{RelyingParties: []registry.RelyingParty{{ID: "a.example", Origins: []string{"https://a.example"}}}}})
+		benchmark(b, w, hospitalA, contract.ConsentDirect, text(b, newPasskey(b, "a.example").sign(w.signedGrant(patient))))
 	})
 	b.Run("access:Release, batch of 64", func(b *testing.B) {
 		w := newWorld(b)
