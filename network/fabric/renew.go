@@ -254,12 +254,12 @@ func (m *Member) Certificates() ([]Certificate, error) {
 		}
 		switch {
 		case cert.IsCA:
-		default:
-			c.Authority = "itself"
 		case ca.Issued(cert):
 			c.Authority, c.Revoked = "enrolment", revoked[0] != nil && authority.Lists(revoked[0], cert.SerialNumber)
 		case tlsCA.Issued(cert):
 			c.Authority, c.Revoked = "TLS", revoked[1] != nil && authority.Lists(revoked[1], cert.SerialNumber)
+		default:
+			c.Authority = "itself"
 		}
 		all = append(all, c)
 		return nil
