@@ -36,6 +36,10 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 			}
 			return parts, nil
 		}, "receipted ")
+	case contract.AccessRecover:
+		return tellOne(t.Argument, func(in contract.Recovering) (string, string) {
+			return fmt.Sprintf("recovered from escrow, for %s, what permit %s of %s covers", in.Requester, short(in.Permit), in.Custodian), ""
+		})
 	case contract.AccessReview:
 		return tellOne(t.Argument, func(in access.Judgement) (string, string) {
 			return fmt.Sprintf("%s emergency %s of %s at %s: %s", in.Outcome, short(in.ID), in.Requester, in.Custodian, in.Reason), ""

@@ -22,6 +22,28 @@ type Recovery struct {
 	Bad       []string // what was wrong with other shares, naming whose they are
 }
 
+// emergencyTime is how long a custodian has, in an emergency, to begin to send. One that is
+// connected and doesn't answer (a hang, a cut line) is out of reach too.
+const emergencyTime = 10 * time.Second
+
+// askRelease asks a custodian for the keys of a permit, and in an emergency not for ever.
+func (g *Gateway) askRelease(ctx context.Context, custodian registry.Member, permit access.Access, height uint64, whom *Patient) (Delivery, error) {
+	if g.Holders == nil || !permit.BreakGlass() {
+		return g.Exchange.Release(ctx, custodian, permit.ID, height, whom)
+	}
+	limited, cancel := context.WithCancel(ctx) // what is delivered is read under it
+	timer := time.AfterFunc(emergencyTime, cancel)
+	delivery, err := g.Exchange.Release(limited, custodian, permit.ID, height, whom)
+	if !timer.Stop() && ctx.Err() == nil && err != nil {
+		err = fmt.Errorf("%w: %s doesn't answer", ErrUnavailable, custodian.Name)
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return delivery, nil
+}
+
 // shareTime is how long a holder has to give its shares.
 const shareTime = 15 * time.Second
 

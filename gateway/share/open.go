@@ -50,14 +50,14 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 	if err != nil {
 		return Opened{}, err
 	}
-	delivery, err := g.Exchange.Release(ctx, holder, id, permit.height, whom)
+	delivery, err := g.askRelease(ctx, holder, permit.Access, permit.height, whom)
 	if permit.height == 0 && refusedWith(err, refusal.NotFound) {
 		// The custodian's peer may be behind this one: say how far to wait.
 		height, herr := g.Ledger.Height(ctx)
 		if herr != nil {
 			return Opened{}, herr
 		}
-		delivery, err = g.Exchange.Release(ctx, holder, id, height, whom)
+		delivery, err = g.askRelease(ctx, holder, permit.Access, height, whom)
 	}
 	if errors.Is(err, ErrUnavailable) && g.Holders != nil && permit.BreakGlass() {
 		return g.openFromEscrow(ctx, name, sink, err)

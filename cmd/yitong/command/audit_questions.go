@@ -25,7 +25,7 @@ func (a *app) auditQuestions() []*cobra.Command {
 }
 
 var (
-	entryKinds    = fixed("configuration", "member", "keys", "motion", "closing", "epoch", "record", "consent", "signer", "request", "release", "receipt", "order", "answer", "conclusion", "hold", "acknowledgement", "other")
+	entryKinds    = fixed("configuration", "member", "keys", "motion", "closing", "epoch", "record", "consent", "signer", "request", "release", "receipt", "recovery", "order", "answer", "conclusion", "hold", "acknowledgement", "other")
 	entryOutcomes = fixed("success", "denied", "failed", "invalid")
 )
 

@@ -81,6 +81,7 @@ var kinds = map[projection.Action]struct {
 	projection.Rejected:   {Coding{lifecycle, "attest", "Attest Record Lifecycle Event"}, "E"},
 	projection.Resolved:   {Coding{lifecycle, "attest", "Attest Record Lifecycle Event"}, "E"},
 	projection.Ordered:    {Coding{dicom, "110112", "Query"}, "E"},
+	projection.Recovered:  {Coding{lifecycle, "disclose", "Disclose Record Lifecycle Event"}, "R"},
 	projection.Answered:   {Coding{lifecycle, "disclose", "Disclose Record Lifecycle Event"}, "R"},
 	projection.Concluded:  {Coding{lifecycle, "verify", "Verify Record Lifecycle Event"}, "E"},
 }

@@ -86,7 +86,8 @@ const (
 	KindRequest       Kind = "request" // with the decision on it
 	KindRelease       Kind = "release"
 	KindReceipt       Kind = "receipt"
-	KindOrder         Kind = "order" // of a regulator, that a digest be opened
+	KindRecovery      Kind = "recovery" // from escrow, in a custodian's place
+	KindOrder         Kind = "order"    // of a regulator, that a digest be opened
 	KindAnswer        Kind = "answer"
 	KindConclusion    Kind = "conclusion"
 	KindHold          Kind = "hold"            // of a regulator, that a record be not erased
@@ -96,7 +97,7 @@ const (
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindEpoch, KindRecord, KindConsent, KindSigner, KindRequest, KindRelease, KindReceipt,
+var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindEpoch, KindRecord, KindConsent, KindSigner, KindRequest, KindRelease, KindReceipt, KindRecovery,
 	KindOrder, KindAnswer, KindConclusion, KindHold, KindAcknowledged, KindReview, KindOther}
 
 // Action says what was done with it.
@@ -121,6 +122,7 @@ const (
 	Asked      Action = "asked"
 	Released   Action = "released"
 	Received   Action = "received"
+	Recovered  Action = "recovered"
 	Moved      Action = "moved"
 	Carried    Action = "carried"
 	Closed     Action = "closed"

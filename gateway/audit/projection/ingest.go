@@ -135,7 +135,7 @@ func (w *writer) transaction(at *Checkpoint, t ledger.Transaction) error {
 }
 
 func (w *writer) entry(number, tx, claimed int64, e effect) error {
-	if e.Kind == KindRelease || e.Kind == KindReceipt || e.Kind == KindReview {
+	if e.Kind == KindRelease || e.Kind == KindReceipt || e.Kind == KindRecovery || e.Kind == KindReview {
 		of, _, err := w.asked(accessKey{e.Custodian, e.Requester, e.Object})
 		if err != nil {
 			return err

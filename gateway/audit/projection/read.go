@@ -121,6 +121,7 @@ var readers = map[string]struct {
 	"access":        {3, readRequest},
 	"release":       {3, readRelease},
 	"receipt":       {3, readReceipt},
+	"recovery":      {3, readRecovery},
 	"review":        {3, readReview},
 	"order":         {3, readOrder},
 	"answer":        {3, readAnswer},
@@ -279,6 +280,12 @@ func readReceipt(w ledger.Write) (effect, bool) {
 	e.User, e.UserRole = text(r.User), text(string(r.Role))
 	e.row = stepRow{key: key, step: "receipt", document: w.Value}
 	return e, w.Delete || ok && r.Permit == key.id
+}
+
+func readRecovery(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindRecovery, Action: Recovered, Outcome: Success, Custodian: w.Attributes[0], Requester: w.Attributes[1], Object: w.Attributes[2]}}
+	r, ok := decode[access.Recovery](w)
+	return e, w.Delete || ok && r.Permit == w.Attributes[2]
 }
 
 func readReview(w ledger.Write) (effect, bool) {
