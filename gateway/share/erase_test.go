@@ -478,6 +478,16 @@ func TestWhoNeverOpenedItAcknowledgesByItself(t *testing.T) {
 	if p := c.pending(); len(p) != 0 {
 		t.Errorf("pending are %+v", p)
 	}
+	// Told over and over, it makes no further transaction.
+	height := c.ledger.Height()
+	for range 3 {
+		if err := c.gateways[insurer].Erased(t.Context(), hospitalA, share.Notice{Record: r.ID, Erasure: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := c.ledger.Height(); now != height {
+		t.Errorf("the notices made %d blocks", now-height)
+	}
 }
 
 func TestARequesterBelievesItsOwnPeerOnly(t *testing.T) {

@@ -96,6 +96,7 @@ func (g *Gateway) noteCopy(tx *keys.Tx, custodian string, r seal.Content) error 
 		return nil
 	}
 	c.Custodian, c.Record, c.Parts, c.Opened = custodian, r.Anchor, parts, g.now()
+	c.Acknowledged = 0 // what is new may have been erased while it was on its way
 	return save(tx, bucketOpened, name, c)
 }
 
@@ -191,17 +192,14 @@ func (g *Gateway) notice(ctx context.Context, a record.Anchor) error {
 	return nil
 }
 
-// amendCopy changes what is noted of one record's copies. What has nothing to be noted any more
-// is forgotten.
+// amendCopy changes what is noted of one record's copies. That an erasure is done with stays
+// noted, or every further notice of it would make a transaction.
 func (g *Gateway) amendCopy(name string, change func(*copied)) (c copied, err error) {
 	err = g.Keys.Update(func(tx *keys.Tx) error {
 		if c, _, err = load[copied](tx, bucketOpened, name); err != nil {
 			return err
 		}
 		change(&c)
-		if len(c.Parts) == 0 && c.Notice == nil {
-			return tx.Delete(bucketOpened, name)
-		}
 		return save(tx, bucketOpened, name, c)
 	})
 	if err != nil {
@@ -287,6 +285,7 @@ func (g *Gateway) CheckOpened(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(all, func(_ string, c copied) bool { return len(c.Parts) == 0 && c.Notice == nil })
 	var failed error
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(all)), batchSize) {
 		names := make([]anchored, len(some))
