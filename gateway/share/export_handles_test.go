@@ -29,6 +29,7 @@ func (g *Gateway) HasEvaluatorKey(n int) bool {
 
 // BucketHandles and BucketWhose hold the handles a party has derived.
 const (
-	BucketHandles = bucketHandles
-	BucketWhose   = bucketWhose
+	BucketHandles  = bucketHandles
+	BucketWhose    = bucketWhose
+	BucketEvaluate = bucketEvaluate
 )

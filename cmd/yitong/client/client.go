@@ -33,6 +33,7 @@ type Client struct {
 	Heights     yitongv1.HeightsClient
 	Keys        yitongv1.KeysClient
 	Erasures    yitongv1.ErasuresClient
+	Handles     yitongv1.HandlesClient
 
 	conn *grpc.ClientConn
 }
@@ -70,6 +71,7 @@ func Dial(p Profile) (*Client, error) {
 		Heights:     yitongv1.NewHeightsClient(conn),
 		Keys:        yitongv1.NewKeysClient(conn),
 		Erasures:    yitongv1.NewErasuresClient(conn),
+		Handles:     yitongv1.NewHandlesClient(conn),
 		conn:        conn,
 	}, nil
 }

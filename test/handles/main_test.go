@@ -1,0 +1,9 @@
+package handles_test
+
+import (
+	"testing"
+
+	"yitong/test/consortium"
+)
+
+func TestMain(m *testing.M) { consortium.Main(m) }
