@@ -89,7 +89,7 @@ func (g *Gateway) noteCarried(older, to string) error {
 // epoch. Stopped at any point, it goes on from there. The order is drawn anew each time:
 // two relationships of one patient carried one after the other could be told to be that.
 func (g *Gateway) Carry(ctx context.Context) (carried int, err error) {
-	all, err := g.epochs(ctx)
+	all, err := g.Epochs(ctx)
 	if err != nil || all.Latest == 1 {
 		return 0, err
 	}

@@ -76,6 +76,9 @@ func (g *Gateway) Grant(ctx context.Context, d Directive) (consent.Consent, Rela
 	in := contract.Grant{ID: d.ID, Requester: r.Requester.MSP, Handle: r.Handle, Period: d.Period, Provision: d.Provision, Evidence: proof}
 	var out consent.Consent
 	commit, err := g.establish(ctx, contract.ConsentGrant, in, &out)
+	if anew, ok := g.outdated(ctx, err); ok {
+		return g.Grant(anew, d)
+	}
 	if err != nil {
 		return out, r, commit, fmt.Errorf("granting consent %s: %w", d.ID, err)
 	}

@@ -61,7 +61,11 @@ func (g *Gateway) BreakGlass(ctx context.Context, e Emergency) (access.Access, l
 	if err := g.keepBroken(in, broken{patient, e.Note}); err != nil {
 		return access.Access{}, ledger.Commit{}, err
 	}
-	return g.submitRequest(ctx, g.Clinicians, custodian, in)
+	decided, commit, err := g.submitRequest(ctx, g.Clinicians, custodian, in)
+	if anew, ok := g.outdated(ctx, err); ok {
+		return g.BreakGlass(anew, e)
+	}
+	return decided, commit, err
 }
 
 // keepBroken keeps what is behind an emergency: by its id for Open, and the note by its

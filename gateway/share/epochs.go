@@ -49,6 +49,20 @@ func (g *Gateway) readEpochs(ctx context.Context) (contract.Epochs, error) {
 	return out, nil
 }
 
+// once marks a context in which a use case was begun anew.
+type once struct{}
+
+// outdated says whether the ledger refused a handle because another epoch has opened, or
+// the consents were carried, since this gateway looked last; it looks again. The context is
+// for doing the whole once more, and no more often.
+func (g *Gateway) outdated(ctx context.Context, err error) (context.Context, bool) {
+	if ctx.Value(once{}) != nil || !refusedWith(err, epoch.CarriedAway) && !refusedWith(err, epoch.Ended) {
+		return ctx, false
+	}
+	_, rerr := g.Epochs(ctx)
+	return context.WithValue(ctx, once{}, true), rerr == nil
+}
+
 // open finds an epoch that is open, by its number.
 func open(all contract.Epochs, n int, at record.Instant) (epoch.Epoch, bool) {
 	if _, ok := all.Open(n, at); !ok {

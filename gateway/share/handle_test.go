@@ -387,3 +387,24 @@ func BenchmarkHandle(b *testing.B) {
 		}
 	})
 }
+
+// What a gateway last saw of the epochs may be some seconds old: the ledger says so, and the
+// gateway does it over.
+func TestAGatewayThatHasNotSeenTheNewEpochYet(t *testing.T) {
+	c := newConsortium(t)
+	c.grant(toPayers())
+	if !c.request(record.Laboratory).Permitted() {
+		t.Fatal("denied")
+	}
+	for _, who := range []string{hospitalA, regulator} { // no time passes
+		if _, _, err := c.gateways[who].Roll(t.Context(), 0, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := c.gateways[hospitalA].Carry(t.Context()); err != nil || n != 1 {
+		t.Fatalf("carried %d, %v", n, err)
+	}
+	if a := c.request(record.Laboratory); !a.Permitted() || access.Epoch(a.Handle) != 2 {
+		t.Errorf("the insurer asks under %s: %+v", a.Handle, a.Decision)
+	}
+}

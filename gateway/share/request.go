@@ -35,7 +35,11 @@ func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.C
 	if err != nil {
 		return access.Access{}, ledger.Commit{}, err
 	}
-	return g.submitRequest(ctx, g.Ledger, custodian, in)
+	decided, commit, err := g.submitRequest(ctx, g.Ledger, custodian, in)
+	if anew, ok := g.outdated(ctx, err); ok {
+		return g.Request(anew, c)
+	}
+	return decided, commit, err
 }
 
 // draftRequest is a claim as the ledger takes it, and whom it is put to. What its digests
