@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"yitong/chaincode/access"
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/consortium"
 	"yitong/cmd/yitong/demo"
@@ -170,6 +171,17 @@ func castOf(profiles []client.Profile) (demo.Cast, func(), error) {
 		open = append(open, c)
 		*parts[p.Kind][0] = c
 		parts[p.Kind] = parts[p.Kind][1:]
+	}
+	if cast.OtherHospital != nil {
+		p, err := cast.OtherHospital.Profile.For(string(access.Clinician))
+		if err == nil {
+			cast.Clinician, err = client.Dial(p)
+		}
+		if err != nil {
+			end()
+			return cast, nil, err
+		}
+		open = append(open, cast.Clinician)
 	}
 	for kind, left := range parts {
 		if len(left) > 0 {

@@ -3,12 +3,14 @@
 //
 //	hospital-a   seals a record and anchors it
 //	insurer      asks before there is a consent            denied, and recorded
-//	hospital-a   puts the patient's consent on the ledger
+//	hospital-a   puts the patient's signed consent on the ledger, and can't widen it
 //	insurer      asks again                                permitted, in part
 //	insurer      opens                                     exactly the covered parts
 //	hospital-b   tries the insurer's purpose               refused
-//	hospital-a   withdraws the consent
+//	regulator    brings the patient's signed withdrawal to the ledger
 //	insurer      asks, and opens under an older permit     denied; refused
+//	hospital-b   breaks the glass in an emergency          reviewed by the regulator
+//	hospital-a   erases the record                         nobody opens it again
 //	regulator    reads the whole history back
 //
 // The story speaks to the gateways through package client, as the verbs do. What
@@ -33,6 +35,7 @@ import (
 // Cast are the members that play, by the parts they play.
 type Cast struct {
 	Hospital, OtherHospital, Insurer, Regulator *client.Client
+	Clinician                                   *client.Client // of OtherHospital
 }
 
 // Play is what the story is about.
@@ -86,6 +89,7 @@ type story struct {
 
 	recordID, consentID string
 	permit, later       *yitongv1.Access
+	emergency           string // id of the break-glass access
 }
 
 // sent is a transaction that the history must hold.
@@ -102,7 +106,7 @@ func Run(ctx context.Context, cast Cast, play Play, first int, tell func(Step)) 
 		return s.outcome, err
 	}
 	for _, scene := range []func(context.Context) error{
-		s.anchor, s.askTooEarly, s.consent, s.ask, s.open, s.trespass, s.askAgain, s.withdraw, s.askTooLate, s.openTooLate, s.lookBack,
+		s.anchor, s.askTooEarly, s.consent, s.ask, s.open, s.trespass, s.askAgain, s.withdraw, s.askTooLate, s.openTooLate, s.breakGlass, s.review, s.erase, s.lookBack,
 	} {
 		if err := scene(ctx); err != nil {
 			return s.outcome, err

@@ -24,8 +24,11 @@ func cast(t *testing.T) demo.Cast {
 	t.Helper()
 	dir := t.TempDir()
 	gatewaytest.Start(t, dir)
-	dial := func(member string) *client.Client {
+	dial := func(member string, user ...string) *client.Client {
 		p, err := client.ReadProfile(dir, member)
+		if len(user) > 0 && err == nil {
+			p, err = p.For(user[0])
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +39,10 @@ func cast(t *testing.T) demo.Cast {
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
-	return demo.Cast{Hospital: dial("hospital-a"), OtherHospital: dial("hospital-b"), Insurer: dial("insurer"), Regulator: dial("regulator")}
+	return demo.Cast{
+		Hospital: dial("hospital-a"), OtherHospital: dial("hospital-b"), Insurer: dial("insurer"), Regulator: dial("regulator"),
+		Clinician: dial("hospital-b", "clinician"),
+	}
 }
 
 // patientOf finds the first identifier in a Bundle made by package synthetic.
@@ -104,8 +110,8 @@ func TestTheStoryNotices(t *testing.T) {
 			"without a consent the decision is deny",
 		},
 		"a transaction that is missing in the history": {
-			func(c *demo.Cast) { c.Regulator.Audit = lyingAudit{c.Regulator.Audit, forget("consent:Grant")} },
-			"consent:Grant in transaction",
+			func(c *demo.Cast) { c.Regulator.Audit = lyingAudit{c.Regulator.Audit, forget("consent:Direct")} },
+			"consent:Direct in transaction",
 		},
 		"a release before its permit": {
 			func(c *demo.Cast) {
@@ -154,7 +160,10 @@ func TestTheStoryNotices(t *testing.T) {
 // actors are copies of the clients, so that a case can change its own.
 func actors(c demo.Cast) demo.Cast {
 	copied := func(c *client.Client) *client.Client { mine := *c; return &mine }
-	return demo.Cast{Hospital: copied(c.Hospital), OtherHospital: copied(c.OtherHospital), Insurer: copied(c.Insurer), Regulator: copied(c.Regulator)}
+	return demo.Cast{
+		Hospital: copied(c.Hospital), OtherHospital: copied(c.OtherHospital), Insurer: copied(c.Insurer), Regulator: copied(c.Regulator),
+		Clinician: copied(c.Clinician),
+	}
 }
 
 // lenient says permit whatever the ledger decided.

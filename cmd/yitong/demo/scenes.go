@@ -69,25 +69,27 @@ func (s *scene) denied(got *yitongv1.Access) {
 
 func (s *story) consent(ctx context.Context) error {
 	classes := s.granted.Codes()
-	scene := s.begin(s.Hospital, "puts the patient's consent on the ledger: %s may have %s for payment, except what is labelled %s",
+	scene := s.begin(s.Hospital, "puts on the ledger what the patient has signed: %s may have %s for payment, except what is labelled %s",
 		s.Insurer.Profile.Member, strings.Join(classes, ", "), strings.Join(s.withheld.Codes(), " or "))
 	s.consentID = client.NewID()
-	answer, err := s.Hospital.Consents.Grant(ctx, &yitongv1.GrantRequest{
-		Id: s.consentID, Patient: s.Patient, Requester: s.Insurer.Profile.Member,
+	answer, err := s.direct(ctx, s.Hospital, &yitongv1.PrepareRequest{
+		Act: "grant", ConsentId: s.consentID,
 		Period: &yitongv1.Period{End: timestamppb.New(s.Now().AddDate(1, 0, 0).Truncate(1e9))},
 		Provision: &yitongv1.Provision{
 			Type: "permit", Purposes: []string{"HPAYMT"}, Classes: classes,
 			Provisions: []*yitongv1.Provision{{Type: "deny", Labels: s.withheld.Codes()}},
 		},
-		Form: []byte("demo: I, the patient, agree to the above. Signed on paper at the hospital's desk.\n"),
 	})
 	if err != nil {
 		return err
 	}
-	scene.did("consent:Grant", answer.GetCommit())
+	scene.did("consent:Direct", answer.GetCommit())
 	got := answer.GetConsent()
 	scene.note("consent %s version %d, valid for a year; the patient is a handle that only these two members can link", screen.Short(got.GetId()), got.GetVersion())
 	scene.check(got.GetStatus() == "active" && got.GetVersion() == 1, "the consent is active", "it is %q, version %d", got.GetStatus(), got.GetVersion())
+	if err := scene.forged(ctx); err != nil {
+		return err
+	}
 	scene.end()
 	return nil
 }
@@ -160,14 +162,12 @@ func (s *story) askAgain(ctx context.Context) error {
 }
 
 func (s *story) withdraw(ctx context.Context) error {
-	scene := s.begin(s.Hospital, "puts the patient's withdrawal on the ledger")
-	answer, err := s.Hospital.Consents.Withdraw(ctx, &yitongv1.WithdrawRequest{
-		Id: s.consentID, Patient: s.Patient, Requester: s.Insurer.Profile.Member, Reason: "patient-request",
-	})
+	scene := s.begin(s.Regulator, "puts on the ledger that the patient withdraws: the hospital isn't asked")
+	answer, err := s.direct(ctx, s.Regulator, &yitongv1.PrepareRequest{Act: "withdraw", ConsentId: s.consentID, Reason: "patient-request"})
 	if err != nil {
 		return err
 	}
-	scene.did("consent:Withdraw", answer.GetCommit())
+	scene.did("consent:Direct", answer.GetCommit())
 	scene.check(answer.GetConsent().GetStatus() == "withdrawn", "the consent is withdrawn", "it is %q", answer.GetConsent().GetStatus())
 	scene.end()
 	return nil
