@@ -342,7 +342,7 @@ func keysOf(t *testing.T, c *consortium.Consortium) []leak.Secret {
 		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if of["secrets"] < 4 || m.Name == consortium.HospitalA && of["partkeys"] < 10 || m.Name != consortium.HospitalA && of["shares"] < 10 {
+		if of["secrets"] < 3 || m.Name == consortium.HospitalA && of["partkeys"] < 10 || m.Name != consortium.HospitalA && of["shares"] < 10 {
 			t.Fatalf("the key store of %s holds %v: these are not all its keys", m.Name, of)
 		}
 	}
