@@ -14,6 +14,7 @@ import (
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/screen"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/audit/projection"
 )
 
 // auditQuestions are the verbs that the gateway answers from its projection.
@@ -25,9 +26,18 @@ func (a *app) auditQuestions() []*cobra.Command {
 }
 
 var (
-	entryKinds    = fixed("configuration", "member", "keys", "motion", "closing", "epoch", "record", "consent", "signer", "request", "release", "receipt", "recovery", "order", "answer", "conclusion", "hold", "acknowledgement", "other")
-	entryOutcomes = fixed("success", "denied", "failed", "invalid")
+	entryKinds    = fixed(texts(projection.Kinds)...)
+	entryOutcomes = fixed(texts(projection.Outcomes)...)
 )
+
+// texts writes a list of codes out.
+func texts[C ~string](codes []C) []string {
+	list := make([]string, len(codes))
+	for i, c := range codes {
+		list[i] = string(c)
+	}
+	return list
+}
 
 // filterFlags say which entries of the audit trail are wanted.
 type filterFlags struct {

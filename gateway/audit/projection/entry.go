@@ -78,8 +78,9 @@ const (
 	KindMember        Kind = "member"
 	KindKeys          Kind = "keys" // public keys of a member
 	KindMotion        Kind = "motion"
-	KindClosing       Kind = "closing" // of minutes
-	KindEpoch         Kind = "epoch"   // of the evaluators' keys
+	KindClosing       Kind = "closing"     // of minutes
+	KindEpoch         Kind = "epoch"       // of the evaluators' keys
+	KindEvaluations   Kind = "evaluations" // of an evaluator, counted for one member and day
 	KindRecord        Kind = "record"
 	KindConsent       Kind = "consent"
 	KindSigner        Kind = "signer"  // whose key speaks for a patient
@@ -97,7 +98,7 @@ const (
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindEpoch, KindRecord, KindConsent, KindSigner, KindRequest, KindRelease, KindReceipt, KindRecovery,
+var Kinds = []Kind{KindConfiguration, KindMember, KindKeys, KindMotion, KindClosing, KindEpoch, KindEvaluations, KindRecord, KindConsent, KindSigner, KindRequest, KindRelease, KindReceipt, KindRecovery,
 	KindOrder, KindAnswer, KindConclusion, KindHold, KindAcknowledged, KindReview, KindOther}
 
 // Action says what was done with it.
@@ -126,8 +127,9 @@ const (
 	Moved      Action = "moved"
 	Carried    Action = "carried"
 	Closed     Action = "closed"
-	Opened     Action = "opened"      // an epoch of the evaluators' keys
-	Announced  Action = "announced"   // a key for the next one
+	Opened     Action = "opened"    // an epoch of the evaluators' keys
+	Announced  Action = "announced" // a key for the next one
+	Accounted  Action = "accounted"
 	Transfer   Action = "transferred" // a consent, to the patient's handle of another epoch
 	Ordered    Action = "ordered"
 	Answered   Action = "answered"

@@ -115,6 +115,7 @@ var readers = map[string]struct {
 	"closed-latest": {0, readClosing},
 	"epoch":         {1, readEpoch},
 	"announced":     {1, readAnnounced},
+	"evaluations":   {3, readEvaluations},
 	"record":        {2, readRecord},
 	"consent":       {5, readConsent},
 	"signer":        {3, readSigner},
@@ -139,6 +140,13 @@ func readEpoch(w ledger.Write) (effect, bool) {
 func readAnnounced(w ledger.Write) (effect, bool) {
 	e := effect{Entry: Entry{Kind: KindEpoch, Action: Announced, Outcome: Success, Object: w.Attributes[0]}}
 	_, ok := decode[[]epoch.Announcement](w)
+	return e, ok
+}
+
+// readEvaluations tells for which member an evaluator answered; how often is in the block.
+func readEvaluations(w ledger.Write) (effect, bool) {
+	e := effect{Entry: Entry{Kind: KindEvaluations, Action: Accounted, Outcome: Success, Object: w.Attributes[1]}}
+	_, ok := decode[epoch.Tally](w)
 	return e, ok
 }
 

@@ -3299,8 +3299,9 @@ type AuditEntry struct {
 	// The client's claim, held by every endorser to within 90 s of its clock.
 	ClaimedTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=claimed_time,json=claimedTime,proto3" json:"claimed_time,omitempty"`
 	// "request", "release", "receipt", "consent", "record", "member", "keys",
-	// "motion", "closing", "epoch", "configuration", "signer", "order", "answer", "conclusion",
-	// "hold", "acknowledgement", "review" or "other".
+	// "motion", "closing", "epoch", "evaluations", "configuration", "signer",
+	// "order", "answer", "conclusion", "hold", "acknowledgement", "recovery",
+	// "review" or "other".
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	// "asked", "released", "received", "granted", "amended", "withdrawn", …
 	Action string `protobuf:"bytes,7,opt,name=action,proto3" json:"action,omitempty"`
