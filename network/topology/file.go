@@ -145,7 +145,7 @@ var comments = map[string]string{
 	"members.kind":              "hospital, insurer or regulator.",
 	"members.host":              "Where its processes listen and others find them.",
 	"members.ports.operations":  "The peer's health and metrics.",
-	"evaluators":                "Whose keys patients' handles are derived from: two or more members.",
+	"evaluators":                "Whose keys patients' handles are derived from: two or more members. By default the\nregulator and the first insurer: a hospital that is dead must not keep others from the\nhandles of its patients.",
 	"orderers":                  "The ordering nodes and the members that run them.",
 	"orderers.ports.admin":      "Channel participation API, for the member's administrator only.",
 	"orderers.ports.operations": "Health and metrics.",

@@ -144,8 +144,12 @@ func (t *Topology) Member(name string) (*Member, bool) {
 }
 
 // Evaluating is the names of the members that evaluate patients' handles from the founding
-// on: those listed or, where none is, the first regulator and the first hospital (of
-// others, the first two members), so that one stolen key opens nothing.
+// on: those listed or, where none is, the first regulator and the first insurer. There are
+// two, so that one stolen key opens nothing. They are members that hold no records, because
+// every evaluator is needed for a handle: were a hospital one and dead, no other hospital
+// could find the handle of a patient it never asked about, just when it has to break the
+// glass for what that hospital holds. Only where there is no insurer the second one is the
+// first hospital; and where there is no regulator, whoever comes first of the others.
 func (t *Topology) Evaluating() []string {
 	if len(t.Evaluators) > 0 {
 		return t.Evaluators
@@ -160,6 +164,7 @@ func (t *Topology) Evaluating() []string {
 		}
 	}
 	take(func(k Kind) bool { return k == Regulator })
+	take(func(k Kind) bool { return k == Insurer })
 	take(func(k Kind) bool { return k == Hospital })
 	for range 2 {
 		take(func(Kind) bool { return true })

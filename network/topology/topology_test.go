@@ -1,9 +1,11 @@
 package topology_test
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,4 +274,34 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("(-written +read)\n%s", diff)
 		}
 	})
+}
+
+// Who is dead must not be needed for what is asked when it is dead: by default no hospital is
+// an evaluator where there is a regulator and an insurer.
+func TestWhoEvaluates(t *testing.T) {
+	members := func(kinds ...topology.Kind) (list []topology.Member) {
+		for i, k := range kinds {
+			list = append(list, topology.Member{Name: fmt.Sprintf("%s-%d", k, i), Kind: k})
+		}
+		return list
+	}
+	const h, i, r = topology.Hospital, topology.Insurer, topology.Regulator
+	for name, test := range map[string]struct {
+		members []topology.Member
+		listed  []string
+		want    []string
+	}{
+		"the default":            {topology.Default().Members, nil, []string{"regulator", "insurer"}},
+		"several of a kind":      {members(h, i, i, r, r), nil, []string{"regulator-3", "insurer-1"}},
+		"no insurer":             {members(h, h, r), nil, []string{"regulator-2", "hospital-0"}},
+		"no regulator":           {members(h, h, i), nil, []string{"insurer-2", "hospital-0"}},
+		"hospitals only":         {members(h, h, h), nil, []string{"hospital-0", "hospital-1"}},
+		"one member":             {members(h), nil, []string{"hospital-0"}},
+		"those that are listed":  {members(h, i, r), []string{"hospital-0", "insurer-1"}, []string{"hospital-0", "insurer-1"}},
+		"two regulators, no one": {members(r, r), nil, []string{"regulator-0", "regulator-1"}},
+	} {
+		if got := (&topology.Topology{Members: test.members, Evaluators: test.listed}).Evaluating(); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v evaluate, want %v", name, got, test.want)
+		}
+	}
 }

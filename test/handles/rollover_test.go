@@ -22,7 +22,7 @@ func TestARolloverOnARealNetwork(t *testing.T) {
 		t.Fatalf("the hospital finds %s, the insurer %s", granted.GetHandle(), old.GetHandle())
 	}
 	overlap := int64(20)
-	for i, evaluator := range []string{consortium.HospitalA, consortium.Regulator} {
+	for i, evaluator := range []string{consortium.Insurer, consortium.Regulator} {
 		answer, err := c.Client(t, evaluator).Handles.Roll(t.Context(), &yitongv1.RollRequest{OverlapSeconds: &overlap})
 		if err != nil {
 			t.Fatal(err)

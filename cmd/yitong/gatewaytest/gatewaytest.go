@@ -108,7 +108,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 		Holders: others,
 		Self:    m, Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Now: c.chain.ledger.Now, Log: log, Gather: 1,
 		Review:  m.Name == Reviewer,
-		Channel: "test", Evaluator: m.Name == "hospital-a" || m.Kind == registry.Regulator,
+		Channel: "test", Evaluator: m.Name == "insurer" || m.Kind == registry.Regulator,
 	})
 	must(t, err)
 	history, err := projection.Open(t.Context(), "sqlite:"+filepath.Join(folder, "audit.db"), chaincode)
