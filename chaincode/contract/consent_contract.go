@@ -86,7 +86,7 @@ func (o *consentContract) establish(ctx *contractapi.TransactionContext, functio
 		return "", err
 	}
 	if i, ok := find(d.granted.or(nil), next.ID); ok {
-		if err := directive.Attestable(d.granted.or(nil)[i]); err != nil {
+		if err := directive.Attestable(d.granted.or(nil)[i], d.withdrawer(next.ID)); err != nil {
 			return "", err
 		}
 	}

@@ -45,7 +45,7 @@ func (o *consentContract) Direct(ctx *contractapi.TransactionContext, argument s
 	if s.custodian.doc == nil {
 		return "", refusal.New(refusal.NotFound, d.Custodian+" is not a member", "the MSP id of a hospital")
 	}
-	if err := arg.Verify(s.custodian.doc.Policy.RelyingParties); err != nil {
+	if err := arg.VerifyAs(d.Act, s.custodian.doc.Policy.RelyingParties); err != nil {
 		return "", err
 	}
 	switch d.Act {

@@ -369,7 +369,7 @@ func TestADelegateActsInItsPeriodAndNoFurther(t *testing.T) {
 	grant.Period.End = within.End
 	grant.Delegates = ordered(directive.Delegate{Key: friend.key(), Withdraw: true, Period: record.Period{Start: now, End: within.End + 1}})
 	w.refused(directive.BeyondDelegation, hospitalA, contract.ConsentDirect, guardian.sign(grant))
-	grant.Delegates[0].Period.End = within.End
+	grant.Delegates = nil
 	if c := w.directs(guardian.sign(grant)); c.Assurance != consent.Wallet || c.Signer != guardian.key().ID() {
 		t.Errorf("granted by the guardian: %+v", c)
 	}
@@ -383,12 +383,18 @@ func TestADelegateActsInItsPeriodAndNoFurther(t *testing.T) {
 	w.refused(directive.BeyondDelegation, hospitalA, contract.ConsentDirect, guardian.sign(longer))
 	w.refused(directive.NotSigner, hospitalA, contract.ConsentDirect, guardian.sign(w.rebinding(naming, 2, guardian.key())))
 
-	// The one named by the guardian withdraws, through anybody.
+	// It names others in the consent that names itself. The one named withdraws, through anybody.
+	naming = dropping
+	naming.Delegates = ordered(append(naming.Delegates[:2:2], directive.Delegate{Key: friend.key(), Withdraw: true, Period: within})...)
+	w.directs(guardian.sign(naming))
 	tx := w.must(regulator, contract.ConsentDirect, friend.sign(w.withdrawing(grant, 2)))
 	if c := *into[contract.Directed](t, tx.Response).Consent; c.Status != consent.Withdrawn {
 		t.Errorf("%+v", c)
 	}
-	// With the consent that named it withdrawn, it is nobody.
+	// Left out of the consent that named it, it is nobody.
+	naming = w.amending(dropping, 3)
+	naming.Period.End = within.End
+	w.directs(guardian.sign(naming))
 	again := w.signedGrant(patient)
 	again.Period.End = within.End
 	w.directs(guardian.sign(again))
@@ -472,5 +478,92 @@ func TestWhatWasSignedIsCarriedWithItsSigner(t *testing.T) {
 	w.must(regulator, contract.ConsentDirect, alice.sign(w.withdrawing(g, 3)))
 	if a := w.consentsOf(second); a[0].Status != consent.Withdrawn || a[1].Status != consent.Withdrawn {
 		t.Errorf("they stand %+v", a)
+	}
+}
+
+// Whoever takes the consent away that names a delegate takes the delegate away: it can't have named
+// itself, or a friend, in a consent of its own meanwhile.
+func TestADelegateDoesntOutliveTheConsentThatNamesIt(t *testing.T) {
+	w := newWorld(t)
+	alice, guardian, friend := newPatient("alice"), newPatient("guardian"), newPatient("friend")
+	within := record.Period{Start: w.clock(), End: w.clock() + 10*24*60*60}
+	naming := w.signedGrant(patient)
+	naming.Delegates = []directive.Delegate{{Key: guardian.key(), Grant: true, Withdraw: true, Period: within}}
+	w.directs(alice.sign(naming))
+
+	for _, named := range []signer{guardian, friend} {
+		lair := w.signedGrant(patient)
+		lair.Period.End = within.End
+		lair.Delegates = []directive.Delegate{{Key: named.key(), Grant: true, Withdraw: true, Period: within}}
+		w.refused(directive.BeyondDelegation, hospitalA, contract.ConsentDirect, guardian.sign(lair))
+	}
+	w.directs(alice.sign(w.withdrawing(naming, 2)))
+	grant := w.signedGrant(patient)
+	grant.Period.End = within.End
+	for _, gone := range []signer{guardian, friend} {
+		w.refused(directive.NotSigner, hospitalA, contract.ConsentDirect, gone.sign(grant))
+	}
+}
+
+// A consent that was amended as often as can be is withdrawn by the patient all the same.
+func TestTheLastVersionOfAConsentIsTheWithdrawal(t *testing.T) {
+	w := newWorld(t)
+	alice := newPatient("alice")
+	w.directs(alice.sign(w.signedGrant(patient)))
+	attested := w.grantFor(insurer, patient)
+	w.must(hospitalA, contract.ConsentGrant, attested)
+	for version := 2; version <= contract.MaxVersions; version++ {
+		w.must(hospitalA, contract.ConsentAmend, contract.Amendment{ID: attested.ID, Version: version, Requester: insurer, Handle: patient, Provision: attested.Provision, Evidence: digest})
+	}
+	of := w.signedGrant(patient)
+	of.Consent = attested.ID
+	if c := w.directs(alice.sign(w.withdrawing(of, contract.MaxVersions+1))); c.Status != consent.Withdrawn {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What a patient has withdrawn by a signature, a custodian's word doesn't revive.
+func TestAnAttestationDoesntReviveWhatAPatientWithdrew(t *testing.T) {
+	w := newWorld(t)
+	alice := newPatient("alice")
+	attested := w.grantFor(insurer, patient)
+	w.must(hospitalA, contract.ConsentGrant, attested)
+	narrow := w.signedGrant(patient)
+	narrow.Provision = &consent.Provision{Type: consent.Permit, Classes: record.ClassesOf(record.Claim)}
+	w.directs(alice.sign(narrow))
+	of := narrow
+	of.Consent = attested.ID
+	w.directs(alice.sign(w.withdrawing(of, 2)))
+	w.refused(directive.SignatureRequired, hospitalA, contract.ConsentAmend,
+		contract.Amendment{ID: attested.ID, Version: 3, Requester: insurer, Handle: patient, Provision: attested.Provision, Evidence: digest})
+	if d := w.decided(patient); d.Outcome != consent.Deny {
+		t.Errorf("withdrawn by the patient, and %+v", d)
+	}
+	of.Provision = &consent.Provision{Type: consent.Permit}
+	w.directs(alice.sign(w.amending(of, 3)))
+	w.permit(patient)
+}
+
+// However often a custodian recovers a key, the patient whose it was comes back.
+func TestRecoveriesDontUseUpTheWayBack(t *testing.T) {
+	w := newWorld(t)
+	alice, one, two := newPatient("alice"), newPatient("one"), newPatient("two")
+	g := w.signedGrant(patient)
+	w.directs(alice.sign(g))
+	version := 1
+	for {
+		key := []signer{one, two}[version%2]
+		if _, err := w.try(hospitalA, contract.ConsentRecover, contract.Recovery{Requester: insurer, Handle: patient, Key: key.key(), Evidence: digest}); err != nil {
+			w.wantRefusal(refusal.TooLarge, err)
+			break
+		}
+		version++
+	}
+	// Nor does the recovered key by rebinding itself.
+	last := []signer{one, two}[(version-1)%2]
+	w.refused(refusal.TooLarge, hospitalA, contract.ConsentDirect, last.sign(w.rebinding(g, version+1, newPatient("three").key())))
+	w.must(hospitalA, contract.ConsentDirect, alice.sign(w.rebinding(g, version+1, alice.key())))
+	if c := w.directs(alice.sign(w.signedGrant(patient))); c.Assurance != consent.Wallet {
+		t.Errorf("granted by the patient, back again: %+v", c)
 	}
 }

@@ -117,6 +117,18 @@ func (d directives) withdrawing(w withdrawn) []withdrawn {
 	return slices.Insert(next, i, w)
 }
 
+// withdrawer is the id of the key that signed the withdrawal of a consent; "" if it stands, or the
+// custodian attests its withdrawal.
+func (d directives) withdrawer(id string) string {
+	i, ok := find(d.granted.or(nil), id)
+	for _, w := range d.withdrawn.or(nil) {
+		if ok && w.ID == id && w.Version > d.granted.or(nil)[i].Version {
+			return w.Signer
+		}
+	}
+	return ""
+}
+
 // reason is why the present version of a consent is withdrawn.
 func (d directives) reason(id string) string {
 	for _, w := range d.withdrawn.or(nil) {

@@ -90,3 +90,23 @@ func TestAPatientSignsWithAPasskeyOnTheHospitalsSite(t *testing.T) {
 	w.refused(refusal.VersionConflict, hospitalA, contract.ConsentDirect, newPasskey(t, "hospital-a.example").sign(w.amending(grant, 4)))
 	w.refused(directive.NotSigner, hospitalA, contract.ConsentDirect, newPasskey(t, "hospital-a.example").sign(w.amending(grant, 3)))
 }
+
+// A custodian that gives up the site, or leaves it out, doesn't keep its patients from withdrawing.
+func TestAPasskeyWithdrawsWhenItsSiteIsGone(t *testing.T) {
+	w := newWorld(t)
+	alice := newPasskey(t, "hospital-a.example")
+	w.must(hospitalA, contract.RegistryUpdate, registry.Update{Policy: &registry.Policy{RelyingParties: []registry.RelyingParty{{ID: "hospital-a.example", Origins: []string{"https://hospital-a.example"}}}}})
+	grant := w.signedGrant(patient)
+	w.directs(alice.sign(grant))
+	w.must(hospitalA, contract.RegistryUpdate, registry.Update{Policy: &registry.Policy{}})
+
+	w.refused(directive.UnknownSite, hospitalA, contract.ConsentDirect, alice.sign(w.amending(grant, 2)))
+	forged := alice.sign(w.withdrawing(grant, 2))
+	forged.Passkey.Signature = alice.sign(grant).Passkey.Signature
+	w.refused(directive.BadSignature, regulator, contract.ConsentDirect, forged)
+	w.refused(directive.NotSigner, regulator, contract.ConsentDirect, newPasskey(t, "hospital-a.example").sign(w.withdrawing(grant, 2)))
+	w.must(regulator, contract.ConsentDirect, alice.sign(w.withdrawing(grant, 2)))
+	if d := w.decided(patient); d.Outcome != consent.Deny {
+		t.Errorf("withdrawn, and %+v", d)
+	}
+}

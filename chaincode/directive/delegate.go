@@ -57,8 +57,9 @@ func (d Delegate) covers(o Delegate) bool {
 
 // allows refuses (beyond-delegation) of what a delegate signs a consent that outlasts the delegate,
 // and a change of delegates that it covers not: it adds and takes away only what it could have
-// given itself.
-func (d Delegate) allows(act Directive, before []Delegate) error {
+// given itself. It does so in the consent that names it and in no other: whoever takes that one
+// away takes away all that follows from it, and a delegate that names itself elsewhere would stay.
+func (d Delegate) allows(act Directive, by string, before []Delegate) error {
 	if act.Act == Withdraw {
 		return nil
 	}
@@ -66,6 +67,9 @@ func (d Delegate) allows(act Directive, before []Delegate) error {
 		return refusal.New(BeyondDelegation, "the consent would outlast the delegate that signs it", "a period that ends by "+d.Period.End.String())
 	}
 	for _, changed := range difference(act.Delegates, before) {
+		if act.Consent != by {
+			return refusal.New(BeyondDelegation, "a delegate names delegates in another consent than the one that names itself", "naming them by an amendment of consent "+by)
+		}
 		if !d.covers(changed) {
 			return refusal.New(BeyondDelegation, "a delegate gives or takes rights that it hasn't itself", "delegates with no more rights, and for no longer, than its own")
 		}

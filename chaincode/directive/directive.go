@@ -29,7 +29,7 @@ const (
 const (
 	MaxDocument  = 32 << 10          // bytes
 	MaxAge       = 30 * 24 * 60 * 60 // seconds from signing to the ledger
-	MaxVersion   = 1024              // of a consent, or of the binding of a key
+	MaxVersion   = 1024              // of a consent but for its withdrawal, or of the binding of a key
 	MaxDelegates = 8                 // of one consent
 )
 
@@ -90,8 +90,13 @@ func (d Directive) Validate() error {
 	if d.Signed <= 0 {
 		return malformed("it doesn't say when it was signed", "the instant of signing")
 	}
-	if d.Version < 1 || d.Version > MaxVersion {
-		return malformed("it makes no version", fmt.Sprintf("1 to %d", MaxVersion))
+	// The last version can be withdrawn too, or whoever amends often enough makes a consent for ever.
+	last := MaxVersion
+	if d.Act == Withdraw {
+		last++
+	}
+	if d.Version < 1 || d.Version > last {
+		return malformed("it makes no version", fmt.Sprintf("1 to %d", last))
 	}
 	switch d.Act {
 	case Grant, Amend:

@@ -32,7 +32,8 @@
 // identity always is someone's: a hospital can bind a key of its own for a patient who never had
 // one there. From then on nobody but that key alters what it signed. It names another key (rebind),
 // or lets delegates grant and withdraw, each in a period of its own: a guardian of a minor, a proxy
-// in incapacity. A delegate can let nobody do more, or for longer, than itself.
+// in incapacity. A delegate can let nobody do more, or for longer, than itself, and nobody at all but
+// by amending the consent that names it: with that consent, all that follow from it are gone.
 //
 // A lost key is replaced by the custodian's attestation (Recover). What the new key signs counts as
 // attested, and it can't amend what the lost key signed, only withdraw it. The key before the

@@ -43,7 +43,7 @@ type Verdict struct {
 // directive valid and checked, and the version of its consent known to be the next.
 //
 // Refusals: no-signer, not-signer, beyond-delegation, signed-too-early, signature-required,
-// version-conflict, exists.
+// version-conflict, too-large.
 func (s Standing) Admit(d Directive, key Key, at record.Instant) (Verdict, error) {
 	if err := s.follows(d); err != nil {
 		return Verdict{}, err
@@ -129,7 +129,7 @@ func (s Standing) authorise(d Directive, key Key, at record.Instant) (Verdict, e
 			if !g.Key.Equal(key) || !g.may(d.Act) || !g.Period.Contains(at) {
 				continue
 			}
-			if beyond = g.allows(d, s.Signer.delegates(d.Consent)); beyond == nil {
+			if beyond = g.allows(d, named.Consent, s.Signer.delegates(d.Consent)); beyond == nil {
 				v.Assurance = min(v.Assurance, sure)
 				return v, nil
 			}
@@ -178,6 +178,9 @@ func (v Verdict) rebound(d Directive, key Key, at record.Instant) (Verdict, erro
 	if prior := v.Signer.Prior; prior != nil && key.Equal(*prior) {
 		v.Signer.Recovered, v.Signer.Prior = false, nil // the patient is back
 	}
+	if v.Signer.Recovered && d.Version >= MaxVersion {
+		return Verdict{}, refusal.New(refusal.TooLarge, "the key was replaced too often", fmt.Sprintf("%d keys; a rebind by the key before the recoveries", MaxVersion-1))
+	}
 	v.Signer.Key, v.Signer.Version, v.Signer.Since = *d.Key, d.Version, at
 	v.Changed = true
 	return v, nil
@@ -186,7 +189,7 @@ func (v Verdict) rebound(d Directive, key Key, at record.Instant) (Verdict, erro
 // Recover puts a key in the place of a lost one, on the custodian's word. The same key again, while
 // it rests on a recovery, changes nothing.
 //
-// Refusals: no-signer, malformed.
+// Refusals: malformed, too-large.
 func (s Signer) Recover(key Key, at record.Instant) (after Signer, changed bool, err error) {
 	if err := key.Check(); err != nil {
 		return s, false, err
@@ -194,8 +197,8 @@ func (s Signer) Recover(key Key, at record.Instant) (after Signer, changed bool,
 	if key.Equal(s.Key) {
 		return s, false, nil
 	}
-	if s.Version >= MaxVersion {
-		return s, false, refusal.New(refusal.TooLarge, "the key was replaced too often", fmt.Sprintf("%d keys", MaxVersion))
+	if s.Version >= MaxVersion-1 { // the last is for the patient to come back by
+		return s, false, refusal.New(refusal.TooLarge, "the key was replaced too often", fmt.Sprintf("%d keys; a rebind by the key before the recoveries", MaxVersion-1))
 	}
 	if !s.Recovered {
 		lost := s.Key
@@ -206,9 +209,9 @@ func (s Signer) Recover(key Key, at record.Instant) (after Signer, changed bool,
 }
 
 // Attestable refuses (signature-required) that a custodian attests the next version of a consent
-// that was signed.
-func Attestable(present consent.Consent) error {
-	if present.Signer == "" {
+// that was signed, or whose withdrawal was: withdrawer is the id of the key that signed it.
+func Attestable(present consent.Consent, withdrawer string) error {
+	if present.Signer == "" && withdrawer == "" {
 		return nil
 	}
 	return refusal.New(SignatureRequired, "consent "+present.ID+" is the patient's own word, and an attestation can't alter it",

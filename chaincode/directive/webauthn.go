@@ -74,12 +74,12 @@ func (a *Assertion) verify(key Key, challenge [32]byte, sites []registry.Relying
 	case flags&backedUp != 0 && flags&backupEligible == 0:
 		return badSignature("the authenticator contradicts itself about its backup")
 	}
-	if !usedAt(sites, a.AuthenticatorData[:32], c.Origin) {
-		return refusal.New(UnknownSite, "the passkey was used on a site that isn't the custodian's", "a site of the custodian's policy (`yitong member policy`)")
-	}
 	sum := sha256.Sum256(a.ClientData)
 	if !verifyES256(key, slices.Concat(a.AuthenticatorData, sum[:]), a.Signature) {
 		return badSignature("the signature isn't this passkey's over this document")
+	}
+	if !usedAt(sites, a.AuthenticatorData[:32], c.Origin) { // the last: see VerifyAs
+		return refusal.New(UnknownSite, "the passkey was used on a site that isn't the custodian's", "a site of the custodian's policy (`yitong member policy`)")
 	}
 	return nil
 }
