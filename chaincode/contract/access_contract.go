@@ -138,7 +138,7 @@ type releaseSlots struct {
 
 func (c *call) release(order ReleaseOrder, s releaseSlots) (access.Release, error) {
 	if s.permit.doc == nil || s.requester.doc == nil || s.permit.doc.Handle != order.Handle || s.permit.doc.BreakGlass() != order.Emergency {
-		return access.Release{}, refusal.New(refusal.NotFound, "there is no such permit of "+c.msp, "the permit, requester and handle of a request to you")
+		return access.Release{}, refusal.New(refusal.NotFound, "there is no such permit of "+c.msp, "the permit, requester and handle of a request to you, and `emergency` if and only if it is a break-glass one")
 	}
 	directives, err := s.way.end(c.at)
 	if err != nil {

@@ -26,6 +26,9 @@ func (r *recordContract) Erase(ctx *contractapi.TransactionContext, argument str
 	if err := access.CheckID(arg.ID); err != nil {
 		return "", err
 	}
+	if arg.Parts != nil && len(arg.Parts) == 0 { // no word for the whole record: it would be gone for good
+		return "", refusal.New(refusal.Malformed, "the list of parts is empty", "the indices of the parts to erase; leaving the list out for the whole record")
+	}
 	c, err := begin(ctx.GetStub(), r.clock, rights[RecordErase])
 	if err != nil {
 		return "", err

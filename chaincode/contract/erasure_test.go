@@ -183,3 +183,13 @@ func TestRequestersAcknowledge(t *testing.T) {
 	_, err := w.Evaluate(w.Context(), w.Client(insurer), insurer, contract.RecordAcknowledgements, text(t, query))
 	w.wantRefusal(refusal.NotCustodian, err)
 }
+
+// A list of no parts is no word for all of them: what is erased is gone for good.
+func TestAnEmptyListOfPartsErasesNothing(t *testing.T) {
+	w := newWorld(t)
+	d := w.anchored()
+	w.refused(refusal.Malformed, hospitalA, contract.RecordErase, `{"id":"`+d.ID+`","reason":"patient-request","parts":[]}`)
+	if a := w.anchor(d.ID); a.Erasure != nil {
+		t.Errorf("erased: %+v", a.Erasure)
+	}
+}

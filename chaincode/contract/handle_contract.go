@@ -152,11 +152,15 @@ func (h *handleContract) Account(ctx *contractapi.TransactionContext, argument s
 		named[one.Member] = true
 		tallies[i] = want[epoch.Tally](&c.reading, evaluationsKey(c.msp, one.Member, arg.Day))
 	}
+	roster := want[registry.Roster](&c.reading, key(rosterKind))
 	if err := c.fetch(); err != nil {
 		return "", err
 	}
 	var done Accounted
 	for i, one := range arg.Counts {
+		if !roster.or(nil).Seated(one.Member) {
+			return "", refusal.New(refusal.NotFound, one.Member+" is not a member", "counts for members, suspended ones too")
+		}
 		t, changed, err := epoch.Account(tallies[i].doc, one.Count, c.at)
 		if err != nil {
 			return "", err

@@ -238,3 +238,33 @@ func TestEvaluatorsAccount(t *testing.T) {
 		t.Errorf("the ledger has %+v", all)
 	}
 }
+
+func TestAnEpochOpensWithoutAnEvaluatorSuspendedMeanwhile(t *testing.T) {
+	w := unfounded(t)
+	three := founding()
+	three.Members[1].Evaluator = evaluatorKey(1) // hospitalB
+	w.must(hospitalA, contract.RegistryFound, three)
+	announce := func(who string, b byte) contract.Announced {
+		return into[contract.Announced](t, w.must(who, contract.HandleAnnounce, epoch.Draft{Epoch: 2, Key: *evaluatorKey(b), Overlap: 3600}).Response)
+	}
+	announce(hospitalA, 4)
+	announce(regulator, 5)
+	w.suspend(hospitalB)
+	// Nobody names anybody: meant are the evaluators that are active.
+	announce(hospitalA, 4)
+	if got := announce(regulator, 5); got.Opened == nil || !slices.Equal(got.Opened.MSPs(), []string{hospitalA, regulator}) {
+		t.Errorf("announced by both that are left: %+v", got)
+	}
+	if got := announce(hospitalA, 4); len(got.Announcements) != 2 { // again, after it opened
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestOnlyEvaluationsForMembersAreAccountedFor(t *testing.T) {
+	w := newWorld(t)
+	day := w.Now().UTC().Format(time.DateOnly)
+	w.refused(refusal.NotFound, regulator, contract.HandleAccount, contract.Accounting{Day: day, Counts: []contract.Evaluations{{Member: insurer, Count: 1}, {Member: "Nobody", Count: 1}}})
+	if all := ask[contract.EvaluationPage](w, insurer, contract.HandleEvaluations, contract.EvaluationsQuery{}).Tallies; len(all) != 0 {
+		t.Errorf("the ledger has %+v", all)
+	}
+}

@@ -73,8 +73,11 @@ func Announce(s Standing, d Draft, caller string, at record.Instant) (Outcome, e
 	if err := d.Check(); err != nil {
 		return Outcome{}, err
 	}
+	present := s.present()
 	i, found := slices.BinarySearchFunc(s.Announced, caller, func(a Announcement, msp string) int { return strings.Compare(a.Evaluator, msp) })
-	if found && s.Announced[i].says(d) {
+	// Who names nobody means those that are active now, as long as the epoch hasn't opened.
+	fresh := d.Epoch <= s.Calendar.Latest || len(d.Members) > 0 || found && slices.Equal(s.Announced[i].Members, present)
+	if found && fresh && s.Announced[i].says(d) {
 		return Outcome{Announced: s.Announced, Calendar: s.Calendar}, nil
 	}
 	switch {
@@ -83,7 +86,6 @@ func Announce(s Standing, d Draft, caller string, at record.Instant) (Outcome, e
 	case d.Epoch > s.Calendar.Latest+1 || s.Present == nil:
 		return Outcome{}, refusal.New(Unknown, fmt.Sprintf("epoch %d isn't the next one", d.Epoch), fmt.Sprintf("announcing epoch %d", s.Calendar.Latest+1))
 	}
-	present := slices.DeleteFunc(s.Present.MSPs(), func(msp string) bool { return !s.Active(msp) })
 	a := Announcement{Evaluator: caller, Key: d.Key, Overlap: d.Overlap, Members: d.Members, At: at}
 	if len(a.Members) == 0 {
 		a.Members = present
@@ -109,6 +111,14 @@ func Announce(s Standing, d Draft, caller string, at record.Instant) (Outcome, e
 	o.Opened = opened
 	o.Calendar, err = s.Calendar.next(overlap, at)
 	return o, err
+}
+
+// present lists the evaluators of the present epoch that are active members.
+func (s Standing) present() []string {
+	if s.Present == nil {
+		return nil
+	}
+	return slices.DeleteFunc(s.Present.MSPs(), func(msp string) bool { return !s.Active(msp) })
 }
 
 // says reports whether a is what the draft says.

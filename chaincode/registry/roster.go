@@ -73,6 +73,12 @@ func (r Roster) find(msp string) (int, bool) {
 	return slices.BinarySearchFunc(r, msp, func(s Seat, msp string) int { return strings.Compare(s.MSP, msp) })
 }
 
+// Seated reports whether msp is a member, active or suspended.
+func (r Roster) Seated(msp string) bool {
+	_, ok := r.find(msp)
+	return ok
+}
+
 // Active reports whether msp is an active member.
 func (r Roster) Active(msp string) bool { return r.active(msp) }
 
