@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,7 +138,10 @@ func TestAnEvaluatorThatUsesAnotherKey(t *testing.T) {
 func TestAnEvaluatorCanNotTellPatientsApart(t *testing.T) {
 	c := newConsortium(t)
 	seen := map[string]int{}
+	var one sync.Mutex // evaluators are asked at the same time
 	c.evaluated = func(_ string, _ handle.Relation, blinded [][]byte, done handle.Evaluation) handle.Evaluation {
+		one.Lock()
+		defer one.Unlock()
 		for _, b := range blinded {
 			seen[string(b)]++
 		}
