@@ -167,8 +167,10 @@ const (
 	lastAccount = 5 * time.Second  // that a gateway which ends takes for it at most
 )
 
-// KeepHandles carries consents when an epoch opens, accounts for what this member evaluated,
-// and destroys its keys of epochs that are over, until the gateway is closed.
+// KeepHandles carries consents when an epoch opens and then has regulators find what is in
+// escrow under the new handles, accounts for what this member evaluated, destroys its keys of
+// epochs that are over, and drops what a regulator's index has of them, until the gateway is
+// closed.
 func (g *Gateway) KeepHandles() {
 	g.work.Go(func() {
 		ticker := time.NewTicker(epochPace)
@@ -181,8 +183,8 @@ func (g *Gateway) KeepHandles() {
 				if err := g.destroyEnded(all); err != nil {
 					g.Log.Error("a key of an epoch that is over is still there", "error", err)
 				}
-				if g.Self.Kind == registry.Hospital && (all.Latest != seen || g.Now().Sub(carried) >= wait) {
-					seen, carried, wait = all.Latest, g.Now(), g.carryAgain()
+				if all.Latest != seen || g.Now().Sub(carried) >= wait {
+					seen, carried, wait = all.Latest, g.Now(), g.followEpochs()
 				}
 			}
 			if g.Now().Sub(accounted) >= accountPace {
@@ -198,6 +200,29 @@ func (g *Gateway) KeepHandles() {
 			}
 		}
 	})
+}
+
+// followEpochs does what there is to do for the present epoch, by the kind of member, and
+// says after how long it is to be done again.
+func (g *Gateway) followEpochs() time.Duration {
+	switch g.Self.Kind {
+	case registry.Hospital:
+		wait := g.carryAgain()
+		n, err := g.Reindex(g.ctx)
+		if n > 0 {
+			g.Log.Info("regulators find records in escrow under the handles of the present epoch", "records", n)
+		}
+		if err != nil && g.ctx.Err() == nil {
+			g.Log.Warn("regulators don't find every record in escrow under the handles of the present epoch yet", "error", err)
+			wait = min(wait, lodgePace)
+		}
+		return wait
+	case registry.Regulator:
+		if err := g.DropEnded(g.ctx); err != nil && g.ctx.Err() == nil {
+			g.Log.Warn("the index of escrow has handles of epochs that are over still", "error", err)
+		}
+	}
+	return carryPace
 }
 
 // carryAgain carries what it can and says after how long it is to be tried again.

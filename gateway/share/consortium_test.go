@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -60,14 +61,22 @@ type consortium struct {
 	// evaluated is a hand on what an evaluator sees and answers.
 	evaluated func(evaluator string, r handle.Relation, blinded [][]byte, done handle.Evaluation) handle.Evaluation
 	quota     share.Quota
+	// evaluators of the founding; not those that are the default, so that a custodian is one.
+	evaluators []string
 }
 
 func newConsortium(t testing.TB) *consortium { return newConsortiumOf(t, share.Quota{}) }
 
 func newConsortiumOf(t testing.TB, quota share.Quota) *consortium {
 	t.Helper()
+	return newConsortiumBy(t, quota, hospitalA, regulator)
+}
+
+// newConsortiumBy is one whose handles are evaluated by the members given.
+func newConsortiumBy(t testing.TB, quota share.Quota, evaluators ...string) *consortium {
+	t.Helper()
 	c := &consortium{
-		t: t, quota: quota, ledger: ledgertest.New(t, hospitalA, hospitalB, insurer, regulator),
+		t: t, quota: quota, evaluators: evaluators, ledger: ledgertest.New(t, hospitalA, hospitalB, insurer, regulator),
 		gateways: map[string]*share.Gateway{}, chains: map[string]*chain{}, vaults: map[string]vault.Vault{},
 		deliver: func(d share.Delivery) share.Delivery { return d },
 	}
@@ -100,7 +109,7 @@ func (c *consortium) start(msp, dir string) *share.Gateway {
 	g, err := share.New(share.Config{
 		Self:   registry.Candidate{MSP: msp, Name: msp[:len(msp)-3], Kind: kinds[msp], Gateway: "127.0.0.1:1"},
 		Ledger: link, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: wire{c, msp},
-		Channel: "test", Evaluator: msp == hospitalA || msp == regulator, Quota: c.quota,
+		Channel: "test", Evaluator: slices.Contains(c.evaluators, msp), Quota: c.quota,
 		Now: func() time.Time { return c.ledger.Now() }, Log: slog.New(slog.DiscardHandler), Gather: time.Millisecond,
 
 		Holders: holders{c, msp},

@@ -2,6 +2,7 @@ package share
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"yitong/chaincode/access"
@@ -44,7 +45,7 @@ func (g *Gateway) BreakGlass(ctx context.Context, e Emergency) (access.Access, l
 	if len(e.Note) > maxNote {
 		return access.Access{}, ledger.Commit{}, refusal.New(refusal.Malformed, "the note is too long", fmt.Sprintf("at most %d bytes", maxNote))
 	}
-	in, custodian, err := g.draftRequest(ctx, &e.Claim)
+	in, custodian, err := g.draftRequest(ctx, &e.Claim, g.handleInEmergency)
 	if err != nil {
 		return access.Access{}, ledger.Commit{}, err
 	}
@@ -66,6 +67,61 @@ func (g *Gateway) BreakGlass(ctx context.Context, e Emergency) (access.Access, l
 		return g.BreakGlass(anew, e)
 	}
 	return decided, commit, err
+}
+
+// handleInEmergency is the handle that a break-glass request names: the one under which
+// consents stand, or were carried to. Where nothing stands under any, it is the one of the
+// oldest epoch that is open. A custodian that died before the present epoch opened, or
+// before it had regulators find its records by the new handles, is found by the older ones
+// alone, and who breaks the glass can't know whether it lived to do it; one that is alive
+// answers to either.
+//
+// One handle that can't be derived, for an evaluator of its epoch is gone, doesn't stop the
+// others.
+func (g *Gateway) handleInEmergency(ctx context.Context, custodianMSP, requesterMSP string, p Patient) (string, error) {
+	all, err := g.epochs(ctx)
+	if err != nil {
+		return "", err
+	}
+	numbers := openEpochs(all, g.now())
+	if len(numbers) == 1 {
+		return g.handleBetween(ctx, custodianMSP, requesterMSP, p)
+	}
+	if p, err = p.Normalise(); err != nil {
+		return "", err
+	}
+	between := relation{custodianMSP, requesterMSP}
+	var known []string // the newest first
+	var failed error
+	for _, n := range numbers {
+		h, err := g.handleAt(ctx, all, between, p, n)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		known = append(known, h)
+	}
+	if len(known) == 0 {
+		return "", failed
+	}
+	states, err := g.handleStates(ctx, between, known)
+	if err != nil {
+		return "", err
+	}
+	oldest := ""
+	for _, s := range states {
+		if s.Carried != nil {
+			continue
+		}
+		if s.Consents > 0 {
+			return s.Handle, nil
+		}
+		oldest = s.Handle
+	}
+	if oldest == "" { // all were carried to one that can't be derived
+		return "", failed
+	}
+	return oldest, nil
 }
 
 // keepBroken keeps what is behind an emergency: by its id for Open, and the note by its

@@ -75,6 +75,17 @@ func open(all contract.Epochs, n int, at record.Instant) (epoch.Epoch, bool) {
 	return all.Epochs[i], true
 }
 
+// openEpochs are the numbers of the epochs that are open, the newest first.
+func openEpochs(all contract.Epochs, at record.Instant) []int {
+	open := []int{all.Latest}
+	for _, e := range all.Earlier {
+		if at < e.Ends {
+			open = append(open, e.Number)
+		}
+	}
+	return open
+}
+
 // Roll announces this member's key for the next epoch, and how long the present one is to
 // go on for. The next one opens when every evaluator has announced. evaluators are the
 // names or MSP ids of who is to evaluate from then on; none: who does now.

@@ -25,6 +25,7 @@ import (
 //	regulator  RecoverFor  permit checked, recovery committed, then sealed parts and shares
 //	holder     ShareFor    permit and recovery checked on its own peer, then its share
 //	requester              each share checked, keys combined, parts opened, receipt
+//	custodian  Reindex     the next epoch's handles go to regulators (escrow_index.go)
 //	custodian  Forget      what is erased is erased with every holder too
 //
 // What a holder keeps lies in its key store (shares, packages, the index) and, with a

@@ -13,7 +13,6 @@ import (
 
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
-	"yitong/chaincode/registry"
 	"yitong/gateway/escrow"
 	"yitong/gateway/keys"
 	"yitong/gateway/seal"
@@ -26,7 +25,8 @@ type lodging struct {
 	Package *escrow.Package `json:"package"`
 	Shares  []escrow.Share  `json:"shares"`
 	Told    []string        `json:"told"`              // holders that keep their share
-	Indexed []string        `json:"indexed"`           // regulators that find the record
+	Found   findable        `json:"found,omitempty"`   // under which handles
+	Indexed []string        `json:"indexed"`           // regulators that find it under those
 	Problem string          `json:"problem,omitempty"` // what kept it from being complete the last time
 }
 
@@ -34,9 +34,9 @@ type lodging struct {
 // have acknowledged.
 type Lodged struct {
 	escrow.Structure
-	Kept    []string          `json:"kept"`              // holders that keep their share
-	Handles map[string]string `json:"handles,omitempty"` // hospital -> handle under which regulators find it
-	Problem string            `json:"problem,omitempty"` // why it isn't complete
+	Kept    []string `json:"kept"`              // holders that keep their share
+	Found   findable `json:"found,omitempty"`   // under which handles regulators find it
+	Problem string   `json:"problem,omitempty"` // why it isn't complete
 }
 
 // Complete reports whether every holder keeps its share.
@@ -187,15 +187,18 @@ func (r *lodgeRound) carry(ctx context.Context, c catalogued, l *lodging) error 
 		}
 		l.Told = append(l.Told, share.Holder)
 	}
-	handles, err := r.handlesOf(ctx, c.Patient)
+	found, err := r.findableAs(ctx, c.Patient)
 	if err != nil {
-		failed = errors.Join(failed, fmt.Errorf("its handles aren't known yet: %w", err))
+		failed = errors.Join(failed, fmt.Errorf("not all its handles are known yet: %w", err))
+	}
+	if !found.equal(l.Found) { // another epoch has opened, say
+		l.Found, l.Indexed = found, nil
 	}
 	for _, regulator := range l.Package.Regulators {
-		if err != nil || slices.Contains(l.Indexed, regulator) || !slices.Contains(l.Told, regulator) {
+		if slices.Contains(l.Indexed, regulator) || !slices.Contains(l.Told, regulator) {
 			continue
 		}
-		if err := r.reach(regulator, func() error { return r.index(ctx, regulator, c.ID, handles) }); err != nil {
+		if err := r.reach(regulator, func() error { return r.index(ctx, regulator, c.ID, found) }); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s doesn't find it yet: %w", regulator, err))
 			continue
 		}
@@ -214,7 +217,7 @@ func (r *lodgeRound) carry(ctx context.Context, c catalogued, l *lodging) error 
 			return err
 		}
 		return amendRecord(tx, c.ID, func(c *catalogued) {
-			c.Lodged = &Lodged{Structure: l.Package.Structure, Kept: l.Told, Handles: handles}
+			c.Lodged = &Lodged{Structure: l.Package.Structure, Kept: l.Told, Found: found}
 		})
 	}))
 }
@@ -273,41 +276,6 @@ func (g *Gateway) deposit(ctx context.Context, c catalogued, p *escrow.Package, 
 	return g.Holders.Deposit(ctx, holder.Member, d, func(part int) (io.ReadCloser, error) {
 		return g.Vault.Open(ctx, vault.NameOf(c.ID, part), vault.SumOf(c.Parts[part].Part))
 	})
-}
-
-// handlesOf are the patient's handles with every hospital that could break the glass.
-func (g *Gateway) handlesOf(ctx context.Context, p Patient) (map[string]string, error) {
-	members, err := g.members.all(ctx)
-	if err != nil {
-		return nil, err
-	}
-	handles := map[string]string{}
-	for _, m := range members {
-		if m.Kind != registry.Hospital || m.MSP == g.Self.MSP || !m.Active() {
-			continue
-		}
-		if handles[m.MSP], err = g.handleBetween(ctx, g.Self.MSP, m.MSP, p); err != nil {
-			return nil, err
-		}
-	}
-	return handles, nil
-}
-
-func (g *Gateway) index(ctx context.Context, regulator, recordID string, handles map[string]string) error {
-	m, err := g.members.byMSP(ctx, regulator)
-	if err != nil {
-		return err
-	}
-	var entries []IndexEntry
-	for _, hospital := range slices.Sorted(maps.Keys(handles)) {
-		entries = append(entries, IndexEntry{hospital, handles[hospital], recordID})
-	}
-	if len(entries) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, depositTime)
-	defer cancel()
-	return g.Holders.Index(ctx, m, entries)
 }
 
 // RecordEscrow tells how one of this hospital's records lies in escrow. ok is false where

@@ -149,7 +149,7 @@ func (g *Gateway) chooseKept(ctx context.Context, permit access.Access) (*seal.M
 	if err != nil || ok {
 		return &chosen, err
 	}
-	ids, _, err := load[[]string](g.Keys, bucketEscrowIndex, permit.Custodian+"/"+permit.Requester+"/"+permit.Handle)
+	ids, err := g.foundUnder(ctx, permit)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type Claim struct {
 // Request puts a claim on the ledger and returns the decision taken there. The
 // decision is recorded whether it permits or denies; a deny is no error.
 func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.Commit, error) {
-	in, custodian, err := g.draftRequest(ctx, &c)
+	in, custodian, err := g.draftRequest(ctx, &c, g.handleBetween)
 	if err != nil {
 		return access.Access{}, ledger.Commit{}, err
 	}
@@ -42,9 +42,12 @@ func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.C
 	return decided, commit, err
 }
 
+// handleFinder finds the handle of a patient between a custodian and a requester.
+type handleFinder func(ctx context.Context, custodianMSP, requesterMSP string, p Patient) (string, error)
+
 // draftRequest is a claim as the ledger takes it, and whom it is put to. What its digests
 // stand for is kept; an id is chosen where the claim has none.
-func (g *Gateway) draftRequest(ctx context.Context, c *Claim) (in access.Request, custodian registry.Member, err error) {
+func (g *Gateway) draftRequest(ctx context.Context, c *Claim, find handleFinder) (in access.Request, custodian registry.Member, err error) {
 	if c.ID == "" {
 		c.ID = NewID()
 	}
@@ -59,7 +62,7 @@ func (g *Gateway) draftRequest(ctx context.Context, c *Claim) (in access.Request
 		ID: c.ID, Custodian: custodian.MSP, Purpose: c.Purpose, Action: c.Action,
 		Classes: c.Classes, Types: c.Types, Period: c.Period, TTL: int64(c.TTL / time.Second), Actor: access.Actor{Role: c.User.Role},
 	}
-	if in.Handle, err = g.handleBetween(ctx, custodian.MSP, g.Self.MSP, patient); err != nil {
+	if in.Handle, err = find(ctx, custodian.MSP, g.Self.MSP, patient); err != nil {
 		return in, custodian, err
 	}
 	if c.Reference != "" {
