@@ -58,7 +58,9 @@ func (a *app) handleRoll() *cobra.Command {
 		Use: "roll", Short: "Announce this member's evaluator's key for the next epoch",
 		Long: "Announce this member's evaluator's key for the next epoch. The epoch opens when every evaluator has\n" +
 			"announced; the present one goes on for the shortest overlap that any of them named, and then its handles\n" +
-			"stop working. Gateways carry consents to the new handles by themselves. After a theft: --overlap 0.\n\n" +
+			"stop working. Gateways carry consents, and what regulators find in escrow, to the new handles by\n" +
+			"themselves. A hospital that is down all through the overlap can't, and after it its patients aren't\n" +
+			"served from escrow until it is back. After a theft: --overlap 0.\n\n" +
 			"To change who evaluates, the present evaluators and the new ones announce with the same --evaluators.",
 		Args: cobra.NoArgs,
 	}
