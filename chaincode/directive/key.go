@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 
 	"yitong/chaincode/consent"
 	"yitong/chaincode/refusal"
@@ -46,7 +47,7 @@ func (k Key) Assurance() consent.Assurance {
 func (k Key) Check() error {
 	switch k.Algorithm {
 	case Ed25519:
-		if len(k.Public) == ed25519.PublicKeySize {
+		if len(k.Public) == ed25519.PublicKeySize && !smallOrder(k.Public) {
 			return nil
 		}
 	case ES256:
@@ -55,6 +56,24 @@ func (k Key) Check() error {
 		}
 	}
 	return refusal.New(refusal.Malformed, "that is not a key to sign directives with", "an Ed25519 key of 32 bytes, or an ES256 key: an uncompressed point of P-256")
+}
+
+// smallOrders are the encodings of the points of edwards25519 of order 1, 2, 4 and 8, without the
+// sign bit, in hex (as in libsodium's ed25519_ref10). Under such a key anybody signs anything.
+var smallOrders = []string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+func smallOrder(public []byte) bool {
+	unsigned := slices.Clone(public)
+	unsigned[len(unsigned)-1] &^= 0x80
+	return slices.Contains(smallOrders, hex.EncodeToString(unsigned))
 }
 
 func (k Key) ecdsa() (*ecdsa.PublicKey, error) {

@@ -147,7 +147,7 @@ func TestAnAssertionIsOneKeysAndOneKinds(t *testing.T) {
 	both.Signature = []byte{1}
 	wantCode(t, both.Verify(sites), BadSignature)
 	wallet := good
-	wallet.Key = Key{Algorithm: Ed25519, Public: make([]byte, 32)}
+	wallet.Key = Key{Algorithm: Ed25519, Public: walletKey(1).Public}
 	wantCode(t, wallet.Verify(sites), BadSignature)
 	neither := good
 	neither.Passkey = nil
