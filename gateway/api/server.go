@@ -72,6 +72,12 @@ func NewServer(c Config) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
 	)
+	register(s, c)
+	return s
+}
+
+// register adds every service of a member's gateway.
+func register(s grpc.ServiceRegistrar, c Config) {
 	yitongv1.RegisterRecordsServer(s, records{gateway: c.Gateway})
 	yitongv1.RegisterConsentsServer(s, consents{gateway: c.Gateway})
 	yitongv1.RegisterPatientsServer(s, patients{gateway: c.Gateway})
@@ -90,5 +96,4 @@ func NewServer(c Config) *grpc.Server {
 	yitongv1.RegisterEscrowServer(s, keeping{gateway: c.Gateway})
 	yitongv1.RegisterLodgingsServer(s, lodgings{gateway: c.Gateway})
 	yitongv1.RegisterHeightsServer(s, heights{keeper: c.Heights})
-	return s
 }

@@ -24,12 +24,13 @@ import (
 	yitongv1 "yitong/gateway/api/yitong/v1"
 )
 
-// Limits of the HTTPS door. An export may take as long as it makes progress.
+// Limits of the HTTPS door. An export may take long, while it makes progress.
 const (
 	webHeader   = 16 << 10 // bytes
 	webQuery    = 8 << 10  // bytes
 	webAtOnce   = 64       // requests
 	webPatience = 30 * time.Second
+	webExport   = time.Hour // a whole export; each piece of it has webPatience
 	webIdle     = 2 * time.Minute
 )
 
@@ -45,12 +46,13 @@ const (
 	keyTrailer       = "Yitong-Key"
 )
 
-// NewWeb makes the door for questions over HTTPS: the audit's questions as GET requests
+// NewWeb makes the door for questions over HTTPS: those of an audit as GET requests
 // with JSON answers, for software that speaks no gRPC. It asks for the same client
 // certificates, goes by the same policy and gives the same answers as the gRPC door; it
 // changes nothing. GET /v1/openapi.json describes it. Errors are problem details (RFC 9457).
 func NewWeb(c Config) *http.Server {
-	w := &web{door: newDoor(c), audit: newAuditing(c), places: make(chan struct{}, webAtOnce)}
+	w := &web{door: newDoor(c), services: services{}, places: make(chan struct{}, webAtOnce)}
+	register(w.services, c)
 	mux := http.NewServeMux()
 	for _, r := range webRoutes {
 		mux.Handle(r.path, w.guard(func(out http.ResponseWriter, in *http.Request) error { return w.answer(out, in, r) }))
@@ -77,8 +79,21 @@ func NewWeb(c Config) *http.Server {
 
 type web struct {
 	door
-	audit  auditing
-	places chan struct{} // one taken by each request
+	services services
+	places   chan struct{} // one taken by each request
+}
+
+// services are those of the gRPC door, by their full names.
+type services map[string]service
+
+type service struct {
+	*grpc.ServiceDesc
+	server any
+}
+
+// RegisterService implements [grpc.ServiceRegistrar].
+func (s services) RegisterService(d *grpc.ServiceDesc, server any) {
+	s[d.ServiceName] = service{d, server}
 }
 
 // guard is what every request goes through: it is bounded, read-only, and known by its
@@ -117,20 +132,23 @@ func (w *web) guard(handle func(http.ResponseWriter, *http.Request) error) http.
 // answer puts a request through the gRPC method's own handler, door and policy included.
 func (w *web) answer(out http.ResponseWriter, in *http.Request, r webRoute) error {
 	fill := func(m any) error { return r.bind(m.(proto.Message), in) }
-	desc := &yitongv1.Audit_ServiceDesc
-	method := "/" + desc.ServiceName + "/" + r.method
-	if i := slices.IndexFunc(desc.Streams, func(s grpc.StreamDesc) bool { return s.StreamName == r.method }); i >= 0 {
-		s := &webStream{ctx: in.Context(), out: out, fill: fill}
-		err := w.stream(w.audit, s, &grpc.StreamServerInfo{FullMethod: method, IsServerStream: true}, desc.Streams[i].Handler)
+	asked := r.descriptor()
+	to, name := w.services[string(asked.Parent().FullName())], string(asked.Name())
+	if i := slices.IndexFunc(to.Streams, func(s grpc.StreamDesc) bool { return s.StreamName == name }); i >= 0 {
+		ctx, cancel := context.WithTimeout(in.Context(), webExport)
+		defer cancel()
+		s := &webStream{ctx: ctx, out: out, fill: fill}
+		info := &grpc.StreamServerInfo{FullMethod: "/" + to.ServiceName + "/" + name, IsServerStream: true}
+		err := w.stream(to.server, s, info, to.Streams[i].Handler)
 		if err != nil && s.begun {
 			panic(http.ErrAbortHandler) // what was sent is not the whole, and must not look so
 		}
 		return err
 	}
-	i := slices.IndexFunc(desc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == r.method })
+	i := slices.IndexFunc(to.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == name })
 	ctx, cancel := context.WithTimeout(in.Context(), webPatience)
 	defer cancel()
-	reply, err := desc.Methods[i].Handler(w.audit, ctx, fill, w.unary)
+	reply, err := to.Methods[i].Handler(to.server, ctx, fill, w.unary)
 	if err != nil {
 		return err
 	}
@@ -181,8 +199,15 @@ func (s *webStream) SendMsg(m any) error {
 	if !ok {
 		return errors.New("this stream has no form over HTTP")
 	}
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
 	s.begun = true
-	_ = http.NewResponseController(s.out).SetWriteDeadline(time.Now().Add(webPatience))
+	until := time.Now().Add(webPatience)
+	if end, ok := s.ctx.Deadline(); ok && end.Before(until) {
+		until = end
+	}
+	_ = http.NewResponseController(s.out).SetWriteDeadline(until)
 	if sign := e.GetSignature(); sign != nil {
 		s.out.Header().Set(statementTrailer, base64.StdEncoding.EncodeToString(sign.GetStatement()))
 		s.out.Header().Set(signatureTrailer, base64.StdEncoding.EncodeToString(sign.GetSignature()))

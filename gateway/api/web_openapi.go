@@ -24,7 +24,7 @@ var openAPI = sync.OnceValue(func() []byte {
 	paths := object{}
 	for _, r := range webRoutes {
 		get := object{
-			"operationId": r.method, "summary": r.summary, "parameters": r.parameters(),
+			"operationId": r.method, "tags": []string{string(r.descriptor().Parent().Name())}, "summary": r.summary, "parameters": r.parameters(),
 			"responses": object{
 				"200": object{"description": "the answer", "content": r.content(schemas)},
 				"default": object{"description": "a refusal or a failure", "content": object{
@@ -53,7 +53,7 @@ var openAPI = sync.OnceValue(func() []byte {
 func (r webRoute) parameters() []object {
 	out := []object{}
 	for _, p := range r.params {
-		field := lookup(r.request(), p.field)
+		field := lookup(r.descriptor().Input(), p.field)
 		where := "query"
 		if strings.Contains(r.path, "{"+p.name+"}") {
 			where = "path"
@@ -67,7 +67,7 @@ func (r webRoute) parameters() []object {
 }
 
 func (r webRoute) content(schemas object) object {
-	method := r.response()
+	method := r.descriptor()
 	if method.IsStreamingServer() {
 		out := object{}
 		for _, kind := range exportTypes {

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"yitong/chaincode/refusal"
@@ -21,7 +22,7 @@ import (
 // field of its message each parameter goes to.
 type webRoute struct {
 	path    string
-	method  string // of the service Audit
+	method  string // as the policy names it: "Audit.Entries"
 	summary string
 	params  []webParam
 	patient string // field for PatientHeader; "" if the question is about none
@@ -58,27 +59,39 @@ var (
 
 // webRoutes are all questions. Each reads.
 var webRoutes = []webRoute{
-	{"/v1/audit/entries", "Entries", "The audit trail, by whatever the filter says", params(filters, period("filter.time"), newest, paged), "filter.patient"},
-	{"/v1/audit/consents/{id}", "Consent", "The life of one consent: every version", params([]webParam{{"id", "id", "of the consent, 32 hexadecimal digits"}}, paged), ""},
-	{"/v1/audit/disclosures", "Disclosures", "Everything let go about a patient (45 CFR 164.528; PIPL article 45, GDPR article 15)",
+	{"/v1/audit/entries", "Audit.Entries", "The audit trail, by whatever the filter says", params(filters, period("filter.time"), newest, paged), "filter.patient"},
+	{"/v1/audit/consents/{id}", "Audit.Consent", "The life of one consent: every version", params([]webParam{{"id", "id", "of the consent, 32 hexadecimal digits"}}, paged), ""},
+	{"/v1/audit/disclosures", "Audit.Disclosures", "Everything let go about a patient (45 CFR 164.528; PIPL article 45, GDPR article 15)",
 		params([]webParam{{"handle", "handle", "a relationship, by its handle"}}, period("time"), newest, paged), "patient"},
-	{"/v1/audit/denials", "Denials", "Requests denied, counted by reason", params(between, period("time")), ""},
-	{"/v1/audit/unreceipted", "Unreceipted", "Releases that were never acknowledged", params(between, []webParam{{"before", "before", "released before (RFC 3339)"}}, paged), ""},
-	{"/v1/audit/expiring", "Expiring", "Consents in force that end soon", params(between, period("within"), paged), ""},
-	{"/v1/audit/changes", "Changes", "Days on which a member asked unlike its days before", params([]webParam{{"member", "member", "name or MSP id"}}, period("time")), ""},
-	{"/v1/audit/orders", "Orders", "Orders to disclose, and what came of them", params([]webParam{{"holder", "holder", "name or MSP id of who is to disclose"}}, paged), ""},
-	{"/v1/audit/digest", "Digest", "Digest of the projection, to compare with another member's at the same height", nil, ""},
-	{"/v1/audit/export", "Export", "The audit trail for other systems and for people; signed in trailers",
+	{"/v1/audit/denials", "Audit.Denials", "Requests denied, counted by reason", params(between, period("time")), ""},
+	{"/v1/audit/unreceipted", "Audit.Unreceipted", "Releases that were never acknowledged", params(between, []webParam{{"before", "before", "released before (RFC 3339)"}}, paged), ""},
+	{"/v1/audit/expiring", "Audit.Expiring", "Consents in force that end soon", params(between, period("within"), paged), ""},
+	{"/v1/audit/changes", "Audit.Changes", "Days on which a member asked unlike its days before", params([]webParam{{"member", "member", "name or MSP id"}}, period("time")), ""},
+	{"/v1/audit/orders", "Audit.Orders", "Orders to disclose, and what came of them", params([]webParam{{"holder", "holder", "name or MSP id of who is to disclose"}}, paged), ""},
+	{"/v1/audit/digest", "Audit.Digest", "Digest of the projection, to compare with another member's at the same height", nil, ""},
+	{"/v1/audit/export", "Audit.Export", "The audit trail for other systems and for people; signed in trailers",
 		params([]webParam{{"format", "format", "fhir-bundle, fhir-ndjson, csv, parquet or html"}, {"language", "language", "of the report: en or zh"}}, filters, period("filter.time")), "filter.patient"},
+	{"/v1/emergencies/open", "Emergencies.List", "Break-glass that is unreviewed, overdue or unresolved",
+		params([]webParam{{"requester", "requester", "name or MSP id of the hospital that broke the glass"}}), ""},
+	{"/v1/emergencies/history", "Emergencies.History", "Break-glass with its reviews",
+		params(between, []webParam{{"state", "state", "unreviewed, overdue, accepted, rejected or unresolved"}}, period("time"), newest, paged), ""},
+	{"/v1/emergencies/rates", "Emergencies.Rates", "How often each hospital broke the glass, and the days on which it did unlike before",
+		params([]webParam{{"member", "member", "name or MSP id"}}, period("time")), ""},
+	{"/v1/erasures/pending", "Erasures.Pending", "Erasures that aren't carried out, or not acknowledged by every requester", nil, ""},
+	{"/v1/erasures/due", "Erasures.Due", "What falls due by the hospital's retention policy",
+		params([]webParam{{"within_seconds", "within_seconds", "also what falls due within so many seconds; 0 is as long as the warning"}}, paged), ""},
+	{"/v1/erasures/notices", "Erasures.Notices", "What custodians erased of which this member opened copies", nil, ""},
+	{"/v1/handles/counts", "Handles.Counts", "Evaluations of handles that the evaluators accounted for, by day",
+		params([]webParam{{"evaluator", "evaluator", "name or MSP id of who evaluated"}, {"member", "member", "name or MSP id of who was evaluated for"}}), ""},
 }
 
-// request is an empty message of the method's request.
-func (r webRoute) request() protoreflect.MessageDescriptor {
-	return yitongv1.File_yitong_v1_yitong_proto.Services().ByName("Audit").Methods().ByName(protoreflect.Name(r.method)).Input()
-}
-
-func (r webRoute) response() protoreflect.MethodDescriptor {
-	return yitongv1.File_yitong_v1_yitong_proto.Services().ByName("Audit").Methods().ByName(protoreflect.Name(r.method))
+// descriptor is that of the route's method.
+func (r webRoute) descriptor() protoreflect.MethodDescriptor {
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(yitongv1.File_yitong_v1_yitong_proto.Package() + "." + protoreflect.FullName(r.method))
+	if err != nil {
+		panic(err) // the routes are written down above, and all of them are tested
+	}
+	return d.(protoreflect.MethodDescriptor)
 }
 
 // bind reads a request's parameters into a message. What isn't known is refused: a filter
@@ -160,6 +173,9 @@ func valueOf(field protoreflect.FieldDescriptor, text string) (protoreflect.Valu
 	case protoreflect.Int32Kind:
 		v, err := strconv.ParseInt(text, 10, 32)
 		return protoreflect.ValueOfInt32(int32(v)), err
+	case protoreflect.Int64Kind:
+		v, err := strconv.ParseInt(text, 10, 64)
+		return protoreflect.ValueOfInt64(v), err
 	case protoreflect.MessageKind: // the one that is a parameter is a time
 		v, err := time.Parse(time.RFC3339, text)
 		return protoreflect.ValueOfMessage(timestamppb.New(v).ProtoReflect()), err

@@ -127,6 +127,10 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 	play(0, "access", "request", "--as", "insurer", "--custodian", "hospital-a", "--patient-file", bundle, "--purpose", "CLMATTCH", "--class", "laboratory", "--id", "44444444444444444444444444444444")
 	play(0, "access", "open", "44444444444444444444444444444444", "--as", "insurer", "--out", filepath.Join(dir, "opened"))
 
+	for _, of := range []string{"55555555555555555555555555555555", "66666666666666666666666666666666"} {
+		play(0, "emergency", "open", "--as", "hospital-b", "--user", "clinician", "--custodian", "hospital-a", "--patient-file", bundle, "--reason", "unconscious", "--id", of)
+	}
+
 	profile := func(member string) client.Profile {
 		p, err := client.ReadProfile(dir, member)
 		if err != nil {
@@ -150,7 +154,7 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 		if !proto.Equal(got, want) {
 			t.Errorf("%s:\nover HTTPS %v\nover gRPC  %v", path, got, want)
 		}
-		if proto.Size(want) < 30 && !strings.Contains(path, "unreceipted") && !strings.Contains(path, "expiring") && !strings.Contains(path, "orders") && !strings.Contains(path, "changes") {
+		if proto.Size(want) < 30 && !strings.Contains(path, "unreceipted") && !strings.Contains(path, "expiring") && !strings.Contains(path, "orders") && !strings.Contains(path, "changes") && !strings.Contains(path, "erasures") && !strings.Contains(path, "counts") {
 			t.Errorf("%s: the answer is empty: %v", path, want)
 		}
 	}
@@ -183,6 +187,31 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 	same("/v1/audit/orders", &yitongv1.OrdersResponse{}, orders, err)
 	digest, err := c.Audit.Digest(ctx, &yitongv1.DigestRequest{})
 	same("/v1/audit/digest", &yitongv1.DigestResponse{}, digest, err)
+
+	// Break-glass, reviewed and not, and what other services answer of an audit.
+	for _, who := range []string{"regulator", "hospital-a"} {
+		v = visit(t, profile(who))
+		c, err := client.Dial(profile(who))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		past, err := c.Emergencies.History(ctx, &yitongv1.EmergencyHistoryRequest{Custodian: "hospital-a", State: "unreviewed", NewestFirst: true, Page: &yitongv1.Page{Size: 1}})
+		same("/v1/emergencies/history?custodian=hospital-a&state=unreviewed&newest_first=true&size=1", &yitongv1.EmergencyHistoryResponse{}, past, err)
+		unreviewed, err := c.Emergencies.List(ctx, &yitongv1.ListEmergenciesRequest{Requester: "hospital-b"})
+		same("/v1/emergencies/open?requester=hospital-b", &yitongv1.ListEmergenciesResponse{}, unreviewed, err)
+		rates, err := c.Emergencies.Rates(ctx, &yitongv1.EmergencyRatesRequest{Member: "hospital-b"})
+		same("/v1/emergencies/rates?member=hospital-b", &yitongv1.EmergencyRatesResponse{}, rates, err)
+		counts, err := c.Handles.Counts(ctx, &yitongv1.CountsRequest{Member: "insurer"})
+		same("/v1/handles/counts?member=insurer", &yitongv1.CountsResponse{}, counts, err)
+		pending, err := c.Erasures.Pending(ctx, &yitongv1.PendingErasuresRequest{})
+		same("/v1/erasures/pending", &yitongv1.PendingErasuresResponse{}, pending, err)
+		due, err := c.Erasures.Due(ctx, &yitongv1.DueRequest{WithinSeconds: 86400, Page: &yitongv1.Page{Size: 2}})
+		same("/v1/erasures/due?within_seconds=86400&size=2", &yitongv1.DueResponse{}, due, err)
+		notices, err := c.Erasures.Notices(ctx, &yitongv1.NoticesRequest{})
+		same("/v1/erasures/notices", &yitongv1.NoticesResponse{}, notices, err)
+	}
+	v = visit(t, profile("regulator"))
 
 	t.Run("within a time", func(t *testing.T) {
 		var none yitongv1.EntriesResponse
@@ -227,6 +256,9 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?from=yesterday")
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?member=a&member=b")
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?size=many")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/emergencies/history?state=nonsense")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/emergencies/open?member=hospital-a")
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/erasures/due?within_seconds=soon")
 		v.refused(http.StatusNotFound, "not-found", http.MethodGet, "/v1/audit/consents/99999999999999999999999999999999")
 		v.refused(http.StatusNotFound, "NotFound", http.MethodGet, "/v1/nothing")
 		v.refused(http.StatusMethodNotAllowed, "Unimplemented", http.MethodPost, "/v1/audit/entries")
@@ -240,6 +272,9 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 			t.Fatal(err)
 		}
 		visit(t, profile("hospital-a"), clinician).refused(http.StatusForbidden, "PermissionDenied", http.MethodGet, "/v1/audit/entries")
+		for _, path := range []string{"/v1/emergencies/history", "/v1/emergencies/rates", "/v1/erasures/pending", "/v1/erasures/due", "/v1/erasures/notices", "/v1/handles/counts"} {
+			visit(t, profile("hospital-a"), clinician).refused(http.StatusForbidden, "PermissionDenied", http.MethodGet, path)
+		}
 		auditor, err := profile("regulator").For("auditor")
 		if err != nil {
 			t.Fatal(err)
@@ -282,7 +317,7 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 		if err := json.Unmarshal(body, &doc); err != nil || doc.OpenAPI != "3.1.0" {
 			t.Fatal(err, string(body))
 		}
-		for path, want := range map[string]string{"/v1/audit/entries": "Entries", "/v1/audit/consents/{id}": "Consent", "/v1/audit/export": "Export"} {
+		for path, want := range map[string]string{"/v1/audit/entries": "Audit.Entries", "/v1/audit/consents/{id}": "Audit.Consent", "/v1/audit/export": "Audit.Export", "/v1/emergencies/history": "Emergencies.History", "/v1/erasures/due": "Erasures.Due", "/v1/handles/counts": "Handles.Counts"} {
 			if doc.Paths[path].Get.OperationID != want {
 				t.Errorf("%s is %q", path, doc.Paths[path].Get.OperationID)
 			}
