@@ -24,7 +24,7 @@ func (g *Gateway) attested(ctx context.Context, permit access.Access) error {
 	if err != nil {
 		return err
 	}
-	var signed []evidence
+	var signed []consent.Basis
 	for _, b := range permit.Decision.Basis {
 		form, err := g.formOf(b, of, permit.Requester)
 		switch {
@@ -34,10 +34,10 @@ func (g *Gateway) attested(ctx context.Context, permit access.Access) error {
 			return refusal.New(refusal.NotPermitted, "the permit rests on consent "+b.ID+", which this custodian didn't put on the ledger",
 				"a permit by consents whose signed forms the custodian keeps")
 		case form.Signed != nil:
-			signed = append(signed, *form)
+			signed = append(signed, b)
 		}
 	}
-	return g.asSigned(ctx, permit, signed)
+	return g.asSigned(ctx, permit, of, signed)
 }
 
 // formOf is what this custodian keeps for a consent of a patient's; nil if nothing.
@@ -54,10 +54,10 @@ func (g *Gateway) formOf(b consent.Basis, of whose, requester string) (*evidence
 	return nil, nil
 }
 
-// asSigned holds the consents on the own peer against the directives that were signed
-// here. The ledger names a directive by its digest, and the digest by what it says.
-func (g *Gateway) asSigned(ctx context.Context, permit access.Access, forms []evidence) error {
-	if len(forms) == 0 {
+// asSigned holds the consents on the own peer, as they are by now, against the directives
+// that were signed here. The ledger names a directive by its digest, and the digest by what it says.
+func (g *Gateway) asSigned(ctx context.Context, permit access.Access, of whose, signed []consent.Basis) error {
+	if len(signed) == 0 {
 		return nil
 	}
 	var out contract.ConsentSet
@@ -69,7 +69,21 @@ func (g *Gateway) asSigned(ctx context.Context, permit access.Access, forms []ev
 	if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
 		return fmt.Errorf("reading the consents: %w", err)
 	}
-	for _, form := range forms {
+	for _, b := range signed {
+		for _, c := range out.Consents { // it may have been amended since the permit
+			if c.ID == b.ID {
+				b.Version = c.Version
+			}
+		}
+		form, err := g.formOf(b, of, permit.Requester)
+		switch {
+		case err != nil:
+			return err
+		case form == nil:
+			return notAsSigned(b.ID)
+		case form.Signed == nil: // amended at the desk
+			continue
+		}
 		if err := sameAsSigned(*form.Signed, out.Consents); err != nil {
 			return err
 		}
@@ -93,6 +107,10 @@ func sameAsSigned(signed directive.Signed, consents []consent.Consent) error {
 			return nil
 		}
 	}
-	return refusal.New(refusal.NotPermitted, "consent "+d.Consent+" on the ledger isn't what the patient signed here",
+	return notAsSigned(d.Consent)
+}
+
+func notAsSigned(id string) error {
+	return refusal.New(refusal.NotPermitted, "consent "+id+" on the ledger isn't what the patient signed here",
 		"a permit by consents as they were signed; have the regulator replay the ledger (`yitong audit replay`)")
 }

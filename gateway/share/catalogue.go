@@ -29,7 +29,7 @@ const (
 	bucketUsers    = "users"    // digest on the ledger -> acting
 	bucketBroken   = "broken"   // id|handle of a break-glass request -> broken
 	bucketNotes    = "notes"    // digest on the ledger -> claimed
-	bucketReleases = "releases" // permit id -> manifest chosen for it
+	bucketReleases = "releases" // custodian/requester/permit id -> manifest chosen for it
 	bucketLodgings = "lodgings" // record id -> lodging, on its way into escrow
 	bucketKept     = "kept"     // custodian/record id -> kept for it in escrow
 	bucketReceipts = "receipts" // permit id -> receipt on its way to the ledger

@@ -184,7 +184,7 @@ func (g *Gateway) behind(o disclosure.Order) (d Disclosed, kept bool, err error)
 	switch o.Subject.What {
 	case disclosure.Manifest:
 		var m seal.Manifest
-		if m, kept, err = load[seal.Manifest](g.Keys, bucketReleases, o.Subject.ID); err == nil && kept {
+		if m, kept, err = load[seal.Manifest](g.Keys, bucketReleases, releaseName(o.Subject.Custodian, o.Subject.Requester, o.Subject.ID)); err == nil && kept {
 			d, err = disclosedManifest(&m)
 		}
 	case disclosure.Claim:

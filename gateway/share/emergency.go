@@ -155,6 +155,10 @@ func (g *Gateway) whom(permit access.Access) (*Patient, error) {
 	return &b.Patient, nil
 }
 
+// maxMisnamed is how often the patient of a break-glass permit may be named wrongly: each time
+// costs this member an evaluation of its own quota.
+const maxMisnamed = 3
+
 // identify learns whom a break-glass permit is about: where there is no consent, this
 // custodian may never have derived the handle. It derives it from what the requester says
 // and compares, so that nobody is taken for somebody else.
@@ -169,6 +173,12 @@ func (g *Gateway) identify(ctx context.Context, permit access.Access, named *Pat
 	if err != nil {
 		return err
 	}
+	another := refusal.New(refusal.NotPermitted, "the permit is about another patient", "the patient that the emergency was opened for")
+	permitted := releaseName(permit.Custodian, permit.Requester, permit.ID)
+	wrong, _ := g.misnamed.LoadOrStore(permitted, 0)
+	if wrong.(int) >= maxMisnamed {
+		return another
+	}
 	all, err := g.epochs(ctx)
 	if err != nil {
 		return err
@@ -178,7 +188,8 @@ func (g *Gateway) identify(ctx context.Context, permit access.Access, named *Pat
 		return fmt.Errorf("deriving the handle of the emergency: %w", err)
 	}
 	if handle != permit.Handle {
-		return refusal.New(refusal.NotPermitted, "the permit is about another patient", "the patient that the emergency was opened for")
+		g.misnamed.Store(permitted, wrong.(int)+1) // the caller holds the permit's lock
+		return another
 	}
 	return nil // handleAt has noted whose it is
 }

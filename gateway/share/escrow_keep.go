@@ -27,6 +27,8 @@ type kept struct {
 	Share     escrow.Share    `json:"share"`
 	Package   *escrow.Package `json:"package,omitempty"` // regulators only
 	Parts     []record.Part   `json:"parts,omitempty"`   // likewise
+	// Found is under which handle it is indexed, by hospital and epoch; regulators only.
+	Found map[string]string `json:"found,omitempty"`
 }
 
 func keptAs(custodian, recordID string) string { return custodian + "/" + recordID }
@@ -162,14 +164,36 @@ func (g *Gateway) Find(ctx context.Context, custodian string, entries []IndexEnt
 	if g.Self.Kind != registry.Regulator {
 		return refusal.New(refusal.KindNotAllowed, g.Self.Name+" keeps no index of others' records", "a regulator's gateway")
 	}
+	all, err := g.epochs(ctx)
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
-		if registry.CheckMSP(e.Requester) != nil || access.CheckHandle(e.Handle) != nil || access.CheckID(e.Record) != nil {
-			return refusal.New(refusal.Malformed, "that is no entry of the index", "a hospital, its handle of the patient, and the record")
+		malformed := refusal.New(refusal.Malformed, "that is no entry of the index", "another hospital, its handle of the patient, and the record")
+		if access.CheckHandle(e.Handle) != nil || access.CheckID(e.Record) != nil {
+			return malformed
+		}
+		switch m, err := g.members.byMSP(ctx, e.Requester); {
+		case refusedWith(err, refusal.NotFound):
+			return malformed
+		case err != nil:
+			return err
+		case m.Kind != registry.Hospital || m.MSP == custodian:
+			return malformed
+		}
+		if epochOf(e.Handle) > all.Latest { // the caller's peer may be ahead
+			if all, err = g.Epochs(ctx); err != nil {
+				return err
+			}
+			if epochOf(e.Handle) > all.Latest {
+				return malformed
+			}
 		}
 	}
 	return g.Keys.Update(func(tx *keys.Tx) error {
 		for _, e := range entries {
-			if _, ok, err := load[kept](tx, bucketKept, keptAs(custodian, e.Record)); err != nil || !ok {
+			k, ok, err := load[kept](tx, bucketKept, keptAs(custodian, e.Record))
+			if err != nil || !ok {
 				return errors.Join(err, refusal.New(refusal.NotFound, "this member keeps no record "+e.Record+" of "+custodian, "the deposit first"))
 			}
 			name := custodian + "/" + e.Requester + "/" + e.Handle
@@ -179,6 +203,18 @@ func (g *Gateway) Find(ctx context.Context, custodian string, entries []IndexEnt
 			}
 			if slices.Contains(ids, e.Record) {
 				continue
+			}
+			// One handle: else a custodian could have this key store grow by what it makes up.
+			at := fmt.Sprintf("%s/%d", e.Requester, epochOf(e.Handle))
+			if one, ok := k.Found[at]; ok && one != e.Handle {
+				return refusal.New(refusal.Exists, "record "+e.Record+" is in the index under another handle of "+e.Requester, "one handle a hospital and epoch")
+			}
+			if k.Found == nil {
+				k.Found = map[string]string{}
+			}
+			k.Found[at] = e.Handle
+			if err := save(tx, bucketKept, keptAs(custodian, e.Record), k); err != nil {
+				return err
 			}
 			if len(ids) >= maxIndexed {
 				return refusal.New(refusal.TooLarge, "the index lists too many records under one handle", fmt.Sprintf("at most %d", maxIndexed))

@@ -83,7 +83,7 @@ func (g *Gateway) RecoverFor(ctx context.Context, requester, custodian, permit s
 	if err := g.clock.fresh(g.now()); err != nil {
 		return nil, err
 	}
-	defer g.permits.lock(permit)()
+	defer g.permits.lock(releaseName(custodian, requester, permit))()
 	if err := g.reach(ctx, height); err != nil {
 		return nil, err
 	}
@@ -145,7 +145,8 @@ func (g *Gateway) permitStands(ctx context.Context, permit access.Access, review
 // chooseKept picks, of what this regulator keeps, the parts that a permit covers. The
 // first choice is kept, so that every later recovery under the permit names the same.
 func (g *Gateway) chooseKept(ctx context.Context, permit access.Access) (*seal.Manifest, error) {
-	chosen, ok, err := load[seal.Manifest](g.Keys, bucketReleases, permit.ID)
+	name := releaseName(permit.Custodian, permit.Requester, permit.ID)
+	chosen, ok, err := load[seal.Manifest](g.Keys, bucketReleases, name)
 	if err != nil || ok {
 		return &chosen, err
 	}
@@ -179,7 +180,7 @@ func (g *Gateway) chooseKept(ctx context.Context, permit access.Access) (*seal.M
 	if len(m.Records) == 0 {
 		return nil, refusal.New(refusal.NotFound, "nothing that this permit covers lies in escrow with "+g.Self.Name, "another regulator's gateway, or the custodian once it is back")
 	}
-	return m, g.keep(bucketReleases, permit.ID, m)
+	return m, g.keep(bucketReleases, name, m)
 }
 
 // commitRecovery has the recovery on the ledger, as this member's own peer has it, when it

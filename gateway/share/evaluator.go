@@ -288,6 +288,9 @@ func (g *Gateway) destroyEnded(all contract.Epochs) error {
 		if err != nil {
 			return fmt.Errorf("destroying the evaluator's key of epoch %d: %w", n, err)
 		}
+		if err := g.Keys.Scrub(); err != nil { // replaced, it still lies in the file
+			return fmt.Errorf("destroying the evaluator's key of epoch %d: %w", n, err)
+		}
 		delete(g.eval.keys, n)
 		g.Log.Info("destroyed the evaluator's key of an epoch that is over", "epoch", n)
 	}

@@ -68,7 +68,7 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 	if err := g.clock.fresh(g.now()); err != nil {
 		return nil, err
 	}
-	defer g.permits.lock(permit)()
+	defer g.permits.lock(releaseName(g.Self.MSP, requester, permit))()
 
 	name := lookup{custodian: g.Self.MSP, requester: requester, id: permit}
 	entry, err := g.looking.do(ctx, name)
@@ -126,12 +126,18 @@ func (g *Gateway) releasable(e contract.AccessEntry, requester string) error {
 	return nil
 }
 
+// releaseName is what is chosen for a permit kept under. Its id alone doesn't name it: that is
+// the requester's to choose, and can be one that another member chose before.
+func releaseName(custodian, requester, permit string) string {
+	return custodian + "/" + requester + "/" + permit
+}
+
 // choose picks the parts that a permit covers. The first choice is kept, so that
 // every later release under the permit names the same, unless something of it is erased
 // before it was released.
 func (g *Gateway) choose(e contract.AccessEntry) (*seal.Manifest, error) {
 	permit := *e.Access
-	kept, ok, err := load[seal.Manifest](g.Keys, bucketReleases, permit.ID)
+	kept, ok, err := load[seal.Manifest](g.Keys, bucketReleases, releaseName(permit.Custodian, permit.Requester, permit.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +265,7 @@ func (g *Gateway) releaseAll(ctx context.Context, orders []releaseOrder) []outco
 	var in contract.Releasing
 	err := g.Keys.Update(func(tx *keys.Tx) error {
 		for _, o := range orders {
-			if err := save(tx, bucketReleases, o.permit.ID, o.manifest); err != nil {
+			if err := save(tx, bucketReleases, releaseName(o.permit.Custodian, o.permit.Requester, o.permit.ID), o.manifest); err != nil {
 				return err
 			}
 			if err := noteReceiver(tx, o.manifest); err != nil {

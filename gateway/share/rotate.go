@@ -3,6 +3,7 @@ package share
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -139,7 +140,7 @@ func (g *Gateway) settle(shown registry.Keys) (done []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("taking a new key into use: %w", err)
 	}
-	return done, g.Keys.View(g.ring.load)
+	return done, errors.Join(g.Keys.View(g.ring.load), g.Keys.Scrub()) // a replaced signing key still lies in the file
 }
 
 // endOf is until when the registry says that a replaced key is good. One that it doesn't
@@ -231,6 +232,9 @@ func (g *Gateway) TendKeys(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err == nil {
+		err = g.Keys.Scrub() // deleted, they still lie in the file
+	}
 	if err != nil {
 		return fmt.Errorf("destroying replaced keys: %w", err)
 	}

@@ -123,17 +123,18 @@ type Config struct {
 // Gateway carries out one member's use cases. It is safe for concurrent use.
 type Gateway struct {
 	Config
-	ring    ring
-	eval    evaluating
-	almanac almanac
-	settled sync.Map // handles that nothing is to be carried to any more
-	salts   []byte
-	members *directory
-	clock   closings
-	records locks // by record id
-	permits locks // by permit id
-	orders  locks // by order id
-	signing locks // by relationship
+	ring     ring
+	eval     evaluating
+	almanac  almanac
+	settled  sync.Map // handles that nothing is to be carried to any more
+	misnamed sync.Map // by releaseName: how often a break-glass permit was said to be of somebody else
+	salts    []byte
+	members  *directory
+	clock    closings
+	records  locks // by record id
+	permits  locks // by releaseName
+	orders   locks // by order id
+	signing  locks // by relationship
 
 	rotating sync.Mutex // one change of keys at a time
 	copies   locks      // by custodian and record id
