@@ -84,8 +84,8 @@ async function check() {
 		$("verdict").dataset.verdict = JSON.stringify(verdict);
 		document.body.dataset.state = "done";
 	} catch (problem) {
+		if (mine !== running) return; // the worker is another's by now
 		if (worker) { worker.terminate(); worker = null; }
-		if (mine !== running) return;
 		status("broken", problem.message);
 		document.body.dataset.state = "broken";
 	}
