@@ -24,6 +24,8 @@ type Judgement struct {
 	ID        string  `json:"id"`        // of the access
 	Outcome   Verdict `json:"outcome"`   // accepted or rejected
 	Reason    string  `json:"reason"`    // a code
+
+	Actor // who reviewed, for the regulator
 }
 
 // Check refuses a judgement with a malformed field: code malformed.
@@ -34,6 +36,9 @@ func (j Judgement) Check() error {
 	if j.Outcome != Accepted && j.Outcome != Rejected {
 		return refusal.New(refusal.Malformed, "that is no outcome of a review", "accepted or rejected")
 	}
+	if err := j.Actor.Check(); err != nil {
+		return err
+	}
 	return registry.CheckCode(j.Reason)
 }
 
@@ -43,11 +48,16 @@ type Settlement struct {
 	Requester string `json:"requester"` // MSP id
 	ID        string `json:"id"`        // of the access
 	Reason    string `json:"reason"`    // a code
+
+	Actor // who resolved it, for the regulator
 }
 
 // Check refuses a settlement with a malformed field: code malformed.
 func (s Settlement) Check() error {
 	if err := checkNamed(s.Custodian, s.Requester, s.ID); err != nil {
+		return err
+	}
+	if err := s.Actor.Check(); err != nil {
 		return err
 	}
 	return registry.CheckCode(s.Reason)
@@ -77,10 +87,13 @@ type Resolution struct {
 	Reason string         `json:"reason"` // a code
 	By     string         `json:"by"`     // MSP id of the regulator
 	At     record.Instant `json:"at"`
+
+	Actor // who resolved it
 }
 
 // Review reviews a break-glass access, once. prior is the review already recorded, nil if
-// none; the same judgement by the same regulator again answers with it. open is what the
+// none; the same judgement by the same regulator again answers with it, whoever of its people
+// says it. open is what the
 // access' requester has open, and the second result is that after the review.
 //
 // Refusals: malformed, kind-not-allowed, member-suspended, not-permitted (not a
@@ -96,7 +109,7 @@ func (a Access) Review(j Judgement, prior *Review, open Emergencies, caller regi
 		return Review{}, open, refusal.New(refusal.NotPermitted, "that access broke no glass", "the review of a break-glass access")
 	}
 	if prior != nil {
-		if prior.Judgement == j && prior.Reviewer == caller.MSP {
+		if j.Actor = prior.Actor; prior.Judgement == j && prior.Reviewer == caller.MSP {
 			return *prior, open, nil
 		}
 		return Review{}, open, refusal.New(refusal.Exists, "this emergency is reviewed: "+string(prior.Outcome), "the recorded review again, or the resolution of a rejected one")
@@ -135,7 +148,7 @@ func (r Review) Resolve(s Settlement, open Emergencies, caller registry.Member, 
 		}
 		return Review{}, open, refusal.New(refusal.Exists, "this emergency is resolved", "the recorded resolution again")
 	}
-	r.Resolution = &Resolution{Reason: s.Reason, By: caller.MSP, At: at}
+	r.Resolution = &Resolution{Reason: s.Reason, By: caller.MSP, At: at, Actor: s.Actor}
 	if i := open.find(r.Custodian, r.ID); i >= 0 {
 		open = open.without(i)
 	}

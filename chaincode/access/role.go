@@ -44,6 +44,8 @@ func (a Actor) Check() error {
 		return refusal.New(refusal.Malformed, "the user is not a salted digest", "64 lower-case hex digits, or none")
 	case a.Role != "" && a.User == "":
 		return refusal.New(refusal.Malformed, "a role is named and no user", "the salted digest of the user too")
+	case a.User != "" && a.Role == "":
+		return refusal.New(refusal.Malformed, "a user is named and no role", "the user's role too")
 	}
 	return CheckRole(a.Role)
 }

@@ -27,7 +27,7 @@ func (o *consentContract) Grant(ctx *contractapi.TransactionContext, argument st
 	}
 	return o.establish(ctx, ConsentGrant, Amendment{
 		ID: arg.ID, Version: 1, Requester: arg.Requester, Handle: arg.Handle,
-		Period: arg.Period, Provision: arg.Provision, Evidence: arg.Evidence,
+		Period: arg.Period, Provision: arg.Provision, Evidence: arg.Evidence, Actor: arg.Actor,
 	})
 }
 
@@ -60,6 +60,9 @@ func (o *consentContract) establish(ctx *contractapi.TransactionContext, functio
 		Period: arg.Period, Provision: arg.Provision, Evidence: arg.Evidence, At: c.at,
 	}
 	if err := next.Validate(); err != nil {
+		return "", err
+	}
+	if err := arg.Actor.Check(); err != nil {
 		return "", err
 	}
 	roster := want[registry.Roster](&c.reading, key(rosterKind))
@@ -98,7 +101,7 @@ func (o *consentContract) establish(ctx *contractapi.TransactionContext, functio
 	if err != nil {
 		return "", err
 	}
-	c.establish(of, d, granted, ConsentVersion{Consent: next}, policy)
+	c.establish(of, d, granted, ConsentVersion{Consent: next, Actor: arg.Actor}, policy)
 	return c.answer(next)
 }
 
@@ -146,6 +149,9 @@ func (o *consentContract) Withdraw(ctx *contractapi.TransactionContext, argument
 	if err := registry.CheckCode(arg.Reason); err != nil {
 		return "", err
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
 	roster := want[registry.Roster](&c.reading, key(rosterKind))
 	d := wantDirectives(&c.reading, of)
 	if err := c.fetch(); err != nil {
@@ -173,7 +179,7 @@ func (o *consentContract) Withdraw(ctx *contractapi.TransactionContext, argument
 		return "", err
 	}
 	c.put(of.of(withdrawnKind), d.withdrawing(withdrawn{ID: next.ID, Version: next.Version, Reason: arg.Reason, At: c.at}))
-	c.create(of.version(next.ID, next.Version), ConsentVersion{Consent: next, Reason: arg.Reason}, policy)
+	c.create(of.version(next.ID, next.Version), ConsentVersion{Consent: next, Reason: arg.Reason, Actor: arg.Actor}, policy)
 	return c.answer(next)
 }
 

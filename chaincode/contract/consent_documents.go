@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
 	"yitong/chaincode/directive"
 	"yitong/chaincode/record"
@@ -21,6 +22,8 @@ type Grant struct {
 	Period    record.Period     `json:"period"` // in which the consent holds
 	Provision consent.Provision `json:"provision"`
 	Evidence  string            `json:"evidence"` // 64 hex digits: salted digest of the signed form
+
+	access.Actor // who attests it
 }
 
 // Amendment replaces a consent, active or withdrawn, by its next version. The caller is
@@ -33,6 +36,8 @@ type Amendment struct {
 	Period    record.Period     `json:"period"`
 	Provision consent.Provision `json:"provision"`
 	Evidence  string            `json:"evidence"`
+
+	access.Actor // who attests it
 }
 
 // Withdrawal takes a consent back: what it permits lapses, what it denies stays denied.
@@ -42,6 +47,8 @@ type Withdrawal struct {
 	Requester string `json:"requester"`
 	Handle    string `json:"handle"`
 	Reason    string `json:"reason"` // code, 1 to 64 of [A-Za-z0-9.-]
+
+	access.Actor // who attests it
 }
 
 // ConsentSet is the consents of one relationship as they stand, at most consent.MaxConsents, by id.
@@ -80,6 +87,8 @@ type ConsentVersion struct {
 	// Carried is the handle that the consent stood under before, where the version is what
 	// was carried here; those before it are found under that handle.
 	Carried string `json:"carried,omitempty"`
+
+	access.Actor // who attests the version, for the custodian; nobody of one that was signed or carried
 }
 
 // Directed is what a signed directive came to: a consent, or, of a rebind, the signer.

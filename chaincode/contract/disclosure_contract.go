@@ -49,10 +49,18 @@ func (d *disclosureContract) Order(ctx *contractapi.TransactionContext, argument
 // the ledger has none.
 func (c *call) wantDigest(s disclosure.Subject) (digest func() string) {
 	of := Relationship{Custodian: s.Custodian, Requester: s.Requester, Handle: s.Handle}
-	switch s.What {
-	case disclosure.Form:
+	if s.OfConsent() {
 		version := want[ConsentVersion](&c.reading, of.version(s.ID, s.Version))
-		return func() string { return version.or(ConsentVersion{}).Consent.Evidence }
+		if s.What == disclosure.Form {
+			return func() string { return version.or(ConsentVersion{}).Consent.Evidence }
+		}
+		return func() string { return version.or(ConsentVersion{}).User }
+	}
+	if s.OfRecord() {
+		present := want[RecordState](&c.reading, recordKey(s.Custodian, s.ID))
+		return func() string { return present.or(RecordState{}).User }
+	}
+	switch s.What {
 	case disclosure.User:
 		request := want[access.Access](&c.reading, of.step(accessKind, s.ID))
 		return func() string { return request.or(access.Access{}).User }

@@ -29,11 +29,14 @@ func (r *recordContract) Erase(ctx *contractapi.TransactionContext, argument str
 	if arg.Parts != nil && len(arg.Parts) == 0 { // no word for the whole record: it would be gone for good
 		return "", refusal.New(refusal.Malformed, "the list of parts is empty", "the indices of the parts to erase; leaving the list out for the whole record")
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
 	c, err := begin(ctx.GetStub(), r.clock, rights[RecordErase])
 	if err != nil {
 		return "", err
 	}
-	present := want[record.Anchor](&c.reading, recordKey(c.msp, arg.ID))
+	present := want[RecordState](&c.reading, recordKey(c.msp, arg.ID))
 	holds := want[record.Holds](&c.reading, holdKey(c.msp, arg.ID))
 	if err := c.fetch(); err != nil {
 		return "", err
@@ -46,7 +49,7 @@ func (r *recordContract) Erase(ctx *contractapi.TransactionContext, argument str
 		return "", err
 	}
 	if erased.Erasure != present.doc.Erasure {
-		c.put(recordKey(c.msp, arg.ID), erased)
+		c.put(recordKey(c.msp, arg.ID), RecordState{erased, arg.Actor})
 	}
 	return c.answer(erased)
 }

@@ -1,12 +1,17 @@
 package contract
 
-import "yitong/chaincode/record"
+import (
+	"yitong/chaincode/access"
+	"yitong/chaincode/record"
+)
 
 // Erasing erases parts of a record of the caller's, the whole of it if none are named.
 type Erasing struct {
 	ID     string        `json:"id"`
 	Reason record.Reason `json:"reason"`
 	Parts  []int         `json:"parts,omitempty"` // indices, ascending
+
+	access.Actor // who had it erased
 }
 
 // Holding puts the calling regulator's legal hold on a record, or changes it.

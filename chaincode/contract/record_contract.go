@@ -42,9 +42,12 @@ func (r *recordContract) Anchor(ctx *contractapi.TransactionContext, argument st
 		if err := checkNamedOnce(ids, named); err != nil {
 			return "", err
 		}
-		slots[i].present = want[record.Anchor](&c.reading, recordKey(c.msp, draft.ID))
+		if err := draft.Actor.Check(); err != nil {
+			return "", err
+		}
+		slots[i].present = want[RecordState](&c.reading, recordKey(c.msp, draft.ID))
 		if draft.Supersedes != "" {
-			slots[i].old = want[record.Anchor](&c.reading, recordKey(c.msp, draft.Supersedes))
+			slots[i].old = want[RecordState](&c.reading, recordKey(c.msp, draft.Supersedes))
 		}
 	}
 	if err := c.fetch(); err != nil {
@@ -84,8 +87,8 @@ func checkNamedOnce(ids []string, named map[string]bool) error {
 }
 
 type anchorSlots struct {
-	present *slot[record.Anchor]
-	old     *slot[record.Anchor] // superseded by it; nil if none is
+	present *slot[RecordState]
+	old     *slot[RecordState] // superseded by it; nil if none is
 }
 
 func (c *call) anchor(draft AnchorDraft, s anchorSlots, policy []byte) (record.Anchor, error) {
@@ -94,7 +97,7 @@ func (c *call) anchor(draft AnchorDraft, s anchorSlots, policy []byte) (record.A
 			return record.Anchor{}, p.Gone()
 		}
 		if p.Root == draft.Root && p.Parts == draft.Parts && p.Bytes == draft.Bytes && p.Supersedes == draft.Supersedes && p.Escrow == draft.Escrow {
-			return *p, nil
+			return p.Anchor, nil
 		}
 		return record.Anchor{}, refusal.New(refusal.Exists, "record "+draft.ID+" is anchored with other content", "a new id")
 	}
@@ -108,12 +111,12 @@ func (c *call) anchor(draft AnchorDraft, s anchorSlots, policy []byte) (record.A
 			return record.Anchor{}, refusal.New(refusal.NotFound, "record "+draft.Supersedes+" is not anchored", "superseding a record of yours")
 		}
 		var old record.Anchor
-		if old, anchor, err = record.Supersede(*s.old.doc, anchor, c.at); err != nil {
+		if old, anchor, err = record.Supersede(s.old.doc.Anchor, anchor, c.at); err != nil {
 			return record.Anchor{}, err
 		}
-		c.put(recordKey(c.msp, old.ID), old)
+		c.put(recordKey(c.msp, old.ID), RecordState{old, draft.Actor})
 	}
-	c.create(recordKey(c.msp, anchor.ID), anchor, policy)
+	c.create(recordKey(c.msp, anchor.ID), RecordState{anchor, draft.Actor}, policy)
 	return anchor, nil
 }
 
@@ -127,11 +130,14 @@ func (r *recordContract) Retract(ctx *contractapi.TransactionContext, argument s
 	if err := access.CheckID(arg.ID); err != nil {
 		return "", err
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
 	c, err := begin(ctx.GetStub(), r.clock, rights[RecordRetract])
 	if err != nil {
 		return "", err
 	}
-	present := want[record.Anchor](&c.reading, recordKey(c.msp, arg.ID))
+	present := want[RecordState](&c.reading, recordKey(c.msp, arg.ID))
 	if err := c.fetch(); err != nil {
 		return "", err
 	}
@@ -139,13 +145,13 @@ func (r *recordContract) Retract(ctx *contractapi.TransactionContext, argument s
 		return "", refusal.New(refusal.NotFound, "record "+arg.ID+" is not anchored by "+c.msp, "retracting a record of yours")
 	}
 	if present.doc.Status == record.Retracted && present.doc.Reason == arg.Reason {
-		return c.answer(*present.doc)
+		return c.answer(present.doc.Anchor)
 	}
 	retracted, err := present.doc.Retract(c.msp, arg.Reason, c.at)
 	if err != nil {
 		return "", err
 	}
-	c.put(recordKey(c.msp, arg.ID), retracted)
+	c.put(recordKey(c.msp, arg.ID), RecordState{retracted, arg.Actor})
 	return c.answer(retracted)
 }
 

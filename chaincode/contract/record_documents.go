@@ -1,6 +1,9 @@
 package contract
 
-import "yitong/chaincode/record"
+import (
+	"yitong/chaincode/access"
+	"yitong/chaincode/record"
+)
 
 // Anchoring anchors up to MaxBatch records of the caller: all or none of them.
 type Anchoring struct {
@@ -15,6 +18,14 @@ type AnchorDraft struct {
 	Bytes      int64       `json:"bytes"`                // sealed
 	Supersedes string      `json:"supersedes,omitempty"` // id of the record that this one replaces
 	Escrow     record.Hash `json:"escrow,omitzero"`      // 64 hex digits: salted digest of how the part keys are escrowed
+
+	access.Actor // who submitted it
+}
+
+// RecordState is an anchor as the ledger holds it, and who made its latest change.
+type RecordState struct {
+	record.Anchor
+	access.Actor
 }
 
 // AnchorList is anchors in the order they were given.
@@ -26,6 +37,8 @@ type AnchorList struct {
 type Retraction struct {
 	ID     string        `json:"id"`
 	Reason record.Reason `json:"reason"`
+
+	access.Actor // who retracted it
 }
 
 // RecordQuery asks for one anchor.

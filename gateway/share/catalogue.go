@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/record"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
@@ -69,6 +70,7 @@ type catalogued struct {
 	Content record.Hash   `json:"content"` // SHA-256 of what was submitted, to know a retry by
 	Commit  ledger.Commit `json:"commit"`
 	Lodged  *Lodged       `json:"lodged,omitempty"` // once it is in escrow with every holder
+	By      access.Actor  `json:"by,omitzero"`      // who submitted it
 }
 
 // parts gives the record's parts as its anchor commits to them.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 
@@ -69,11 +70,11 @@ func (g *Gateway) Grant(ctx context.Context, d Directive) (consent.Consent, Rela
 	if d.ID == "" {
 		d.ID = NewID()
 	}
-	r, proof, err := g.attest(ctx, d, 1)
+	r, proof, by, err := g.attest(ctx, d, 1)
 	if err != nil {
 		return consent.Consent{}, r, ledger.Commit{}, err
 	}
-	in := contract.Grant{ID: d.ID, Requester: r.Requester.MSP, Handle: r.Handle, Period: d.Period, Provision: d.Provision, Evidence: proof}
+	in := contract.Grant{ID: d.ID, Requester: r.Requester.MSP, Handle: r.Handle, Period: d.Period, Provision: d.Provision, Evidence: proof, Actor: by}
 	var out consent.Consent
 	commit, err := g.establish(ctx, contract.ConsentGrant, in, &out)
 	if anew, ok := g.outdated(ctx, err); ok {
@@ -100,13 +101,13 @@ func (g *Gateway) establish(ctx context.Context, function string, in, out any) (
 // Amend puts a new version of a consent on the ledger. version is the one that it
 // replaces.
 func (g *Gateway) Amend(ctx context.Context, d Directive, version int) (consent.Consent, Relationship, ledger.Commit, error) {
-	r, proof, err := g.attest(ctx, d, version+1)
+	r, proof, by, err := g.attest(ctx, d, version+1)
 	if err != nil {
 		return consent.Consent{}, r, ledger.Commit{}, err
 	}
 	in := contract.Amendment{
 		ID: d.ID, Version: version + 1, Requester: r.Requester.MSP, Handle: r.Handle,
-		Period: d.Period, Provision: d.Provision, Evidence: proof,
+		Period: d.Period, Provision: d.Provision, Evidence: proof, Actor: by,
 	}
 	var out consent.Consent
 	commit, err := g.Ledger.Submit(ctx, contract.ConsentAmend, in, &out)
@@ -119,17 +120,20 @@ func (g *Gateway) Amend(ctx context.Context, d Directive, version int) (consent.
 // evidenceName is that of a consent version's signed form in the key store.
 func evidenceName(id string, version int) string { return fmt.Sprintf("%s/%d", id, version) }
 
-// attest keeps the signed form and returns the digest that stands for it.
-func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relationship, string, error) {
+// attest keeps the signed form and who attests it, and returns the digest that stands for
+// each.
+func (g *Gateway) attest(ctx context.Context, d Directive, version int) (r Relationship, form string, by access.Actor, err error) {
 	if err := access.CheckID(d.ID); err != nil {
-		return Relationship{}, "", err
+		return r, "", by, err
 	}
 	if len(d.Form) == 0 || len(d.Form) > maxForm {
-		return Relationship{}, "", refusal.New(refusal.Malformed, "the signed form is missing or larger than 3 MiB", "a scan or a signed document, at most 3 MiB")
+		return r, "", by, refusal.New(refusal.Malformed, "the signed form is missing or larger than 3 MiB", "a scan or a signed document, at most 3 MiB")
 	}
-	r, err := g.relationship(ctx, d.Patient, d.Requester)
-	if err != nil {
-		return r, "", err
+	if r, err = g.relationship(ctx, d.Patient, d.Requester); err != nil {
+		return r, "", by, err
+	}
+	if by, err = g.actor(ctx, d.ID, doneAttesting+strconv.Itoa(version)); err != nil {
+		return r, "", by, err
 	}
 	name := evidenceName(d.ID, version)
 	err = g.Keys.Update(func(tx *keys.Tx) error {
@@ -138,7 +142,7 @@ func (g *Gateway) attest(ctx context.Context, d Directive, version int) (Relatio
 		}
 		return save(tx, bucketConsents, name, evidence{Patient: r.Patient, Requester: r.Requester.MSP, Form: d.Form})
 	})
-	return r, g.salted(saltedForm, name, d.Form), err
+	return r, g.salted(saltedForm, name, d.Form), by, err
 }
 
 // setAside keeps the form that a new one takes the place of, under its digest: the ledger
@@ -161,7 +165,11 @@ func (g *Gateway) Withdraw(ctx context.Context, p Patient, requester, id, reason
 	if err != nil {
 		return consent.Consent{}, r, ledger.Commit{}, err
 	}
-	in := contract.Withdrawal{ID: id, Requester: r.Requester.MSP, Handle: r.Handle, Reason: reason}
+	by, err := g.actor(ctx, id, doneWithdrawal)
+	if err != nil {
+		return consent.Consent{}, r, ledger.Commit{}, err
+	}
+	in := contract.Withdrawal{ID: id, Requester: r.Requester.MSP, Handle: r.Handle, Reason: reason, Actor: by}
 	var out consent.Consent
 	commit, err := g.Ledger.Submit(ctx, contract.ConsentWithdraw, in, &out)
 	if err != nil {

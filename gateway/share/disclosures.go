@@ -104,7 +104,7 @@ func (g *Gateway) draft(ctx context.Context, o DisclosureOrder) (disclosure.Draf
 		}
 		*side = m.MSP
 	}
-	if o.What == disclosure.Form && o.Handle == "" {
+	if d.Subject.OfConsent() && o.Handle == "" {
 		var err error
 		if d.Subject.Handle, err = g.handleOf(ctx, d.Subject); err != nil {
 			return d, holder, err

@@ -239,6 +239,10 @@ func (g *Gateway) ReviewEmergency(ctx context.Context, j access.Judgement) (acce
 	if err := g.resolveNames(ctx, &j.Custodian, &j.Requester); err != nil {
 		return access.Review{}, ledger.Commit{}, err
 	}
+	var err error
+	if j.Actor, err = g.actor(ctx, j.ID, doneReviewing); err != nil {
+		return access.Review{}, ledger.Commit{}, err
+	}
 	var out access.Review
 	commit, err := g.Ledger.Submit(ctx, contract.AccessReview, j, &out)
 	if err != nil {
@@ -251,6 +255,10 @@ func (g *Gateway) ReviewEmergency(ctx context.Context, j access.Judgement) (acce
 // by name or MSP id.
 func (g *Gateway) ResolveEmergency(ctx context.Context, s access.Settlement) (access.Review, ledger.Commit, error) {
 	if err := g.resolveNames(ctx, &s.Custodian, &s.Requester); err != nil {
+		return access.Review{}, ledger.Commit{}, err
+	}
+	var err error
+	if s.Actor, err = g.actor(ctx, s.ID, doneResolving); err != nil {
 		return access.Review{}, ledger.Commit{}, err
 	}
 	var out access.Review

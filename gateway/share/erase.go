@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
@@ -52,6 +53,7 @@ type intent struct {
 	Parts  []int          `json:"parts"` // all of them by index, of the whole record too
 	Whole  bool           `json:"whole"`
 	Reason record.Reason  `json:"reason"`
+	By     access.Actor   `json:"by,omitzero"` // who has it erased
 	Step   step           `json:"step"`
 	Anchor *record.Anchor `json:"anchor,omitempty"` // once tombstoned
 	Commit ledger.Commit  `json:"commit,omitzero"`
@@ -105,6 +107,9 @@ func (g *Gateway) Erase(ctx context.Context, id string, reason record.Reason, pa
 	}
 	if pending.Intent == nil {
 		return Erasure{Record: c.anchor(g.Self.MSP), Requesters: pending.informed()}, nil
+	}
+	if pending.Intent.By, err = g.actor(ctx, id, doneErasing); err != nil {
+		return Erasure{}, err
 	}
 	if err := g.reached(&pending, intended); err != nil {
 		return Erasure{}, err
@@ -234,7 +239,7 @@ func (g *Gateway) interrupted(at step) error {
 // tombstone has the tombstone on the ledger when it returns nil.
 func (g *Gateway) tombstone(ctx context.Context, e *erasing) error {
 	var anchor record.Anchor
-	in := contract.Erasing{ID: e.Record, Reason: e.Intent.Reason, Parts: e.Intent.named()}
+	in := contract.Erasing{ID: e.Record, Reason: e.Intent.Reason, Parts: e.Intent.named(), Actor: e.Intent.By}
 	commit, err := g.Ledger.Submit(ctx, contract.RecordErase, in, &anchor)
 	if refusedAtAll(err) {
 		e.Intent = nil

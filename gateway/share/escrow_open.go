@@ -96,7 +96,7 @@ func (g *Gateway) openFromEscrow(ctx context.Context, name lookup, sink Sink, ca
 			opened.Bytes += n
 		}
 	}
-	by, err := g.reader(ctx, name.id)
+	by, err := g.actor(ctx, name.id, doneOpening)
 	if err != nil {
 		return opened, err
 	}

@@ -85,7 +85,7 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 			opened.Bytes += n
 		}
 	}
-	by, err := g.reader(ctx, id)
+	by, err := g.actor(ctx, id, doneOpening)
 	if err != nil {
 		return opened, err
 	}
@@ -252,7 +252,7 @@ func (g *Gateway) reject(ctx context.Context, name lookup, cause error) error {
 	if err != nil || entry.Release == nil {
 		return errors.Join(cause, err)
 	}
-	by, err := g.reader(ctx, name.id)
+	by, err := g.actor(ctx, name.id, doneOpening)
 	if err != nil {
 		return errors.Join(cause, err)
 	}

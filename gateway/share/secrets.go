@@ -70,7 +70,7 @@ func (g *Gateway) salted(what, id string, content []byte) string {
 const (
 	saltedClaim = "claim"    // id: of the access
 	saltedForm  = "evidence" // id: of the consent, "/" and the version
-	saltedUser  = "user"     // id: of the access, or that and "/opened"
+	saltedUser  = "user"     // id: of the access, or of that or another thing and what was done with it
 	saltedNote  = "note"     // likewise
 )
 

@@ -139,7 +139,7 @@ type Gateway struct {
 	rotating sync.Mutex // one change of keys at a time
 	copies   locks      // by custodian and record id
 
-	anchoring *batcher[Record, ledger.Commit]
+	anchoring *batcher[catalogued, ledger.Commit]
 	releasing *batcher[releaseOrder, releaseCommit]
 	receiving *batcher[receiptOrder, ledger.Commit]
 	looking   *batcher[lookup, contract.AccessEntry]

@@ -146,6 +146,9 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 	c := catalogued{Record: Record{
 		ID: s.ID, Patient: s.Patient, MediaType: s.MediaType, Submitted: g.now(), Supersedes: s.Supersedes,
 	}}
+	if c.By, err = g.actor(ctx, s.ID, doneAnchoring); err != nil {
+		return catalogued{}, err
+	}
 	partKeys := make([]seal.Key, len(drafts))
 	for i, d := range drafts {
 		partKeys[i] = seal.NewKey()
@@ -253,7 +256,7 @@ func (c *counter) Read(b []byte) (int, error) {
 
 // anchor commits the record's anchor, together with others, and notes it.
 func (g *Gateway) anchor(ctx context.Context, c catalogued) (catalogued, error) {
-	commit, err := g.anchoring.do(ctx, c.Record)
+	commit, err := g.anchoring.do(ctx, c)
 	if err != nil {
 		return c, err
 	}
@@ -311,13 +314,13 @@ func amendRecord(tx *keys.Tx, id string, change func(*catalogued)) error {
 
 // anchorAll anchors records in one transaction. The ledger takes all or none; if it
 // refuses, each goes by itself, so that one bad record doesn't hold up the others.
-func (g *Gateway) anchorAll(ctx context.Context, records []Record) []outcome[ledger.Commit] {
+func (g *Gateway) anchorAll(ctx context.Context, records []catalogued) []outcome[ledger.Commit] {
 	commit, err := g.submitAnchors(ctx, records)
 	results := make([]outcome[ledger.Commit], len(records))
 	var refused *refusal.Refusal
 	for i, r := range records {
 		if len(records) > 1 && errors.As(err, &refused) {
-			alone, err := g.submitAnchors(ctx, []Record{r})
+			alone, err := g.submitAnchors(ctx, []catalogued{r})
 			results[i] = outcome[ledger.Commit]{alone, err}
 			continue
 		}
@@ -326,10 +329,10 @@ func (g *Gateway) anchorAll(ctx context.Context, records []Record) []outcome[led
 	return results
 }
 
-func (g *Gateway) submitAnchors(ctx context.Context, records []Record) (ledger.Commit, error) {
+func (g *Gateway) submitAnchors(ctx context.Context, records []catalogued) (ledger.Commit, error) {
 	var in contract.Anchoring
 	for _, r := range records {
-		d := contract.AnchorDraft{ID: r.ID, Root: record.Root(record.Leaves(r.parts())), Parts: len(r.Parts), Supersedes: r.Supersedes, Escrow: r.Escrow}
+		d := contract.AnchorDraft{ID: r.ID, Root: record.Root(record.Leaves(r.parts())), Parts: len(r.Parts), Supersedes: r.Supersedes, Escrow: r.Escrow, Actor: r.By}
 		d.Bytes = roughly(r.sealedBytes())
 		in.Records = append(in.Records, d)
 	}
@@ -354,8 +357,12 @@ func (g *Gateway) Retract(ctx context.Context, id string, reason record.Reason) 
 	if _, err := g.ownRecord(id); err != nil {
 		return ledger.Commit{}, err
 	}
+	by, err := g.actor(ctx, id, doneRetracting)
+	if err != nil {
+		return ledger.Commit{}, err
+	}
 	var out record.Anchor
-	commit, err := g.Ledger.Submit(ctx, contract.RecordRetract, contract.Retraction{ID: id, Reason: reason}, &out)
+	commit, err := g.Ledger.Submit(ctx, contract.RecordRetract, contract.Retraction{ID: id, Reason: reason, Actor: by}, &out)
 	if err != nil {
 		return ledger.Commit{}, fmt.Errorf("retracting record %s: %w", id, err)
 	}

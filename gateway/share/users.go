@@ -16,24 +16,38 @@ type Person struct {
 	Role access.Role //
 }
 
-// By says who a call is by, for what Open puts on the ledger.
+// By says who a call is by, for what it puts on the ledger.
 func By(ctx context.Context, p Person) context.Context {
 	return context.WithValue(ctx, personKey{}, p)
 }
 
 type personKey struct{}
 
-// reader is the person behind a call that opens an access, kept as keepUser does.
-func (g *Gateway) reader(ctx context.Context, id string) (access.Actor, error) {
+// What persons do, as it follows an id in the name of a digest. The same by the same
+// person is the same digest, so that a retry says what was said.
+const (
+	doneOpening    = "/opened" // of an access
+	doneReviewing  = "/reviewed"
+	doneResolving  = "/resolved"
+	doneAnchoring  = "/anchored" // of a record
+	doneRetracting = "/retracted"
+	doneErasing    = "/erased"
+	doneAttesting  = "/attested/" // of a consent, and the version
+	doneWithdrawal = "/withdrawn"
+)
+
+// actor is the person behind a call, kept as keepUser does; nobody where the member's own
+// software calls.
+func (g *Gateway) actor(ctx context.Context, id, what string) (access.Actor, error) {
 	p, _ := ctx.Value(personKey{}).(Person)
-	digest, err := g.keepUser(ctx, id, "/opened", p)
+	digest, err := g.keepUser(ctx, id, what, p)
 	return access.Actor{User: digest, Role: p.Role}, err
 }
 
-// acting is who is behind an access or its opening. The ledger has a salted digest of the user; a
+// acting is who is behind something on the ledger. The ledger has a salted digest of the user; a
 // regulator may order to see it.
 type acting struct {
-	About string `json:"about"` // id of the access, or id/opened
+	About string `json:"about"` // id of the access, or id/opened, …
 	User  user   `json:"user"`
 }
 
@@ -46,7 +60,7 @@ type user struct {
 
 func (u user) content() ([]byte, error) { return json.Marshal(u) }
 
-// keepUser keeps who is behind an access, or what is done with it, and returns the digest
+// keepUser keeps who is behind an access, or what is done with it or something else, and returns the digest
 // that stands for it; "" for nobody. It is kept by its digest, as a claim's reference is, and those of requests
 // at the same time share one write of the key store.
 func (g *Gateway) keepUser(ctx context.Context, id, what string, p Person) (digest string, err error) {

@@ -32,26 +32,30 @@ func (a *app) auditDiscloseOrder() *cobra.Command {
 		of      = ask.Subject
 		permit  string
 		consent string
+		record  string
 		out     string
 	)
 	cmd := &cobra.Command{
 		Use: "disclose", Short: "Order a holder to open what the ledger has a digest of, and verify it",
 		Long: "Order a holder to open what the ledger has a digest of, as a regulator: the manifest that was\n" +
 			"released under a permit, the claim reference of a request, who asked, who opened or the note on an\n" +
-			"emergency, or the form that a patient signed for a version of a consent. The order, the holder's answer and the outcome stay on the ledger. What\n" +
+			"emergency, the form that a patient signed for a version of a consent or who attested it, or who\n" +
+			"made the latest change to a record. The order, the holder's answer and the outcome stay on the ledger. What\n" +
 			"comes is shown only if it opens the digest.\n\n" +
 			"A refusal ends with exit code 3, what doesn't open the digest with 1. A holder that can't be\n" +
 			"reached ends with 5: the order stands, and the same command with its --id goes on; 72 hours\n" +
 			"after the order it concludes that the holder refused.",
 		Example: "  yitong audit disclose --as regulator --permit ID --what claim --reason case-7\n" +
 			"  yitong audit disclose --as regulator --consent ID --version 2 --custodian hospital-a --requester insurer \\\n" +
-			"      --reason case-7 --out form.pdf",
+			"      --reason case-7 --out form.pdf\n" +
+			"  yitong audit disclose --as regulator --record ID --custodian hospital-a --reason case-7",
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&permit, "permit", "", "id of the access that it is about")
-	f.StringVar(&of.What, "what", string(disclosure.Manifest), "of an access: "+strings.Join(orderable, ", "))
+	f.StringVar(&of.What, "what", string(disclosure.Manifest), "of an access: "+strings.Join(orderable, ", ")+"; of a consent: user, else the form")
 	f.StringVar(&consent, "consent", "", "id of the consent that it is about")
+	f.StringVar(&record, "record", "", "id of the record that it is about")
 	f.Int32Var(&of.Version, "version", 0, "of the consent")
 	f.StringVar(&of.Handle, "handle", "", "of the consent's relationship (default: looked up)")
 	f.StringVar(&of.Custodian, "custodian", "", "hospital that was asked (of a permit default: looked up)")
@@ -65,17 +69,25 @@ func (a *app) auditDiscloseOrder() *cobra.Command {
 	a.mustComplete(cmd, "what", fixed(orderable...))
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
 		switch {
-		case (permit == "") == (consent == ""):
-			return usage("say what it is about, with --permit or --consent")
-		case consent != "":
-			if cmd.Flags().Changed("what") || of.Version < 1 {
-				return usage("of a consent the signed form is ordered: leave out --what, and say which --version")
+		case len(given(permit, consent, record)) != 1:
+			return usage("say what it is about, with --permit, --consent or --record")
+		case record != "":
+			if cmd.Flags().Changed("what") && of.What != string(disclosure.User) || of.Custodian == "" || of.Requester != "" || of.Version != 0 {
+				return usage("of a record, who made its latest change is ordered: name its --custodian, and leave out --requester and --version")
 			}
-			of.Id, of.What = consent, string(disclosure.Form)
+			of.Id, of.What, of.Requester = record, string(disclosure.User), of.Custodian
+		case consent != "":
+			byUser := of.What == string(disclosure.User)
+			if cmd.Flags().Changed("what") && !byUser || of.Version < 1 {
+				return usage("of a consent the signed form is ordered, or with --what user who attested it: say which --version")
+			}
+			if of.Id = consent; !byUser {
+				of.What = string(disclosure.Form)
+			}
 			if of.Custodian == "" || of.Requester == "" {
 				return usage("say between whom the consent is, with --custodian and --requester")
 			}
-			if out == "" && !a.screen.JSON {
+			if out == "" && !byUser && !a.screen.JSON {
 				return usage("a signed form needs a file to go to: --out FILE")
 			}
 		case !slices.Contains(orderable, of.What):
@@ -110,6 +122,11 @@ func (a *app) auditDiscloseOrder() *cobra.Command {
 		return a.showDisclosure(answer, out)
 	})
 	return cmd
+}
+
+// given are the flags that have a value.
+func given(values ...string) []string {
+	return slices.DeleteFunc(values, func(v string) bool { return v == "" })
 }
 
 // contentFile is where what is disclosed goes. It is there before the order is given, so

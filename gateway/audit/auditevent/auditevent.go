@@ -7,9 +7,9 @@
 //	everything else                         plain AuditEvent, typed by ISO 21089 or DICOM
 //
 // A patient is the handle of a relationship and nothing more. What the ledger doesn't
-// know, the person where a member's own software acted, is absent with the reason
-// "unsupported" (FHIR data-absent-reason) and never made up; a person is a salted digest
-// and a role. What was opened in an emergency has the purpose BTG as well as its own.
+// know is absent with the reason "unsupported" (FHIR data-absent-reason) and never made
+// up. Who acted is a person, by a salted digest and a role, or who signed a directive, by the
+// key; or else a device, by the name on the certificate of the member's software. What was opened in an emergency has the purpose BTG as well as its own.
 package auditevent
 
 import (
@@ -39,7 +39,9 @@ const (
 
 	memberSystem = "urn:yitong:member" // MSP ids
 	handleSystem = "urn:yitong:handle"
-	userSystem   = "urn:yitong:user" // salted digests of persons
+	userSystem   = "urn:yitong:user"  // salted digests of persons
+	keySystem    = "urn:yitong:key"   // ids of keys that sign directives
+	agentSystem  = "urn:yitong:agent" // common names of certificates of software
 	roleSystem   = "urn:yitong:role"
 	objectSystem = "urn:yitong:" // and the kind: ids of consents, accesses, …
 )
@@ -196,15 +198,23 @@ func gateway(msp string) Reference {
 	return Reference{Type: "Device", Identifier: &Identifier{memberSystem, msp}, Display: "gateway of " + msp}
 }
 
-// person is who is behind an entry: a digest, or absent.
-func person(e history.Entry) Reference {
-	if e.User == "" {
+// user is who is behind an entry: a digest, a key, or the member's software; absent where
+// there was no certificate to name it by.
+func user(e history.Entry) Reference {
+	switch {
+	case e.User == "":
 		return Reference{Extension: absent}
+	case e.UserRole == projection.Software:
+		return Reference{Type: "Device", Identifier: &Identifier{agentSystem, e.User}, Display: "software of " + e.Member}
+	case e.Kind == projection.KindConsent && e.UserRole == "patient":
+		return Reference{Type: "Patient", Identifier: &Identifier{keySystem, e.User}}
+	case e.Kind == projection.KindConsent && e.UserRole == "delegate":
+		return Reference{Type: "RelatedPerson", Identifier: &Identifier{keySystem, e.User}}
 	}
 	return Reference{Type: "Practitioner", Identifier: &Identifier{userSystem, e.User}}
 }
 
-// roles are those of the person.
+// roles are those of the user.
 func roles(e history.Entry) []Concept {
 	if e.UserRole == "" {
 		return nil

@@ -18,7 +18,7 @@ func (v *Event) decision(e history.Entry, s Source) {
 	v.Agent = []Agent{
 		{Type: concept("http://terminology.hl7.org/CodeSystem/extra-security-role-type", "authserver", "authorization server"), Who: rules},
 		{Type: concept(dicom, "110150", "Application"), Who: gateway(e.Member), Network: network(e.AccessPoint)},
-		{Type: concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient"), Who: person(e), Role: roles(e), Requestor: true},
+		{Type: concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient"), Who: user(e), Role: roles(e), Requestor: true},
 		{Type: concept("http://terminology.hl7.org/CodeSystem/v3-RoleClass", "PROV", "healthcare provider"), Who: organisation(e.Member)},
 	}
 	access := append(details("access", e.Object), ledgerDetails(e)...)
@@ -49,9 +49,11 @@ func (v *Event) disclosure(e history.Entry, counterpart string, atSource bool) {
 		{Type: concept(dicom, "110153", "Source Role ID"), Who: gateway(e.Custodian), Network: network(sourceAt), Requestor: false},
 		{Type: concept(dicom, "110152", "Destination Role ID"), Who: gateway(e.Requester), Network: network(recipientAt), Requestor: true},
 	}
-	if e.User != "" {
-		v.Agent = append(v.Agent, Agent{Type: concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient"), Who: person(e), Role: roles(e), Requestor: false})
+	as := concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient")
+	if atSource {
+		as = concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "CST", "custodian")
 	}
+	v.Agent = append(v.Agent, Agent{Type: as, Who: user(e), Role: roles(e), Requestor: false})
 	if e.Handle != "" && e.Member == map[bool]string{true: e.Custodian, false: e.Requester}[atSource] {
 		v.Meta = &Meta{[]string{balp + "StructureDefinition/IHE.BasicAudit.PrivacyDisclosure." + profile}}
 	}
@@ -100,7 +102,7 @@ func (v *Event) other(e history.Entry) {
 	}
 	v.Agent = []Agent{
 		{Type: concept(dicom, "110150", "Application"), Who: gateway(e.Member), Network: network(e.AccessPoint)},
-		{Type: concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "AUT", "author (originator)"), Who: Reference{Extension: absent}, Requestor: true},
+		{Type: concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "AUT", "author (originator)"), Who: user(e), Role: roles(e), Requestor: true},
 	}
 	if e.Kind == projection.KindConsent {
 		c := consentEntity(e.Policy)

@@ -173,6 +173,7 @@ func (s *snapshot) entry(rows *sql.Rows) (Entry, error) {
 	e.Classes, e.Endorsers = list(classes), list(endorsers)
 	was := s.members.at(e.Member, e.Number)
 	e.Role, e.AccessPoint = was.kind, was.gateway
+	e.Attribute()
 	return e, err
 }
 

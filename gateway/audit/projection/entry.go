@@ -15,9 +15,10 @@ import (
 //	                                                        held within 90 s of its own clock
 //	outcome                Outcome, Reason, Validation      the decision, the peers' verdict
 //	user                   Member, Agent                    the certificate that signed
-//	                       User                             the request: a salted digest of the person
+//	                       User                             what was written: a salted digest of the person,
+//	                                                        or the key of who signed; else Agent
 //	role                   Role                             the registry at that height: the member's kind
-//	                       UserRole                         the request: the person's
+//	                       UserRole                         what was written: the person's; else software
 //	purpose of use         Purpose                          the request
 //	access point           AccessPoint                      the member's gateway in the registry at that height
 //	audit source           the member whose peer was read   see Standing
@@ -25,11 +26,16 @@ import (
 //	                       Object, Version, Classes
 //	permission policy      Policy                           the rule that decided
 //
-// What isn't there is absent on purpose and never guessed. The ledger knows a person only
-// where one asked through the member's gateway, and then as a digest that a regulator can
-// order to be opened; where the member's own software acted, and for what gateways do by
-// themselves (releases, receipts, anchors), there is none. Exports say so by FHIR's
-// data-absent-reason "unsupported".
+// What isn't there is absent on purpose and never guessed. The ledger knows a person where
+// one asked for, opened, reviewed, anchored, retracted, erased or attested something through
+// the member's gateway, and then as a digest that the member keeps the person to; or by the
+// key that signed a directive. Everything else is told as what it is by its signature, an act
+// of the member's software: User is then the subject common name of the certificate that
+// signed, and UserRole is Software.
+//
+// Three kinds of entry have neither, because there is no certificate to name: a configuration
+// whose orderer signs without a common name, a transaction that can't be read, and one of
+// another chaincode likewise. Exports say so by FHIR's data-absent-reason "unsupported".
 type Entry struct {
 	Number      int64  // from 0, in the order of the ledger
 	Block       uint64 //
@@ -50,8 +56,8 @@ type Entry struct {
 	Validation  string // Fabric's code; VALID had an effect
 	Endorsers   []string
 
-	User     string // salted digest of the person behind it, 64 hex digits; of a directive the id of the key that signed it, 32; empty where there is none
-	UserRole string // that person's role; of a directive patient or delegate; empty likewise
+	User     string // salted digest of the person behind it, 64 hex digits; of a directive the id of the key that signed it, 32; of Software, Agent
+	UserRole string // that person's role; of a directive patient or delegate; Software where there is no person
 
 	Custodian, Requester string // MSP ids, where it lies between two members
 	Handle               string // the patient within that relationship, where it is about one
@@ -60,6 +66,18 @@ type Entry struct {
 	Purpose              string // HL7 v3 PurposeOfUse
 	Classes              []string
 	Policy               Policy
+}
+
+// Software is the UserRole of what a member's software did, with no person behind it that the
+// ledger knows.
+const Software = "software"
+
+// Attribute says of an entry without a person that the software did it, if its certificate
+// has a name.
+func (e *Entry) Attribute() {
+	if e.User == "" && e.Agent != "" {
+		e.User, e.UserRole = e.Agent, Software
+	}
 }
 
 // Policy is the rule that allowed or denied.

@@ -188,7 +188,8 @@ func readClosing(w ledger.Write) (effect, bool) {
 func readRecord(w ledger.Write) (effect, bool) {
 	custodian, id := w.Attributes[0], w.Attributes[1]
 	e := effect{Entry: Entry{Kind: KindRecord, Outcome: Success, Custodian: custodian, Object: id}}
-	a, ok := decode[record.Anchor](w)
+	a, ok := decode[contract.RecordState](w)
+	e.User, e.UserRole = text(a.User), text(string(a.Role))
 	e.Action, e.Reason = Action(text(string(a.Status))), text(string(a.Reason))
 	e.row = recordRow{custodian: custodian, id: id, status: string(e.Action), document: w.Value}
 	if a.Erasure != nil && a.Erasure.At == a.At { // of a part too, and of what is superseded or retracted
@@ -228,9 +229,13 @@ func readConsent(w ledger.Write) (effect, bool) {
 
 // signedBy says who signed a version of a consent, and how sure that makes it: the patient's key, or
 // a delegate's, and the assurance as the reason, where a withdrawal has none of its own. What a hospital
-// attests has neither.
+// attests has the person who did so, and no such reason.
 func signedBy(e *Entry, v contract.ConsentVersion) {
-	if v.Signed == nil || v.Carried != "" {
+	if v.Carried != "" {
+		return
+	}
+	if v.Signed == nil {
+		e.User, e.UserRole = text(v.User), text(string(v.Role))
 		return
 	}
 	e.User, e.UserRole = v.Signed.Key.ID(), "patient"
@@ -301,14 +306,16 @@ func readReview(w ledger.Write) (effect, bool) {
 	e := effect{Entry: Entry{Kind: KindReview, Outcome: Success, Custodian: key.custodian, Requester: key.requester, Object: key.id}}
 	r, ok := decode[access.Review](w)
 	e.Reason = text(r.Reason)
+	by := r.Actor
 	switch {
 	case r.Resolution != nil:
-		e.Action, e.Reason = Resolved, text(r.Resolution.Reason)
+		e.Action, e.Reason, by = Resolved, text(r.Resolution.Reason), r.Resolution.Actor
 	case r.Outcome == access.Accepted:
 		e.Action = Accepted
 	default:
 		e.Action, ok = Rejected, ok && (w.Delete || r.Outcome == access.Rejected)
 	}
+	e.User, e.UserRole = text(by.User), text(string(by.Role))
 	e.row = reviewRow{key: key, resolved: r.Resolution != nil, verdict: text(string(r.Outcome)), document: w.Value}
 	return e, w.Delete || ok && r.ID == key.id && r.Custodian == key.custodian && r.Requester == key.requester
 }

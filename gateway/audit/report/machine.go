@@ -60,8 +60,8 @@ var columns = []string{"number", "block", "transaction_index", "transaction", "t
 	"access_point", "function", "validation", "endorsers", "custodian", "requester", "handle", "object", "version", "purpose", "classes", "policy_consent",
 	"policy_version", "policy_provision", "audit_source", "ledger_height", "ledger_block_hash"}
 
-// table writes CSV (RFC 4180). The user is a salted digest, empty where the member's own
-// software acted.
+// table writes CSV (RFC 4180). The user is a salted digest or a key, or where a
+// member's own software acted the name on its certificate, in the role software.
 func table(w io.Writer, r Report) error {
 	c := csv.NewWriter(w)
 	if err := c.Write(columns); err != nil {

@@ -3287,8 +3287,9 @@ func (x *AsOf) GetBlockHash() []byte {
 }
 
 // One thing that one transaction did or tried to do, in the fields of ISO
-// 27789. The person behind a request is a salted digest, which a regulator can
-// order to be opened; it is absent where the member's own software asked.
+// 27789. A person is a salted digest, which a regulator can order to be opened;
+// what the member's own software did is told by the name on its certificate, in
+// the role "software".
 type AuditEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 0, in the order of the ledger.
@@ -3328,7 +3329,8 @@ type AuditEntry struct {
 	Classes   []string `protobuf:"bytes,23,rep,name=classes,proto3" json:"classes,omitempty"`
 	// The provision that allowed or denied; its reason is the field above.
 	Policy *Rule `protobuf:"bytes,24,opt,name=policy,proto3" json:"policy,omitempty"`
-	// The person behind it, as a salted digest, and that person's role.
+	// The person behind it, as a salted digest, and that person's role; the key
+	// that signed a directive; or the certificate of software.
 	User          string `protobuf:"bytes,25,opt,name=user,proto3" json:"user,omitempty"`
 	UserRole      string `protobuf:"bytes,26,opt,name=user_role,json=userRole,proto3" json:"user_role,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -5693,11 +5695,13 @@ type Subject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "manifest" (what was released under a permit; its custodian has it),
 	// "claim" (the reference given with a request; its requester has it), "user"
-	// (who is behind a request; likewise), "reader" (who opened; likewise), "note"
-	// (a clinician's words on breaking the glass; likewise) or "form" (what a
+	// (who is behind a request, likewise; with a version, who attested that of a
+	// consent, and with custodian and requester the same, who made the latest
+	// change to a record: the custodian has it), "reader" (who opened; likewise),
+	// "note" (a clinician's words on breaking the glass; likewise) or "form" (what a
 	// patient signed for a version of a consent; its custodian has it).
 	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
-	// Id of the access, or of the consent.
+	// Id of the access, the consent or the record.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	// Member (name or MSP id).
 	Custodian string `protobuf:"bytes,3,opt,name=custodian,proto3" json:"custodian,omitempty"`

@@ -183,6 +183,14 @@ func Put(doc any, kind string, attributes ...string) ledger.Write {
 	}
 }
 
+// by is a person in a role, twice out of three; else the member's software.
+func (g *generator) by(role access.Role) access.Actor {
+	if g.IntN(3) == 0 {
+		return access.Actor{}
+	}
+	return access.Actor{User: g.hex(64), Role: role}
+}
+
 func (g *generator) found() ledger.Transaction {
 	var writes []ledger.Write
 	for i, m := range Members {
@@ -278,7 +286,7 @@ func (g *generator) classes(n int) (set record.Classes) {
 }
 
 func (g *generator) version(r *relationship, c consent.Consent, reason, function string) ledger.Transaction {
-	doc := contract.ConsentVersion{Consent: c, Reason: reason}
+	doc := contract.ConsentVersion{Consent: c, Reason: reason, Actor: g.by(access.RecordsOfficer)}
 	return g.call(r.Custodian, function, Put(doc, "consent", r.Custodian, r.Requester, r.Handle, c.ID, strconv.Itoa(c.Version)))
 }
 
@@ -316,10 +324,10 @@ func (g *generator) anchor() ledger.Transaction {
 		g.records[i] = g.records[n-1]
 		g.records = g.records[:n-1]
 		old.Status, old.Reason, old.At = record.Retracted, record.EnteredInError, g.at()
-		return g.call(old.Custodian, contract.RecordRetract, Put(old, "record", old.Custodian, old.ID))
+		return g.call(old.Custodian, contract.RecordRetract, Put(contract.RecordState{Anchor: old, Actor: g.by(access.RecordsOfficer)}, "record", old.Custodian, old.ID))
 	}
 	g.records = append(g.records, a)
-	return g.call(msp, contract.RecordAnchor, Put(a, "record", msp, a.ID))
+	return g.call(msp, contract.RecordAnchor, Put(contract.RecordState{Anchor: a, Actor: g.by(access.RecordsOfficer)}, "record", msp, a.ID))
 }
 
 func (g *generator) request() ledger.Transaction {
@@ -367,7 +375,7 @@ func (g *generator) review() ledger.Transaction {
 	a := g.unreviewed[0]
 	g.unreviewed = g.unreviewed[1:]
 	regulator := g.members[len(g.members)-1]
-	j := access.Judgement{Custodian: a.Custodian, Requester: a.Requester, ID: a.ID, Outcome: access.Accepted, Reason: "justified"}
+	j := access.Judgement{Custodian: a.Custodian, Requester: a.Requester, ID: a.ID, Outcome: access.Accepted, Reason: "justified", Actor: g.by(access.Auditor)}
 	if g.IntN(4) == 0 {
 		j.Outcome, j.Reason = access.Rejected, "no-emergency"
 	}
@@ -377,7 +385,7 @@ func (g *generator) review() ledger.Transaction {
 	}
 	function := contract.AccessReview
 	if j.Outcome == access.Rejected && g.IntN(3) > 0 {
-		s := access.Settlement{Custodian: a.Custodian, Requester: a.Requester, ID: a.ID, Reason: "staff-retrained"}
+		s := access.Settlement{Custodian: a.Custodian, Requester: a.Requester, ID: a.ID, Reason: "staff-retrained", Actor: g.by(access.Auditor)}
 		if done, open, err = done.Resolve(s, open, regulator, g.at()); err != nil {
 			panic(fmt.Sprintf("projectiontest: the rules refuse the resolution: %v", err))
 		}
