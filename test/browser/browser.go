@@ -23,8 +23,8 @@ import (
 const limit = 5 * time.Minute
 
 // Start starts a browser with one tab. The context is what chromedp's actions run in; it ends
-// with the test.
-func Start(t testing.TB) context.Context {
+// with the test. The extra options are the browser's, for what a test needs besides.
+func Start(t testing.TB, extra ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	program := find()
 	if program == "" {
@@ -36,6 +36,7 @@ func Start(t testing.TB) context.Context {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1100, 1400),
 		chromedp.Flag("lang", "en"), chromedp.Flag("disable-dev-shm-usage", true))
+	options = append(options, extra...)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses root
 	}
