@@ -7,11 +7,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -46,24 +47,48 @@ const (
 	keyTrailer       = "Yitong-Key"
 )
 
-// NewWeb makes the door for questions over HTTPS: those of an audit as GET requests
-// with JSON answers, for software that speaks no gRPC. It asks for the same client
-// certificates, goes by the same policy and gives the same answers as the gRPC door; it
-// changes nothing. GET /v1/openapi.json describes it. Errors are problem details (RFC 9457).
-func NewWeb(c Config) *http.Server {
-	w := &web{door: newDoor(c), services: services{}, places: make(chan struct{}, webAtOnce)}
-	register(w.services, c)
+// A Mount is what else the HTTPS door serves, below a path of its own.
+type Mount struct {
+	// Path ends with a slash: "/fhir/".
+	Path string
+	// New makes the handler. All that it wants of the gateway it asks over the connection,
+	// with the request's context, and with that the caller's rights and nobody else's.
+	New func(grpc.ClientConnInterface) http.Handler
+	// Problem answers with an error in the mount's own form; status is the HTTP status, 0
+	// for that of the error's code. By default errors are problem details (RFC 9457).
+	Problem func(out http.ResponseWriter, err error, status int)
+}
+
+// NewWeb makes the door for software that speaks no gRPC. It asks for the same client
+// certificates and goes by the same policy as the gRPC door, for behind it are the same
+// handlers. Below /v1 are the questions of an audit, as GET requests with JSON answers
+// (GET /v1/openapi.json describes them); errors are problem details (RFC 9457). Each
+// mount has the rest of its path.
+func NewWeb(c Config, mounts ...Mount) *http.Server {
+	w := &web{door: newDoor(c), places: make(chan struct{}, webAtOnce)}
+	w.inside = w.connect(c)
 	mux := http.NewServeMux()
+	questions := guard{web: w, problem: problem, asksOnly: true}
 	for _, r := range webRoutes {
-		mux.Handle(r.path, w.guard(func(out http.ResponseWriter, in *http.Request) error { return w.answer(out, in, r) }))
+		mux.Handle(r.path, questions.around(func(out http.ResponseWriter, in *http.Request) error { return w.answer(out, in, r) }))
 	}
-	mux.Handle("/v1/openapi.json", w.guard(func(out http.ResponseWriter, in *http.Request) error {
+	mux.Handle("/v1/openapi.json", questions.around(func(out http.ResponseWriter, in *http.Request) error {
 		if _, err := w.trust.callerOf(in.Context()); err != nil {
 			return err
 		}
 		return write(out, "application/json", openAPI())
 	}))
-	mux.Handle("/", w.guard(func(http.ResponseWriter, *http.Request) error {
+	for _, m := range mounts {
+		g, to := guard{web: w, problem: problem}, m.New(w.inside)
+		if m.Problem != nil {
+			g.problem = m.Problem
+		}
+		mux.Handle(m.Path, g.around(func(out http.ResponseWriter, in *http.Request) error {
+			to.ServeHTTP(out, in)
+			return nil
+		}))
+	}
+	mux.Handle("/", questions.around(func(http.ResponseWriter, *http.Request) error {
 		return status.Error(codes.NotFound, "there is nothing here; GET /v1/openapi.json lists what there is")
 	}))
 	return &http.Server{
@@ -79,80 +104,134 @@ func NewWeb(c Config) *http.Server {
 
 type web struct {
 	door
-	services services
-	places   chan struct{} // one taken by each request
+	inside *inprocgrpc.Channel
+	places chan struct{} // one taken by each request
 }
 
-// services are those of the gRPC door, by their full names.
-type services map[string]service
-
-type service struct {
-	*grpc.ServiceDesc
-	server any
+// connect makes the connection over which HTTP requests become calls, through the door
+// and its policy.
+func (w *web) connect(c Config) *inprocgrpc.Channel {
+	inside := new(inprocgrpc.Channel).WithServerUnaryInterceptor(
+		func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			return w.unary(fromOutside(ctx), req, info, handler)
+		},
+	).WithServerStreamInterceptor(
+		func(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			return w.stream(srv, admitted{s, fromOutside(s.Context())}, info, handler)
+		},
+	)
+	register(inside, c)
+	return inside
 }
 
-// RegisterService implements [grpc.ServiceRegistrar].
-func (s services) RegisterService(d *grpc.ServiceDesc, server any) {
-	s[d.ServiceName] = service{d, server}
+// fromOutside is a call's context with the connection that the HTTP request came over.
+func fromOutside(ctx context.Context) context.Context {
+	if p, ok := peer.FromContext(inprocgrpc.ClientContext(ctx)); ok {
+		return peer.NewContext(ctx, p)
+	}
+	return ctx
 }
 
-// guard is what every request goes through: it is bounded, read-only, and known by its
-// certificate; an error becomes a problem.
-func (w *web) guard(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+// forwarded are the headers that become a call's metadata. No other does: who calls is
+// never what a header says of itself.
+var forwarded = []string{"Authorization", "Idempotency-Key"}
+
+// A guard is what every request goes through: it is bounded and known by its certificate;
+// an error becomes a problem.
+type guard struct {
+	*web
+	problem  func(http.ResponseWriter, error, int)
+	asksOnly bool // what is behind it only reads
+}
+
+func (g guard) around(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
 		h := out.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		if in.Method != http.MethodGet && in.Method != http.MethodHead {
+		if g.asksOnly && in.Method != http.MethodGet && in.Method != http.MethodHead {
 			h.Set("Allow", "GET, HEAD")
-			problem(out, status.Error(codes.Unimplemented, "this door only answers questions: ask with GET"), http.StatusMethodNotAllowed)
+			g.problem(out, status.Error(codes.Unimplemented, "this door only answers questions: ask with GET"), http.StatusMethodNotAllowed)
 			return
 		}
-		if in.ContentLength != 0 || len(in.URL.RawQuery) > webQuery {
-			problem(out, status.Error(codes.ResourceExhausted, "a question has no body, and at most 8 KiB of parameters"), http.StatusRequestEntityTooLarge)
+		if g.asksOnly && in.ContentLength != 0 || len(in.URL.RawQuery) > webQuery {
+			g.problem(out, status.Error(codes.ResourceExhausted, "a question has no body, and at most 8 KiB of parameters"), http.StatusRequestEntityTooLarge)
 			return
 		}
 		select {
-		case w.places <- struct{}{}:
-			defer func() { <-w.places }()
+		case g.places <- struct{}{}:
+			defer func() { <-g.places }()
 		default:
 			h.Set("Retry-After", "1")
-			problem(out, status.Error(codes.Unavailable, "too many questions at once: ask again in a second"), 0)
+			g.problem(out, status.Error(codes.Unavailable, "too many requests at once: try again in a second"), 0)
 			return
 		}
-		_ = http.NewResponseController(out).SetWriteDeadline(time.Now().Add(2 * webPatience))
+		p := paced{ResponseWriter: out, control: http.NewResponseController(out), body: in.Body}
+		p.more()
 		ctx := peer.NewContext(in.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: *in.TLS}})
-		if err := handle(out, in.WithContext(ctx)); err != nil {
-			problem(out, err, 0)
+		for _, name := range forwarded {
+			if value := in.Header.Get(name); value != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
+			}
+		}
+		in = in.WithContext(ctx)
+		in.Body = p
+		if err := handle(p, in); err != nil {
+			g.problem(out, err, 0)
 		}
 	})
 }
 
-// answer puts a request through the gRPC method's own handler, door and policy included.
+// paced is a request and its answer, which may take long while they make progress.
+type paced struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	body    io.ReadCloser
+}
+
+// more gives the next piece its time.
+func (p paced) more() {
+	until := time.Now().Add(webPatience)
+	_ = p.control.SetReadDeadline(until)
+	_ = p.control.SetWriteDeadline(until.Add(webPatience))
+}
+
+func (p paced) Write(b []byte) (int, error) {
+	p.more()
+	return p.ResponseWriter.Write(b)
+}
+
+func (p paced) Read(b []byte) (int, error) {
+	p.more()
+	return p.body.Read(b)
+}
+
+func (p paced) Close() error { return p.body.Close() }
+
+// Unwrap is for [http.ResponseController].
+func (p paced) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// answer puts a request to the gRPC method.
 func (w *web) answer(out http.ResponseWriter, in *http.Request, r webRoute) error {
-	fill := func(m any) error { return r.bind(m.(proto.Message), in) }
-	asked := r.descriptor()
-	to, name := w.services[string(asked.Parent().FullName())], string(asked.Name())
-	if i := slices.IndexFunc(to.Streams, func(s grpc.StreamDesc) bool { return s.StreamName == name }); i >= 0 {
-		ctx, cancel := context.WithTimeout(in.Context(), webExport)
-		defer cancel()
-		s := &webStream{ctx: ctx, out: out, fill: fill}
-		info := &grpc.StreamServerInfo{FullMethod: "/" + to.ServiceName + "/" + name, IsServerStream: true}
-		err := w.stream(to.server, s, info, to.Streams[i].Handler)
-		if err != nil && s.begun {
-			panic(http.ErrAbortHandler) // what was sent is not the whole, and must not look so
-		}
-		return err
-	}
-	i := slices.IndexFunc(to.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == name })
-	ctx, cancel := context.WithTimeout(in.Context(), webPatience)
-	defer cancel()
-	reply, err := to.Methods[i].Handler(to.server, ctx, fill, w.unary)
+	method := r.descriptor()
+	name := "/" + string(method.Parent().FullName()) + "/" + string(method.Name())
+	asked, err := r.read(in)
 	if err != nil {
 		return err
 	}
-	raw, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(reply.(proto.Message))
+	if method.IsStreamingServer() {
+		ctx, cancel := context.WithTimeout(in.Context(), webExport)
+		defer cancel()
+		return w.export(ctx, out, name, asked)
+	}
+	ctx, cancel := context.WithTimeout(in.Context(), webPatience)
+	defer cancel()
+	reply := newMessage(method.Output())
+	if err := w.inside.Invoke(ctx, name, asked, reply); err != nil {
+		return err
+	}
+	raw, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(reply)
 	if err != nil {
 		return err
 	}
@@ -169,53 +248,40 @@ func write(out http.ResponseWriter, kind string, doc []byte) error {
 	return nil
 }
 
-// webStream is an export on its way to an HTTP client.
-type webStream struct {
-	grpc.ServerStream
-	ctx   context.Context
-	out   http.ResponseWriter
-	fill  func(any) error
-	begun bool
-}
-
-func (s *webStream) Context() context.Context     { return s.ctx }
-func (s *webStream) SetHeader(metadata.MD) error  { return nil }
-func (s *webStream) SendHeader(metadata.MD) error { return nil }
-func (s *webStream) SetTrailer(metadata.MD)       {}
-
-func (s *webStream) RecvMsg(m any) error {
-	if err := s.fill(m); err != nil {
+// export passes an export on while it is made. One that breaks off leaves the answer
+// unfinished: what was sent is not the whole, and must not look so.
+func (w *web) export(ctx context.Context, out http.ResponseWriter, name string, asked proto.Message) error {
+	stream, err := w.inside.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, name)
+	if err != nil {
 		return err
 	}
-	if e, ok := m.(*yitongv1.ExportRequest); ok {
-		s.out.Header().Set("Content-Type", exportTypes[e.GetFormat()])
-		s.out.Header().Set("Trailer", strings.Join([]string{statementTrailer, signatureTrailer, keyTrailer}, ", "))
-	}
-	return nil
-}
-
-func (s *webStream) SendMsg(m any) error {
-	e, ok := m.(*yitongv1.ExportResponse)
-	if !ok {
-		return errors.New("this stream has no form over HTTP")
-	}
-	if err := s.ctx.Err(); err != nil {
+	if err := errors.Join(stream.SendMsg(asked), stream.CloseSend()); err != nil {
 		return err
 	}
-	s.begun = true
-	until := time.Now().Add(webPatience)
-	if end, ok := s.ctx.Deadline(); ok && end.Before(until) {
-		until = end
+	h := out.Header()
+	for begun := false; ; {
+		var e yitongv1.ExportResponse
+		err := stream.RecvMsg(&e)
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil && begun:
+			panic(http.ErrAbortHandler)
+		case err != nil:
+			return err
+		case !begun:
+			begun = true
+			h.Set("Content-Type", exportTypes[asked.(*yitongv1.ExportRequest).GetFormat()])
+			h.Set("Trailer", strings.Join([]string{statementTrailer, signatureTrailer, keyTrailer}, ", "))
+		}
+		if sign := e.GetSignature(); sign != nil {
+			h.Set(statementTrailer, base64.StdEncoding.EncodeToString(sign.GetStatement()))
+			h.Set(signatureTrailer, base64.StdEncoding.EncodeToString(sign.GetSignature()))
+			h.Set(keyTrailer, sign.GetKeyId())
+		} else if _, err := out.Write(e.GetContent()); err != nil {
+			return nil // who has gone away needs no answer
+		}
 	}
-	_ = http.NewResponseController(s.out).SetWriteDeadline(until)
-	if sign := e.GetSignature(); sign != nil {
-		s.out.Header().Set(statementTrailer, base64.StdEncoding.EncodeToString(sign.GetStatement()))
-		s.out.Header().Set(signatureTrailer, base64.StdEncoding.EncodeToString(sign.GetSignature()))
-		s.out.Header().Set(keyTrailer, sign.GetKeyId())
-		return nil
-	}
-	_, err := s.out.Write(e.GetContent())
-	return err
 }
 
 var exportTypes = map[string]string{

@@ -94,6 +94,20 @@ func (r webRoute) descriptor() protoreflect.MethodDescriptor {
 	return d.(protoreflect.MethodDescriptor)
 }
 
+func newMessage(d protoreflect.MessageDescriptor) proto.Message {
+	t, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
+	if err != nil {
+		panic(err) // of a method that is tested
+	}
+	return t.New().Interface()
+}
+
+// read makes the message that a request asks with.
+func (r webRoute) read(in *http.Request) (proto.Message, error) {
+	m := newMessage(r.descriptor().Input())
+	return m, r.bind(m, in)
+}
+
 // bind reads a request's parameters into a message. What isn't known is refused: a filter
 // with a slip of the pen would answer another question.
 func (r webRoute) bind(into proto.Message, in *http.Request) error {
