@@ -21,8 +21,16 @@ func (s consents) Grant(ctx context.Context, in *yitongv1.GrantRequest) (*yitong
 	}
 	return consentResponse(s.gateway.Grant(ctx, share.Directive{
 		ID: in.GetId(), Patient: patientOf(in.GetPatient()), Requester: in.GetRequester(),
-		Period: periodOf(in.GetPeriod()), Provision: provision, Form: in.GetForm(),
+		Period: periodOf(in.GetPeriod()), Provision: provision, Form: in.GetForm(), Names: namesOf(in.GetIdentifiers()),
 	}))
+}
+
+func namesOf(list []*yitongv1.Identifier) []share.Name {
+	var out []share.Name
+	for _, n := range list {
+		out = append(out, share.Name{System: n.GetSystem(), Value: n.GetValue()})
+	}
+	return out
 }
 
 func (s consents) Amend(ctx context.Context, in *yitongv1.AmendRequest) (*yitongv1.ConsentResponse, error) {

@@ -80,6 +80,8 @@ func NewServer(c Config) *grpc.Server {
 func register(s grpc.ServiceRegistrar, c Config) {
 	yitongv1.RegisterRecordsServer(s, records{gateway: c.Gateway})
 	yitongv1.RegisterConsentsServer(s, consents{gateway: c.Gateway})
+	yitongv1.RegisterDirectivesServer(s, directives{auditing: newAuditing(c)})
+	yitongv1.RegisterRequestsServer(s, requests{auditing: newAuditing(c)})
 	yitongv1.RegisterPatientsServer(s, patients{gateway: c.Gateway})
 	yitongv1.RegisterPoliciesServer(s, policies{gateway: c.Gateway})
 	yitongv1.RegisterAccessesServer(s, accesses{gateway: c.Gateway})

@@ -21,6 +21,9 @@ const (
 	bucketPatients = "patients" // patient -> ids of its records
 	bucketHandles  = "handles"  // epoch|custodian|requester|patient -> handle
 	bucketWhose    = "whose"    // handle -> whose, as the custodian
+	bucketAbout    = "about"    // handle -> Patient, as the requester
+	bucketNamed    = "named"    // a consent's name in the institution's own software -> its id
+	bucketNames    = "names"    // consent id -> its names there
 	bucketQuota    = "quota"    // member -> allowance, as an evaluator
 	bucketTallies  = "tallies"  // day|member -> tallied, likewise
 	bucketEvaluate = "evaluate" // epoch -> evaluatorKey

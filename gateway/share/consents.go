@@ -28,6 +28,7 @@ type Directive struct {
 	Period    record.Period
 	Provision consent.Provision
 	Form      []byte // the signed form, kept sealed; the ledger has a salted digest of it
+	Names     []Name // what the institution's own software calls the consent; of a grant only
 }
 
 // maxForm is the largest signed form kept, in bytes.
@@ -67,8 +68,9 @@ func (g *Gateway) relationship(ctx context.Context, p Patient, requester string)
 
 // Grant puts a patient's consent on the ledger.
 func (g *Gateway) Grant(ctx context.Context, d Directive) (consent.Consent, Relationship, ledger.Commit, error) {
-	if d.ID == "" {
-		d.ID = NewID()
+	var err error
+	if d.ID, err = g.name(d.ID, d.Names); err != nil {
+		return consent.Consent{}, Relationship{}, ledger.Commit{}, err
 	}
 	r, proof, by, err := g.attest(ctx, d, 1)
 	if err != nil {

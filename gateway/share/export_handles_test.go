@@ -5,7 +5,9 @@ import (
 	"strconv"
 )
 
-func init() { Buckets = append(Buckets, bucketEvaluate, bucketWhose, bucketQuota, bucketTallies) }
+func init() {
+	Buckets = append(Buckets, bucketAbout, bucketNamed, bucketNames, bucketEvaluate, bucketWhose, bucketQuota, bucketTallies)
+}
 
 // HandleBetween is what every use case finds a patient's handle by.
 func (g *Gateway) HandleBetween(ctx context.Context, custodian, requester string, p Patient) (string, error) {

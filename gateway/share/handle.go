@@ -95,6 +95,9 @@ func (g *Gateway) deriveAt(ctx context.Context, all contract.Epochs, between rel
 				return err
 			}
 			if between.custodian != g.Self.MSP {
+				if err := save(tx, bucketAbout, found[i], p); err != nil {
+					return err
+				}
 				continue
 			}
 			if _, noted, err := load[whose](tx, bucketWhose, found[i]); err != nil {

@@ -1224,7 +1224,11 @@ type GrantRequest struct {
 	Period    *Period    `protobuf:"bytes,4,opt,name=period,proto3" json:"period,omitempty"`
 	Provision *Provision `protobuf:"bytes,5,opt,name=provision,proto3" json:"provision,omitempty"`
 	// The signed form, at most 3 MiB; the ledger keeps a salted digest of it only.
-	Form          []byte `protobuf:"bytes,6,opt,name=form,proto3" json:"form,omitempty"`
+	Form []byte `protobuf:"bytes,6,opt,name=form,proto3" json:"form,omitempty"`
+	// What the institution's own software calls the consent. Each names one consent
+	// of this hospital's: without an id, one that is named already is granted again
+	// under its id, which completes it once. They never leave for the ledger.
+	Identifiers   []*Identifier `protobuf:"bytes,7,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1301,6 +1305,66 @@ func (x *GrantRequest) GetForm() []byte {
 	return nil
 }
 
+func (x *GrantRequest) GetIdentifiers() []*Identifier {
+	if x != nil {
+		return x.Identifiers
+	}
+	return nil
+}
+
+// A name in a namespace (FHIR R4 Identifier).
+type Identifier struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	System        string                 `protobuf:"bytes,1,opt,name=system,proto3" json:"system,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identifier) Reset() {
+	*x = Identifier{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identifier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identifier) ProtoMessage() {}
+
+func (x *Identifier) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identifier.ProtoReflect.Descriptor instead.
+func (*Identifier) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Identifier) GetSystem() string {
+	if x != nil {
+		return x.System
+	}
+	return ""
+}
+
+func (x *Identifier) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type AmendRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1317,7 +1381,7 @@ type AmendRequest struct {
 
 func (x *AmendRequest) Reset() {
 	*x = AmendRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[17]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1393,7 @@ func (x *AmendRequest) String() string {
 func (*AmendRequest) ProtoMessage() {}
 
 func (x *AmendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[17]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1406,7 @@ func (x *AmendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AmendRequest.ProtoReflect.Descriptor instead.
 func (*AmendRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{17}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AmendRequest) GetId() string {
@@ -1407,7 +1471,7 @@ type WithdrawRequest struct {
 
 func (x *WithdrawRequest) Reset() {
 	*x = WithdrawRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[18]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1483,7 @@ func (x *WithdrawRequest) String() string {
 func (*WithdrawRequest) ProtoMessage() {}
 
 func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[18]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1496,7 @@ func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{18}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WithdrawRequest) GetId() string {
@@ -1473,7 +1537,7 @@ type ConsentResponse struct {
 
 func (x *ConsentResponse) Reset() {
 	*x = ConsentResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[19]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1549,7 @@ func (x *ConsentResponse) String() string {
 func (*ConsentResponse) ProtoMessage() {}
 
 func (x *ConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[19]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1562,7 @@ func (x *ConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentResponse.ProtoReflect.Descriptor instead.
 func (*ConsentResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{19}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConsentResponse) GetConsent() *Consent {
@@ -1525,7 +1589,7 @@ type ListConsentsRequest struct {
 
 func (x *ListConsentsRequest) Reset() {
 	*x = ListConsentsRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[20]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1601,7 @@ func (x *ListConsentsRequest) String() string {
 func (*ListConsentsRequest) ProtoMessage() {}
 
 func (x *ListConsentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[20]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1614,7 @@ func (x *ListConsentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConsentsRequest.ProtoReflect.Descriptor instead.
 func (*ListConsentsRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{20}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListConsentsRequest) GetPatient() *Patient {
@@ -1576,7 +1640,7 @@ type ListConsentsResponse struct {
 
 func (x *ListConsentsResponse) Reset() {
 	*x = ListConsentsResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[21]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1652,7 @@ func (x *ListConsentsResponse) String() string {
 func (*ListConsentsResponse) ProtoMessage() {}
 
 func (x *ListConsentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[21]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1665,7 @@ func (x *ListConsentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConsentsResponse.ProtoReflect.Descriptor instead.
 func (*ListConsentsResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{21}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListConsentsResponse) GetConsents() []*Consent {
@@ -1622,7 +1686,7 @@ type ConsentHistoryRequest struct {
 
 func (x *ConsentHistoryRequest) Reset() {
 	*x = ConsentHistoryRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[22]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1698,7 @@ func (x *ConsentHistoryRequest) String() string {
 func (*ConsentHistoryRequest) ProtoMessage() {}
 
 func (x *ConsentHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[22]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1711,7 @@ func (x *ConsentHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ConsentHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{22}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConsentHistoryRequest) GetId() string {
@@ -1680,7 +1744,7 @@ type ConsentHistoryResponse struct {
 
 func (x *ConsentHistoryResponse) Reset() {
 	*x = ConsentHistoryResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[23]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1756,7 @@ func (x *ConsentHistoryResponse) String() string {
 func (*ConsentHistoryResponse) ProtoMessage() {}
 
 func (x *ConsentHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[23]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1769,7 @@ func (x *ConsentHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ConsentHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{23}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ConsentHistoryResponse) GetVersions() []*Consent {
@@ -1740,7 +1804,7 @@ type AccessRequest struct {
 
 func (x *AccessRequest) Reset() {
 	*x = AccessRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[24]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1816,7 @@ func (x *AccessRequest) String() string {
 func (*AccessRequest) ProtoMessage() {}
 
 func (x *AccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[24]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1829,7 @@ func (x *AccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessRequest.ProtoReflect.Descriptor instead.
 func (*AccessRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{24}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AccessRequest) GetId() string {
@@ -1854,7 +1918,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[25]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +1930,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[25]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +1943,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{25}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Rule) GetConsentId() string {
@@ -1920,7 +1984,7 @@ type RefusedClass struct {
 
 func (x *RefusedClass) Reset() {
 	*x = RefusedClass{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[26]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +1996,7 @@ func (x *RefusedClass) String() string {
 func (*RefusedClass) ProtoMessage() {}
 
 func (x *RefusedClass) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[26]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2009,7 @@ func (x *RefusedClass) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedClass.ProtoReflect.Descriptor instead.
 func (*RefusedClass) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{26}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RefusedClass) GetDataClass() string {
@@ -1997,7 +2061,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[27]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2073,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[27]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2086,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{27}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Access) GetId() string {
@@ -2183,7 +2247,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[28]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2259,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[28]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +2272,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{28}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Release) GetManifest() string {
@@ -2236,7 +2300,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[29]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2312,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[29]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2325,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{29}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Receipt) GetOutcome() string {
@@ -2289,7 +2353,7 @@ type AccessResponse struct {
 
 func (x *AccessResponse) Reset() {
 	*x = AccessResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[30]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2365,7 @@ func (x *AccessResponse) String() string {
 func (*AccessResponse) ProtoMessage() {}
 
 func (x *AccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[30]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2378,7 @@ func (x *AccessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessResponse.ProtoReflect.Descriptor instead.
 func (*AccessResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{30}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AccessResponse) GetAccess() *Access {
@@ -2342,7 +2406,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[31]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2418,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[31]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2431,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{31}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OpenRequest) GetId() string {
@@ -2398,7 +2462,7 @@ type OpenResponse struct {
 
 func (x *OpenResponse) Reset() {
 	*x = OpenResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[32]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2474,7 @@ func (x *OpenResponse) String() string {
 func (*OpenResponse) ProtoMessage() {}
 
 func (x *OpenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[32]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2487,7 @@ func (x *OpenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenResponse.ProtoReflect.Descriptor instead.
 func (*OpenResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{32}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OpenResponse) GetMessage() isOpenResponse_Message {
@@ -2499,7 +2563,7 @@ type OpenSummary struct {
 
 func (x *OpenSummary) Reset() {
 	*x = OpenSummary{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[33]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2575,7 @@ func (x *OpenSummary) String() string {
 func (*OpenSummary) ProtoMessage() {}
 
 func (x *OpenSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[33]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2588,7 @@ func (x *OpenSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSummary.ProtoReflect.Descriptor instead.
 func (*OpenSummary) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{33}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OpenSummary) GetParts() int32 {
@@ -2577,7 +2641,7 @@ type Recovered struct {
 
 func (x *Recovered) Reset() {
 	*x = Recovered{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2653,7 @@ func (x *Recovered) String() string {
 func (*Recovered) ProtoMessage() {}
 
 func (x *Recovered) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2666,7 @@ func (x *Recovered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recovered.ProtoReflect.Descriptor instead.
 func (*Recovered) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{34}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Recovered) GetRegulator() string {
@@ -2639,7 +2703,7 @@ type GetAccessRequest struct {
 
 func (x *GetAccessRequest) Reset() {
 	*x = GetAccessRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2715,7 @@ func (x *GetAccessRequest) String() string {
 func (*GetAccessRequest) ProtoMessage() {}
 
 func (x *GetAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2728,7 @@ func (x *GetAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccessRequest.ProtoReflect.Descriptor instead.
 func (*GetAccessRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{35}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetAccessRequest) GetId() string {
@@ -2699,7 +2763,7 @@ type ListAccessesRequest struct {
 
 func (x *ListAccessesRequest) Reset() {
 	*x = ListAccessesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2775,7 @@ func (x *ListAccessesRequest) String() string {
 func (*ListAccessesRequest) ProtoMessage() {}
 
 func (x *ListAccessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2788,7 @@ func (x *ListAccessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccessesRequest.ProtoReflect.Descriptor instead.
 func (*ListAccessesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{36}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListAccessesRequest) GetPage() *Page {
@@ -2758,7 +2822,7 @@ type ListAccessesResponse struct {
 
 func (x *ListAccessesResponse) Reset() {
 	*x = ListAccessesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +2834,7 @@ func (x *ListAccessesResponse) String() string {
 func (*ListAccessesResponse) ProtoMessage() {}
 
 func (x *ListAccessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +2847,7 @@ func (x *ListAccessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccessesResponse.ProtoReflect.Descriptor instead.
 func (*ListAccessesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{37}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListAccessesResponse) GetAccesses() []*Access {
@@ -2819,7 +2883,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +2895,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +2908,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{38}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Member) GetMspId() string {
@@ -2911,7 +2975,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2923,7 +2987,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2936,7 +3000,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{39}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{40}
 }
 
 type ListMembersResponse struct {
@@ -2948,7 +3012,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3024,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3037,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{40}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -2996,7 +3060,7 @@ type MoveRequest struct {
 
 func (x *MoveRequest) Reset() {
 	*x = MoveRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3008,7 +3072,7 @@ func (x *MoveRequest) String() string {
 func (*MoveRequest) ProtoMessage() {}
 
 func (x *MoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +3085,7 @@ func (x *MoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
 func (*MoveRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{41}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *MoveRequest) GetMotion() isMoveRequest_Motion {
@@ -3076,7 +3140,7 @@ type SuspendMotion struct {
 
 func (x *SuspendMotion) Reset() {
 	*x = SuspendMotion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3152,7 @@ func (x *SuspendMotion) String() string {
 func (*SuspendMotion) ProtoMessage() {}
 
 func (x *SuspendMotion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3165,7 @@ func (x *SuspendMotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendMotion.ProtoReflect.Descriptor instead.
 func (*SuspendMotion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{42}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SuspendMotion) GetMember() string {
@@ -3127,7 +3191,7 @@ type ReinstateMotion struct {
 
 func (x *ReinstateMotion) Reset() {
 	*x = ReinstateMotion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3139,7 +3203,7 @@ func (x *ReinstateMotion) String() string {
 func (*ReinstateMotion) ProtoMessage() {}
 
 func (x *ReinstateMotion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3152,7 +3216,7 @@ func (x *ReinstateMotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReinstateMotion.ProtoReflect.Descriptor instead.
 func (*ReinstateMotion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{43}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReinstateMotion) GetMember() string {
@@ -3175,7 +3239,7 @@ type MoveResponse struct {
 
 func (x *MoveResponse) Reset() {
 	*x = MoveResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3187,7 +3251,7 @@ func (x *MoveResponse) String() string {
 func (*MoveResponse) ProtoMessage() {}
 
 func (x *MoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3200,7 +3264,7 @@ func (x *MoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveResponse.ProtoReflect.Descriptor instead.
 func (*MoveResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{44}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *MoveResponse) GetSupporters() []string {
@@ -3244,7 +3308,7 @@ type AsOf struct {
 
 func (x *AsOf) Reset() {
 	*x = AsOf{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3320,7 @@ func (x *AsOf) String() string {
 func (*AsOf) ProtoMessage() {}
 
 func (x *AsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3333,7 @@ func (x *AsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AsOf.ProtoReflect.Descriptor instead.
 func (*AsOf) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{45}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AsOf) GetHeight() uint64 {
@@ -3339,7 +3403,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3351,7 +3415,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3364,7 +3428,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{46}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AuditEntry) GetNumber() int64 {
@@ -3573,7 +3637,7 @@ type EntryFilter struct {
 
 func (x *EntryFilter) Reset() {
 	*x = EntryFilter{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3585,7 +3649,7 @@ func (x *EntryFilter) String() string {
 func (*EntryFilter) ProtoMessage() {}
 
 func (x *EntryFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3598,7 +3662,7 @@ func (x *EntryFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryFilter.ProtoReflect.Descriptor instead.
 func (*EntryFilter) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{47}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EntryFilter) GetPatient() *Patient {
@@ -3689,7 +3753,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3701,7 +3765,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3714,7 +3778,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{48}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EntriesRequest) GetFilter() *EntryFilter {
@@ -3749,7 +3813,7 @@ type EntriesResponse struct {
 
 func (x *EntriesResponse) Reset() {
 	*x = EntriesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +3825,7 @@ func (x *EntriesResponse) String() string {
 func (*EntriesResponse) ProtoMessage() {}
 
 func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +3838,7 @@ func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesResponse.ProtoReflect.Descriptor instead.
 func (*EntriesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{49}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EntriesResponse) GetEntries() []*AuditEntry {
@@ -3808,7 +3872,7 @@ type ConsentLifeRequest struct {
 
 func (x *ConsentLifeRequest) Reset() {
 	*x = ConsentLifeRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +3884,7 @@ func (x *ConsentLifeRequest) String() string {
 func (*ConsentLifeRequest) ProtoMessage() {}
 
 func (x *ConsentLifeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +3897,7 @@ func (x *ConsentLifeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentLifeRequest.ProtoReflect.Descriptor instead.
 func (*ConsentLifeRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{50}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConsentLifeRequest) GetId() string {
@@ -3861,7 +3925,7 @@ type ConsentLifeResponse struct {
 
 func (x *ConsentLifeResponse) Reset() {
 	*x = ConsentLifeResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3873,7 +3937,7 @@ func (x *ConsentLifeResponse) String() string {
 func (*ConsentLifeResponse) ProtoMessage() {}
 
 func (x *ConsentLifeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3886,7 +3950,7 @@ func (x *ConsentLifeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentLifeResponse.ProtoReflect.Descriptor instead.
 func (*ConsentLifeResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{51}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConsentLifeResponse) GetVersions() []*ConsentVersion {
@@ -3923,7 +3987,7 @@ type ConsentVersion struct {
 
 func (x *ConsentVersion) Reset() {
 	*x = ConsentVersion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3935,7 +3999,7 @@ func (x *ConsentVersion) String() string {
 func (*ConsentVersion) ProtoMessage() {}
 
 func (x *ConsentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3948,7 +4012,7 @@ func (x *ConsentVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentVersion.ProtoReflect.Descriptor instead.
 func (*ConsentVersion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{52}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ConsentVersion) GetConsent() *Consent {
@@ -3994,7 +4058,7 @@ type DisclosuresRequest struct {
 
 func (x *DisclosuresRequest) Reset() {
 	*x = DisclosuresRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4006,7 +4070,7 @@ func (x *DisclosuresRequest) String() string {
 func (*DisclosuresRequest) ProtoMessage() {}
 
 func (x *DisclosuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4019,7 +4083,7 @@ func (x *DisclosuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosuresRequest.ProtoReflect.Descriptor instead.
 func (*DisclosuresRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{53}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DisclosuresRequest) GetPatient() *Patient {
@@ -4068,7 +4132,7 @@ type DisclosuresResponse struct {
 
 func (x *DisclosuresResponse) Reset() {
 	*x = DisclosuresResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4080,7 +4144,7 @@ func (x *DisclosuresResponse) String() string {
 func (*DisclosuresResponse) ProtoMessage() {}
 
 func (x *DisclosuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4093,7 +4157,7 @@ func (x *DisclosuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosuresResponse.ProtoReflect.Descriptor instead.
 func (*DisclosuresResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{54}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DisclosuresResponse) GetDisclosures() []*Disclosure {
@@ -4131,7 +4195,7 @@ type Disclosure struct {
 
 func (x *Disclosure) Reset() {
 	*x = Disclosure{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4143,7 +4207,7 @@ func (x *Disclosure) String() string {
 func (*Disclosure) ProtoMessage() {}
 
 func (x *Disclosure) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4156,7 +4220,7 @@ func (x *Disclosure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disclosure.ProtoReflect.Descriptor instead.
 func (*Disclosure) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{55}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Disclosure) GetAccess() *Access {
@@ -4198,7 +4262,7 @@ type DenialsRequest struct {
 
 func (x *DenialsRequest) Reset() {
 	*x = DenialsRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4210,7 +4274,7 @@ func (x *DenialsRequest) String() string {
 func (*DenialsRequest) ProtoMessage() {}
 
 func (x *DenialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4223,7 +4287,7 @@ func (x *DenialsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialsRequest.ProtoReflect.Descriptor instead.
 func (*DenialsRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{56}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DenialsRequest) GetCustodian() string {
@@ -4257,7 +4321,7 @@ type DenialsResponse struct {
 
 func (x *DenialsResponse) Reset() {
 	*x = DenialsResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4269,7 +4333,7 @@ func (x *DenialsResponse) String() string {
 func (*DenialsResponse) ProtoMessage() {}
 
 func (x *DenialsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4282,7 +4346,7 @@ func (x *DenialsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialsResponse.ProtoReflect.Descriptor instead.
 func (*DenialsResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{57}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DenialsResponse) GetReasons() []*DenialCount {
@@ -4309,7 +4373,7 @@ type DenialCount struct {
 
 func (x *DenialCount) Reset() {
 	*x = DenialCount{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4321,7 +4385,7 @@ func (x *DenialCount) String() string {
 func (*DenialCount) ProtoMessage() {}
 
 func (x *DenialCount) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4334,7 +4398,7 @@ func (x *DenialCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialCount.ProtoReflect.Descriptor instead.
 func (*DenialCount) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{58}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DenialCount) GetReason() string {
@@ -4364,7 +4428,7 @@ type UnreceiptedRequest struct {
 
 func (x *UnreceiptedRequest) Reset() {
 	*x = UnreceiptedRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4376,7 +4440,7 @@ func (x *UnreceiptedRequest) String() string {
 func (*UnreceiptedRequest) ProtoMessage() {}
 
 func (x *UnreceiptedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4389,7 +4453,7 @@ func (x *UnreceiptedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreceiptedRequest.ProtoReflect.Descriptor instead.
 func (*UnreceiptedRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{59}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *UnreceiptedRequest) GetCustodian() string {
@@ -4431,7 +4495,7 @@ type UnreceiptedResponse struct {
 
 func (x *UnreceiptedResponse) Reset() {
 	*x = UnreceiptedResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4443,7 +4507,7 @@ func (x *UnreceiptedResponse) String() string {
 func (*UnreceiptedResponse) ProtoMessage() {}
 
 func (x *UnreceiptedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4456,7 +4520,7 @@ func (x *UnreceiptedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreceiptedResponse.ProtoReflect.Descriptor instead.
 func (*UnreceiptedResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{60}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *UnreceiptedResponse) GetReleases() []*Disclosure {
@@ -4493,7 +4557,7 @@ type ExpiringRequest struct {
 
 func (x *ExpiringRequest) Reset() {
 	*x = ExpiringRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4505,7 +4569,7 @@ func (x *ExpiringRequest) String() string {
 func (*ExpiringRequest) ProtoMessage() {}
 
 func (x *ExpiringRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4518,7 +4582,7 @@ func (x *ExpiringRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiringRequest.ProtoReflect.Descriptor instead.
 func (*ExpiringRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{61}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ExpiringRequest) GetWithin() *Period {
@@ -4560,7 +4624,7 @@ type ExpiringResponse struct {
 
 func (x *ExpiringResponse) Reset() {
 	*x = ExpiringResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4572,7 +4636,7 @@ func (x *ExpiringResponse) String() string {
 func (*ExpiringResponse) ProtoMessage() {}
 
 func (x *ExpiringResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4585,7 +4649,7 @@ func (x *ExpiringResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiringResponse.ProtoReflect.Descriptor instead.
 func (*ExpiringResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{62}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ExpiringResponse) GetConsents() []*ConsentVersion {
@@ -4621,7 +4685,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4633,7 +4697,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4646,7 +4710,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{63}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ChangesRequest) GetTime() *Period {
@@ -4673,7 +4737,7 @@ type ChangesResponse struct {
 
 func (x *ChangesResponse) Reset() {
 	*x = ChangesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4685,7 +4749,7 @@ func (x *ChangesResponse) String() string {
 func (*ChangesResponse) ProtoMessage() {}
 
 func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4698,7 +4762,7 @@ func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
 func (*ChangesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{64}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ChangesResponse) GetChanges() []*Change {
@@ -4731,7 +4795,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +4807,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4756,7 +4820,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{65}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Change) GetMember() string {
@@ -4809,7 +4873,7 @@ type DigestRequest struct {
 
 func (x *DigestRequest) Reset() {
 	*x = DigestRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4821,7 +4885,7 @@ func (x *DigestRequest) String() string {
 func (*DigestRequest) ProtoMessage() {}
 
 func (x *DigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4834,7 +4898,7 @@ func (x *DigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestRequest.ProtoReflect.Descriptor instead.
 func (*DigestRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{66}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{67}
 }
 
 type DigestResponse struct {
@@ -4849,7 +4913,7 @@ type DigestResponse struct {
 
 func (x *DigestResponse) Reset() {
 	*x = DigestResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4861,7 +4925,7 @@ func (x *DigestResponse) String() string {
 func (*DigestResponse) ProtoMessage() {}
 
 func (x *DigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4874,7 +4938,7 @@ func (x *DigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestResponse.ProtoReflect.Descriptor instead.
 func (*DigestResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{67}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DigestResponse) GetDigest() []byte {
@@ -4909,7 +4973,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4921,7 +4985,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4934,7 +4998,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{68}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TableDigest) GetTable() string {
@@ -4969,7 +5033,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4981,7 +5045,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4994,7 +5058,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{69}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RebuildRequest) GetReplace() bool {
@@ -5017,7 +5081,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5029,7 +5093,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5042,7 +5106,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{70}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RebuildResponse) GetMessage() isRebuildResponse_Message {
@@ -5097,7 +5161,7 @@ type RebuildProgress struct {
 
 func (x *RebuildProgress) Reset() {
 	*x = RebuildProgress{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5109,7 +5173,7 @@ func (x *RebuildProgress) String() string {
 func (*RebuildProgress) ProtoMessage() {}
 
 func (x *RebuildProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5122,7 +5186,7 @@ func (x *RebuildProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildProgress.ProtoReflect.Descriptor instead.
 func (*RebuildProgress) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{71}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RebuildProgress) GetBlocks() uint64 {
@@ -5152,7 +5216,7 @@ type RebuildResult struct {
 
 func (x *RebuildResult) Reset() {
 	*x = RebuildResult{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5164,7 +5228,7 @@ func (x *RebuildResult) String() string {
 func (*RebuildResult) ProtoMessage() {}
 
 func (x *RebuildResult) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5177,7 +5241,7 @@ func (x *RebuildResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResult.ProtoReflect.Descriptor instead.
 func (*RebuildResult) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{72}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RebuildResult) GetSame() bool {
@@ -5221,7 +5285,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5233,7 +5297,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5246,7 +5310,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{73}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ExportRequest) GetFormat() string {
@@ -5283,7 +5347,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5295,7 +5359,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5308,7 +5372,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{74}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ExportResponse) GetMessage() isExportResponse_Message {
@@ -5370,7 +5434,7 @@ type ExportSignature struct {
 
 func (x *ExportSignature) Reset() {
 	*x = ExportSignature{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5382,7 +5446,7 @@ func (x *ExportSignature) String() string {
 func (*ExportSignature) ProtoMessage() {}
 
 func (x *ExportSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5395,7 +5459,7 @@ func (x *ExportSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSignature.ProtoReflect.Descriptor instead.
 func (*ExportSignature) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{75}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ExportSignature) GetStatement() []byte {
@@ -5442,7 +5506,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5454,7 +5518,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5467,7 +5531,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{76}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *HistoryRequest) GetFromBlock() uint64 {
@@ -5524,7 +5588,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5536,7 +5600,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5549,7 +5613,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{77}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Event) GetBlock() uint64 {
@@ -5641,7 +5705,7 @@ type StateWrite struct {
 
 func (x *StateWrite) Reset() {
 	*x = StateWrite{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5653,7 +5717,7 @@ func (x *StateWrite) String() string {
 func (*StateWrite) ProtoMessage() {}
 
 func (x *StateWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5666,7 +5730,7 @@ func (x *StateWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateWrite.ProtoReflect.Descriptor instead.
 func (*StateWrite) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *StateWrite) GetKey() []string {
@@ -5717,7 +5781,7 @@ type Subject struct {
 
 func (x *Subject) Reset() {
 	*x = Subject{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5729,7 +5793,7 @@ func (x *Subject) String() string {
 func (*Subject) ProtoMessage() {}
 
 func (x *Subject) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5742,7 +5806,7 @@ func (x *Subject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subject.ProtoReflect.Descriptor instead.
 func (*Subject) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Subject) GetWhat() string {
@@ -5800,7 +5864,7 @@ type OrderDisclosureRequest struct {
 
 func (x *OrderDisclosureRequest) Reset() {
 	*x = OrderDisclosureRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5812,7 +5876,7 @@ func (x *OrderDisclosureRequest) String() string {
 func (*OrderDisclosureRequest) ProtoMessage() {}
 
 func (x *OrderDisclosureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5825,7 +5889,7 @@ func (x *OrderDisclosureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDisclosureRequest.ProtoReflect.Descriptor instead.
 func (*OrderDisclosureRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *OrderDisclosureRequest) GetId() string {
@@ -5867,7 +5931,7 @@ type OrderDisclosureResponse struct {
 
 func (x *OrderDisclosureResponse) Reset() {
 	*x = OrderDisclosureResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5879,7 +5943,7 @@ func (x *OrderDisclosureResponse) String() string {
 func (*OrderDisclosureResponse) ProtoMessage() {}
 
 func (x *OrderDisclosureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5892,7 +5956,7 @@ func (x *OrderDisclosureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDisclosureResponse.ProtoReflect.Descriptor instead.
 func (*OrderDisclosureResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *OrderDisclosureResponse) GetOrder() *Order {
@@ -5953,7 +6017,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5965,7 +6029,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5978,7 +6042,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Order) GetId() string {
@@ -6090,7 +6154,7 @@ type OrdersRequest struct {
 
 func (x *OrdersRequest) Reset() {
 	*x = OrdersRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6102,7 +6166,7 @@ func (x *OrdersRequest) String() string {
 func (*OrdersRequest) ProtoMessage() {}
 
 func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6115,7 +6179,7 @@ func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersRequest.ProtoReflect.Descriptor instead.
 func (*OrdersRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *OrdersRequest) GetPage() *Page {
@@ -6142,7 +6206,7 @@ type OrdersResponse struct {
 
 func (x *OrdersResponse) Reset() {
 	*x = OrdersResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6154,7 +6218,7 @@ func (x *OrdersResponse) String() string {
 func (*OrdersResponse) ProtoMessage() {}
 
 func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6167,7 +6231,7 @@ func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersResponse.ProtoReflect.Descriptor instead.
 func (*OrdersResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *OrdersResponse) GetOrders() []*Order {
@@ -6200,7 +6264,7 @@ type AnswerOrderRequest struct {
 
 func (x *AnswerOrderRequest) Reset() {
 	*x = AnswerOrderRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6212,7 +6276,7 @@ func (x *AnswerOrderRequest) String() string {
 func (*AnswerOrderRequest) ProtoMessage() {}
 
 func (x *AnswerOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6225,7 +6289,7 @@ func (x *AnswerOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerOrderRequest.ProtoReflect.Descriptor instead.
 func (*AnswerOrderRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *AnswerOrderRequest) GetId() string {
@@ -6266,7 +6330,7 @@ type AnswerOrderResponse struct {
 
 func (x *AnswerOrderResponse) Reset() {
 	*x = AnswerOrderResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6278,7 +6342,7 @@ func (x *AnswerOrderResponse) String() string {
 func (*AnswerOrderResponse) ProtoMessage() {}
 
 func (x *AnswerOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6291,7 +6355,7 @@ func (x *AnswerOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerOrderResponse.ProtoReflect.Descriptor instead.
 func (*AnswerOrderResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *AnswerOrderResponse) GetOrder() *Order {
@@ -6316,7 +6380,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6328,7 +6392,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6341,7 +6405,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{87}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{88}
 }
 
 type StatusResponse struct {
@@ -6361,7 +6425,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6373,7 +6437,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6386,7 +6450,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{88}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *StatusResponse) GetMember() *Member {
@@ -6446,7 +6510,7 @@ type AuditStanding struct {
 
 func (x *AuditStanding) Reset() {
 	*x = AuditStanding{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6458,7 +6522,7 @@ func (x *AuditStanding) String() string {
 func (*AuditStanding) ProtoMessage() {}
 
 func (x *AuditStanding) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6471,7 +6535,7 @@ func (x *AuditStanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStanding.ProtoReflect.Descriptor instead.
 func (*AuditStanding) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{89}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *AuditStanding) GetHeight() uint64 {
@@ -6511,7 +6575,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6523,7 +6587,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6536,7 +6600,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ReleaseRequest) GetPermit() string {
@@ -6573,7 +6637,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6585,7 +6649,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6598,7 +6662,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ReleaseResponse) GetMessage() isReleaseResponse_Message {
@@ -6656,7 +6720,7 @@ type SignedManifest struct {
 
 func (x *SignedManifest) Reset() {
 	*x = SignedManifest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6668,7 +6732,7 @@ func (x *SignedManifest) String() string {
 func (*SignedManifest) ProtoMessage() {}
 
 func (x *SignedManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6681,7 +6745,7 @@ func (x *SignedManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedManifest.ProtoReflect.Descriptor instead.
 func (*SignedManifest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SignedManifest) GetManifest() []byte {
@@ -6710,7 +6774,7 @@ type SealedChunk struct {
 
 func (x *SealedChunk) Reset() {
 	*x = SealedChunk{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6722,7 +6786,7 @@ func (x *SealedChunk) String() string {
 func (*SealedChunk) ProtoMessage() {}
 
 func (x *SealedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6735,7 +6799,7 @@ func (x *SealedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChunk.ProtoReflect.Descriptor instead.
 func (*SealedChunk) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *SealedChunk) GetRecordId() string {
@@ -6771,7 +6835,7 @@ type DiscloseRequest struct {
 
 func (x *DiscloseRequest) Reset() {
 	*x = DiscloseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6783,7 +6847,7 @@ func (x *DiscloseRequest) String() string {
 func (*DiscloseRequest) ProtoMessage() {}
 
 func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6796,7 +6860,7 @@ func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseRequest.ProtoReflect.Descriptor instead.
 func (*DiscloseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *DiscloseRequest) GetOrder() string {
@@ -6824,7 +6888,7 @@ type DiscloseResponse struct {
 
 func (x *DiscloseResponse) Reset() {
 	*x = DiscloseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6836,7 +6900,7 @@ func (x *DiscloseResponse) String() string {
 func (*DiscloseResponse) ProtoMessage() {}
 
 func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6849,7 +6913,7 @@ func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseResponse.ProtoReflect.Descriptor instead.
 func (*DiscloseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *DiscloseResponse) GetContent() []byte {
@@ -6969,14 +7033,19 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\trequester\x18\b \x01(\tR\trequester\x12\x16\n" +
 	"\x06handle\x18\t \x01(\tR\x06handle\x12\x1c\n" +
 	"\tassurance\x18\x14 \x01(\tR\tassurance\x12\x16\n" +
-	"\x06signer\x18\x15 \x01(\tR\x06signer\"\xdd\x01\n" +
+	"\x06signer\x18\x15 \x01(\tR\x06signer\"\x96\x02\n" +
 	"\fGrantRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\apatient\x18\x02 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x1c\n" +
 	"\trequester\x18\x03 \x01(\tR\trequester\x12)\n" +
 	"\x06period\x18\x04 \x01(\v2\x11.yitong.v1.PeriodR\x06period\x122\n" +
 	"\tprovision\x18\x05 \x01(\v2\x14.yitong.v1.ProvisionR\tprovision\x12\x12\n" +
-	"\x04form\x18\x06 \x01(\fR\x04form\"\xf7\x01\n" +
+	"\x04form\x18\x06 \x01(\fR\x04form\x127\n" +
+	"\videntifiers\x18\a \x03(\v2\x15.yitong.v1.IdentifierR\videntifiers\":\n" +
+	"\n" +
+	"Identifier\x12\x16\n" +
+	"\x06system\x18\x01 \x01(\tR\x06system\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xf7\x01\n" +
 	"\fAmendRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\apatient\x18\x02 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x1c\n" +
@@ -7437,7 +7506,7 @@ func file_yitong_v1_yitong_proto_rawDescGZIP() []byte {
 	return file_yitong_v1_yitong_proto_rawDescData
 }
 
-var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*Commit)(nil),                  // 0: yitong.v1.Commit
 	(*Period)(nil),                  // 1: yitong.v1.Period
@@ -7456,94 +7525,95 @@ var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*Actor)(nil),                   // 14: yitong.v1.Actor
 	(*Consent)(nil),                 // 15: yitong.v1.Consent
 	(*GrantRequest)(nil),            // 16: yitong.v1.GrantRequest
-	(*AmendRequest)(nil),            // 17: yitong.v1.AmendRequest
-	(*WithdrawRequest)(nil),         // 18: yitong.v1.WithdrawRequest
-	(*ConsentResponse)(nil),         // 19: yitong.v1.ConsentResponse
-	(*ListConsentsRequest)(nil),     // 20: yitong.v1.ListConsentsRequest
-	(*ListConsentsResponse)(nil),    // 21: yitong.v1.ListConsentsResponse
-	(*ConsentHistoryRequest)(nil),   // 22: yitong.v1.ConsentHistoryRequest
-	(*ConsentHistoryResponse)(nil),  // 23: yitong.v1.ConsentHistoryResponse
-	(*AccessRequest)(nil),           // 24: yitong.v1.AccessRequest
-	(*Rule)(nil),                    // 25: yitong.v1.Rule
-	(*RefusedClass)(nil),            // 26: yitong.v1.RefusedClass
-	(*Access)(nil),                  // 27: yitong.v1.Access
-	(*Release)(nil),                 // 28: yitong.v1.Release
-	(*Receipt)(nil),                 // 29: yitong.v1.Receipt
-	(*AccessResponse)(nil),          // 30: yitong.v1.AccessResponse
-	(*OpenRequest)(nil),             // 31: yitong.v1.OpenRequest
-	(*OpenResponse)(nil),            // 32: yitong.v1.OpenResponse
-	(*OpenSummary)(nil),             // 33: yitong.v1.OpenSummary
-	(*Recovered)(nil),               // 34: yitong.v1.Recovered
-	(*GetAccessRequest)(nil),        // 35: yitong.v1.GetAccessRequest
-	(*ListAccessesRequest)(nil),     // 36: yitong.v1.ListAccessesRequest
-	(*ListAccessesResponse)(nil),    // 37: yitong.v1.ListAccessesResponse
-	(*Member)(nil),                  // 38: yitong.v1.Member
-	(*ListMembersRequest)(nil),      // 39: yitong.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),     // 40: yitong.v1.ListMembersResponse
-	(*MoveRequest)(nil),             // 41: yitong.v1.MoveRequest
-	(*SuspendMotion)(nil),           // 42: yitong.v1.SuspendMotion
-	(*ReinstateMotion)(nil),         // 43: yitong.v1.ReinstateMotion
-	(*MoveResponse)(nil),            // 44: yitong.v1.MoveResponse
-	(*AsOf)(nil),                    // 45: yitong.v1.AsOf
-	(*AuditEntry)(nil),              // 46: yitong.v1.AuditEntry
-	(*EntryFilter)(nil),             // 47: yitong.v1.EntryFilter
-	(*EntriesRequest)(nil),          // 48: yitong.v1.EntriesRequest
-	(*EntriesResponse)(nil),         // 49: yitong.v1.EntriesResponse
-	(*ConsentLifeRequest)(nil),      // 50: yitong.v1.ConsentLifeRequest
-	(*ConsentLifeResponse)(nil),     // 51: yitong.v1.ConsentLifeResponse
-	(*ConsentVersion)(nil),          // 52: yitong.v1.ConsentVersion
-	(*DisclosuresRequest)(nil),      // 53: yitong.v1.DisclosuresRequest
-	(*DisclosuresResponse)(nil),     // 54: yitong.v1.DisclosuresResponse
-	(*Disclosure)(nil),              // 55: yitong.v1.Disclosure
-	(*DenialsRequest)(nil),          // 56: yitong.v1.DenialsRequest
-	(*DenialsResponse)(nil),         // 57: yitong.v1.DenialsResponse
-	(*DenialCount)(nil),             // 58: yitong.v1.DenialCount
-	(*UnreceiptedRequest)(nil),      // 59: yitong.v1.UnreceiptedRequest
-	(*UnreceiptedResponse)(nil),     // 60: yitong.v1.UnreceiptedResponse
-	(*ExpiringRequest)(nil),         // 61: yitong.v1.ExpiringRequest
-	(*ExpiringResponse)(nil),        // 62: yitong.v1.ExpiringResponse
-	(*ChangesRequest)(nil),          // 63: yitong.v1.ChangesRequest
-	(*ChangesResponse)(nil),         // 64: yitong.v1.ChangesResponse
-	(*Change)(nil),                  // 65: yitong.v1.Change
-	(*DigestRequest)(nil),           // 66: yitong.v1.DigestRequest
-	(*DigestResponse)(nil),          // 67: yitong.v1.DigestResponse
-	(*TableDigest)(nil),             // 68: yitong.v1.TableDigest
-	(*RebuildRequest)(nil),          // 69: yitong.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 70: yitong.v1.RebuildResponse
-	(*RebuildProgress)(nil),         // 71: yitong.v1.RebuildProgress
-	(*RebuildResult)(nil),           // 72: yitong.v1.RebuildResult
-	(*ExportRequest)(nil),           // 73: yitong.v1.ExportRequest
-	(*ExportResponse)(nil),          // 74: yitong.v1.ExportResponse
-	(*ExportSignature)(nil),         // 75: yitong.v1.ExportSignature
-	(*HistoryRequest)(nil),          // 76: yitong.v1.HistoryRequest
-	(*Event)(nil),                   // 77: yitong.v1.Event
-	(*StateWrite)(nil),              // 78: yitong.v1.StateWrite
-	(*Subject)(nil),                 // 79: yitong.v1.Subject
-	(*OrderDisclosureRequest)(nil),  // 80: yitong.v1.OrderDisclosureRequest
-	(*OrderDisclosureResponse)(nil), // 81: yitong.v1.OrderDisclosureResponse
-	(*Order)(nil),                   // 82: yitong.v1.Order
-	(*OrdersRequest)(nil),           // 83: yitong.v1.OrdersRequest
-	(*OrdersResponse)(nil),          // 84: yitong.v1.OrdersResponse
-	(*AnswerOrderRequest)(nil),      // 85: yitong.v1.AnswerOrderRequest
-	(*AnswerOrderResponse)(nil),     // 86: yitong.v1.AnswerOrderResponse
-	(*StatusRequest)(nil),           // 87: yitong.v1.StatusRequest
-	(*StatusResponse)(nil),          // 88: yitong.v1.StatusResponse
-	(*AuditStanding)(nil),           // 89: yitong.v1.AuditStanding
-	(*ReleaseRequest)(nil),          // 90: yitong.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 91: yitong.v1.ReleaseResponse
-	(*SignedManifest)(nil),          // 92: yitong.v1.SignedManifest
-	(*SealedChunk)(nil),             // 93: yitong.v1.SealedChunk
-	(*DiscloseRequest)(nil),         // 94: yitong.v1.DiscloseRequest
-	(*DiscloseResponse)(nil),        // 95: yitong.v1.DiscloseResponse
-	(*timestamppb.Timestamp)(nil),   // 96: google.protobuf.Timestamp
-	(*Erasure)(nil),                 // 97: yitong.v1.Erasure
-	(*Hold)(nil),                    // 98: yitong.v1.Hold
-	(*HeightRequest)(nil),           // 99: yitong.v1.HeightRequest
-	(*HeightResponse)(nil),          // 100: yitong.v1.HeightResponse
+	(*Identifier)(nil),              // 17: yitong.v1.Identifier
+	(*AmendRequest)(nil),            // 18: yitong.v1.AmendRequest
+	(*WithdrawRequest)(nil),         // 19: yitong.v1.WithdrawRequest
+	(*ConsentResponse)(nil),         // 20: yitong.v1.ConsentResponse
+	(*ListConsentsRequest)(nil),     // 21: yitong.v1.ListConsentsRequest
+	(*ListConsentsResponse)(nil),    // 22: yitong.v1.ListConsentsResponse
+	(*ConsentHistoryRequest)(nil),   // 23: yitong.v1.ConsentHistoryRequest
+	(*ConsentHistoryResponse)(nil),  // 24: yitong.v1.ConsentHistoryResponse
+	(*AccessRequest)(nil),           // 25: yitong.v1.AccessRequest
+	(*Rule)(nil),                    // 26: yitong.v1.Rule
+	(*RefusedClass)(nil),            // 27: yitong.v1.RefusedClass
+	(*Access)(nil),                  // 28: yitong.v1.Access
+	(*Release)(nil),                 // 29: yitong.v1.Release
+	(*Receipt)(nil),                 // 30: yitong.v1.Receipt
+	(*AccessResponse)(nil),          // 31: yitong.v1.AccessResponse
+	(*OpenRequest)(nil),             // 32: yitong.v1.OpenRequest
+	(*OpenResponse)(nil),            // 33: yitong.v1.OpenResponse
+	(*OpenSummary)(nil),             // 34: yitong.v1.OpenSummary
+	(*Recovered)(nil),               // 35: yitong.v1.Recovered
+	(*GetAccessRequest)(nil),        // 36: yitong.v1.GetAccessRequest
+	(*ListAccessesRequest)(nil),     // 37: yitong.v1.ListAccessesRequest
+	(*ListAccessesResponse)(nil),    // 38: yitong.v1.ListAccessesResponse
+	(*Member)(nil),                  // 39: yitong.v1.Member
+	(*ListMembersRequest)(nil),      // 40: yitong.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),     // 41: yitong.v1.ListMembersResponse
+	(*MoveRequest)(nil),             // 42: yitong.v1.MoveRequest
+	(*SuspendMotion)(nil),           // 43: yitong.v1.SuspendMotion
+	(*ReinstateMotion)(nil),         // 44: yitong.v1.ReinstateMotion
+	(*MoveResponse)(nil),            // 45: yitong.v1.MoveResponse
+	(*AsOf)(nil),                    // 46: yitong.v1.AsOf
+	(*AuditEntry)(nil),              // 47: yitong.v1.AuditEntry
+	(*EntryFilter)(nil),             // 48: yitong.v1.EntryFilter
+	(*EntriesRequest)(nil),          // 49: yitong.v1.EntriesRequest
+	(*EntriesResponse)(nil),         // 50: yitong.v1.EntriesResponse
+	(*ConsentLifeRequest)(nil),      // 51: yitong.v1.ConsentLifeRequest
+	(*ConsentLifeResponse)(nil),     // 52: yitong.v1.ConsentLifeResponse
+	(*ConsentVersion)(nil),          // 53: yitong.v1.ConsentVersion
+	(*DisclosuresRequest)(nil),      // 54: yitong.v1.DisclosuresRequest
+	(*DisclosuresResponse)(nil),     // 55: yitong.v1.DisclosuresResponse
+	(*Disclosure)(nil),              // 56: yitong.v1.Disclosure
+	(*DenialsRequest)(nil),          // 57: yitong.v1.DenialsRequest
+	(*DenialsResponse)(nil),         // 58: yitong.v1.DenialsResponse
+	(*DenialCount)(nil),             // 59: yitong.v1.DenialCount
+	(*UnreceiptedRequest)(nil),      // 60: yitong.v1.UnreceiptedRequest
+	(*UnreceiptedResponse)(nil),     // 61: yitong.v1.UnreceiptedResponse
+	(*ExpiringRequest)(nil),         // 62: yitong.v1.ExpiringRequest
+	(*ExpiringResponse)(nil),        // 63: yitong.v1.ExpiringResponse
+	(*ChangesRequest)(nil),          // 64: yitong.v1.ChangesRequest
+	(*ChangesResponse)(nil),         // 65: yitong.v1.ChangesResponse
+	(*Change)(nil),                  // 66: yitong.v1.Change
+	(*DigestRequest)(nil),           // 67: yitong.v1.DigestRequest
+	(*DigestResponse)(nil),          // 68: yitong.v1.DigestResponse
+	(*TableDigest)(nil),             // 69: yitong.v1.TableDigest
+	(*RebuildRequest)(nil),          // 70: yitong.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 71: yitong.v1.RebuildResponse
+	(*RebuildProgress)(nil),         // 72: yitong.v1.RebuildProgress
+	(*RebuildResult)(nil),           // 73: yitong.v1.RebuildResult
+	(*ExportRequest)(nil),           // 74: yitong.v1.ExportRequest
+	(*ExportResponse)(nil),          // 75: yitong.v1.ExportResponse
+	(*ExportSignature)(nil),         // 76: yitong.v1.ExportSignature
+	(*HistoryRequest)(nil),          // 77: yitong.v1.HistoryRequest
+	(*Event)(nil),                   // 78: yitong.v1.Event
+	(*StateWrite)(nil),              // 79: yitong.v1.StateWrite
+	(*Subject)(nil),                 // 80: yitong.v1.Subject
+	(*OrderDisclosureRequest)(nil),  // 81: yitong.v1.OrderDisclosureRequest
+	(*OrderDisclosureResponse)(nil), // 82: yitong.v1.OrderDisclosureResponse
+	(*Order)(nil),                   // 83: yitong.v1.Order
+	(*OrdersRequest)(nil),           // 84: yitong.v1.OrdersRequest
+	(*OrdersResponse)(nil),          // 85: yitong.v1.OrdersResponse
+	(*AnswerOrderRequest)(nil),      // 86: yitong.v1.AnswerOrderRequest
+	(*AnswerOrderResponse)(nil),     // 87: yitong.v1.AnswerOrderResponse
+	(*StatusRequest)(nil),           // 88: yitong.v1.StatusRequest
+	(*StatusResponse)(nil),          // 89: yitong.v1.StatusResponse
+	(*AuditStanding)(nil),           // 90: yitong.v1.AuditStanding
+	(*ReleaseRequest)(nil),          // 91: yitong.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 92: yitong.v1.ReleaseResponse
+	(*SignedManifest)(nil),          // 93: yitong.v1.SignedManifest
+	(*SealedChunk)(nil),             // 94: yitong.v1.SealedChunk
+	(*DiscloseRequest)(nil),         // 95: yitong.v1.DiscloseRequest
+	(*DiscloseResponse)(nil),        // 96: yitong.v1.DiscloseResponse
+	(*timestamppb.Timestamp)(nil),   // 97: google.protobuf.Timestamp
+	(*Erasure)(nil),                 // 98: yitong.v1.Erasure
+	(*Hold)(nil),                    // 99: yitong.v1.Hold
+	(*HeightRequest)(nil),           // 100: yitong.v1.HeightRequest
+	(*HeightResponse)(nil),          // 101: yitong.v1.HeightResponse
 }
 var file_yitong_v1_yitong_proto_depIdxs = []int32{
-	96,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
-	96,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
+	97,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
+	97,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
 	5,   // 2: yitong.v1.SubmitRequest.header:type_name -> yitong.v1.SubmitHeader
 	2,   // 3: yitong.v1.SubmitHeader.patient:type_name -> yitong.v1.Patient
 	1,   // 4: yitong.v1.SubmitHeader.data_period:type_name -> yitong.v1.Period
@@ -7551,9 +7621,9 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	0,   // 6: yitong.v1.SubmitResponse.commit:type_name -> yitong.v1.Commit
 	2,   // 7: yitong.v1.Record.patient:type_name -> yitong.v1.Patient
 	8,   // 8: yitong.v1.Record.parts:type_name -> yitong.v1.Part
-	96,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
-	97,  // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
-	98,  // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
+	97,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
+	98,  // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
+	99,  // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
 	1,   // 12: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
 	3,   // 13: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
 	2,   // 14: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
@@ -7565,178 +7635,179 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	13,  // 20: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
 	1,   // 21: yitong.v1.Consent.period:type_name -> yitong.v1.Period
 	13,  // 22: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
-	96,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
+	97,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
 	2,   // 24: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
 	1,   // 25: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
 	13,  // 26: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
-	2,   // 27: yitong.v1.AmendRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 28: yitong.v1.AmendRequest.period:type_name -> yitong.v1.Period
-	13,  // 29: yitong.v1.AmendRequest.provision:type_name -> yitong.v1.Provision
-	2,   // 30: yitong.v1.WithdrawRequest.patient:type_name -> yitong.v1.Patient
-	15,  // 31: yitong.v1.ConsentResponse.consent:type_name -> yitong.v1.Consent
-	0,   // 32: yitong.v1.ConsentResponse.commit:type_name -> yitong.v1.Commit
-	2,   // 33: yitong.v1.ListConsentsRequest.patient:type_name -> yitong.v1.Patient
-	15,  // 34: yitong.v1.ListConsentsResponse.consents:type_name -> yitong.v1.Consent
-	2,   // 35: yitong.v1.ConsentHistoryRequest.patient:type_name -> yitong.v1.Patient
-	15,  // 36: yitong.v1.ConsentHistoryResponse.versions:type_name -> yitong.v1.Consent
-	2,   // 37: yitong.v1.AccessRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 38: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
-	25,  // 39: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
-	1,   // 40: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
-	96,  // 41: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
-	25,  // 42: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
-	26,  // 43: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
-	96,  // 44: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
-	28,  // 45: yitong.v1.Access.release:type_name -> yitong.v1.Release
-	29,  // 46: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
-	96,  // 47: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
-	96,  // 48: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
-	27,  // 49: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
-	0,   // 50: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
-	8,   // 51: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
-	33,  // 52: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
-	0,   // 53: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
-	34,  // 54: yitong.v1.OpenSummary.recovered:type_name -> yitong.v1.Recovered
-	3,   // 55: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
-	27,  // 56: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
-	96,  // 57: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
-	38,  // 58: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
-	42,  // 59: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
-	43,  // 60: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
-	0,   // 61: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
-	96,  // 62: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
-	25,  // 63: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
-	2,   // 64: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
-	1,   // 65: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
-	47,  // 66: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
-	3,   // 67: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
-	46,  // 68: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
-	45,  // 69: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
-	3,   // 70: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
-	52,  // 71: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
-	45,  // 72: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
-	15,  // 73: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
-	0,   // 74: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
-	2,   // 75: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 76: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
-	3,   // 77: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
-	55,  // 78: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
-	45,  // 79: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
-	27,  // 80: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
-	0,   // 81: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
-	1,   // 82: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
-	58,  // 83: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
-	45,  // 84: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
-	96,  // 85: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
-	3,   // 86: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
-	55,  // 87: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
-	45,  // 88: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
-	1,   // 89: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
-	3,   // 90: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
-	52,  // 91: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
-	45,  // 92: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
-	1,   // 93: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
-	65,  // 94: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
-	45,  // 95: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
-	96,  // 96: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
-	68,  // 97: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
-	45,  // 98: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
-	71,  // 99: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
-	72,  // 100: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
-	67,  // 101: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
-	67,  // 102: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
-	47,  // 103: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
-	75,  // 104: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
-	96,  // 105: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
-	78,  // 106: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
-	79,  // 107: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
-	82,  // 108: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
-	0,   // 109: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
-	79,  // 110: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
-	96,  // 111: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
-	96,  // 112: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
-	96,  // 113: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
-	96,  // 114: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
-	3,   // 115: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
-	82,  // 116: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
-	82,  // 117: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
-	0,   // 118: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
-	38,  // 119: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
-	96,  // 120: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
-	89,  // 121: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
-	2,   // 122: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
-	92,  // 123: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	93,  // 124: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,   // 125: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,   // 126: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,   // 127: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11,  // 128: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16,  // 129: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	17,  // 130: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	18,  // 131: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	20,  // 132: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	22,  // 133: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	24,  // 134: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	31,  // 135: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	35,  // 136: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	36,  // 137: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	39,  // 138: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	41,  // 139: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	76,  // 140: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	48,  // 141: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
-	50,  // 142: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
-	53,  // 143: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
-	56,  // 144: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
-	59,  // 145: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
-	61,  // 146: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
-	63,  // 147: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
-	66,  // 148: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
-	69,  // 149: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
-	73,  // 150: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
-	80,  // 151: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
-	83,  // 152: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
-	85,  // 153: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
-	87,  // 154: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	90,  // 155: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	94,  // 156: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
-	99,  // 157: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
-	6,   // 158: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 159: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 160: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	19,  // 161: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	19,  // 162: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	19,  // 163: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	21,  // 164: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	23,  // 165: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	30,  // 166: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	32,  // 167: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	30,  // 168: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	37,  // 169: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	40,  // 170: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	44,  // 171: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	77,  // 172: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	49,  // 173: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	51,  // 174: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	54,  // 175: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	57,  // 176: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	60,  // 177: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	62,  // 178: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	64,  // 179: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	67,  // 180: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	70,  // 181: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	74,  // 182: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	81,  // 183: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
-	84,  // 184: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
-	86,  // 185: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
-	88,  // 186: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	91,  // 187: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	95,  // 188: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
-	100, // 189: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
-	158, // [158:190] is the sub-list for method output_type
-	126, // [126:158] is the sub-list for method input_type
-	126, // [126:126] is the sub-list for extension type_name
-	126, // [126:126] is the sub-list for extension extendee
-	0,   // [0:126] is the sub-list for field type_name
+	17,  // 27: yitong.v1.GrantRequest.identifiers:type_name -> yitong.v1.Identifier
+	2,   // 28: yitong.v1.AmendRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 29: yitong.v1.AmendRequest.period:type_name -> yitong.v1.Period
+	13,  // 30: yitong.v1.AmendRequest.provision:type_name -> yitong.v1.Provision
+	2,   // 31: yitong.v1.WithdrawRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 32: yitong.v1.ConsentResponse.consent:type_name -> yitong.v1.Consent
+	0,   // 33: yitong.v1.ConsentResponse.commit:type_name -> yitong.v1.Commit
+	2,   // 34: yitong.v1.ListConsentsRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 35: yitong.v1.ListConsentsResponse.consents:type_name -> yitong.v1.Consent
+	2,   // 36: yitong.v1.ConsentHistoryRequest.patient:type_name -> yitong.v1.Patient
+	15,  // 37: yitong.v1.ConsentHistoryResponse.versions:type_name -> yitong.v1.Consent
+	2,   // 38: yitong.v1.AccessRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 39: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
+	26,  // 40: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
+	1,   // 41: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
+	97,  // 42: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
+	26,  // 43: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
+	27,  // 44: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
+	97,  // 45: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
+	29,  // 46: yitong.v1.Access.release:type_name -> yitong.v1.Release
+	30,  // 47: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
+	97,  // 48: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
+	97,  // 49: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
+	28,  // 50: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
+	0,   // 51: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
+	8,   // 52: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
+	34,  // 53: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
+	0,   // 54: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
+	35,  // 55: yitong.v1.OpenSummary.recovered:type_name -> yitong.v1.Recovered
+	3,   // 56: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
+	28,  // 57: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
+	97,  // 58: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
+	39,  // 59: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
+	43,  // 60: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
+	44,  // 61: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
+	0,   // 62: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
+	97,  // 63: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
+	26,  // 64: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
+	2,   // 65: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
+	1,   // 66: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
+	48,  // 67: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
+	3,   // 68: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
+	47,  // 69: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
+	46,  // 70: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
+	3,   // 71: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
+	53,  // 72: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
+	46,  // 73: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
+	15,  // 74: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
+	0,   // 75: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
+	2,   // 76: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 77: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
+	3,   // 78: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
+	56,  // 79: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
+	46,  // 80: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
+	28,  // 81: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
+	0,   // 82: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
+	1,   // 83: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
+	59,  // 84: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
+	46,  // 85: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
+	97,  // 86: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
+	3,   // 87: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
+	56,  // 88: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
+	46,  // 89: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 90: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
+	3,   // 91: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
+	53,  // 92: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
+	46,  // 93: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 94: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
+	66,  // 95: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
+	46,  // 96: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
+	97,  // 97: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
+	69,  // 98: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
+	46,  // 99: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
+	72,  // 100: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
+	73,  // 101: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
+	68,  // 102: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
+	68,  // 103: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
+	48,  // 104: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
+	76,  // 105: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
+	97,  // 106: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
+	79,  // 107: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
+	80,  // 108: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
+	83,  // 109: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
+	0,   // 110: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
+	80,  // 111: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
+	97,  // 112: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
+	97,  // 113: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
+	97,  // 114: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
+	97,  // 115: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
+	3,   // 116: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
+	83,  // 117: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
+	83,  // 118: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
+	0,   // 119: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
+	39,  // 120: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
+	97,  // 121: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
+	90,  // 122: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
+	2,   // 123: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
+	93,  // 124: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	94,  // 125: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 126: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 127: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 128: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 129: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 130: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	18,  // 131: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	19,  // 132: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	21,  // 133: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	23,  // 134: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	25,  // 135: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	32,  // 136: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	36,  // 137: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	37,  // 138: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	40,  // 139: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	42,  // 140: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	77,  // 141: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	49,  // 142: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	51,  // 143: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	54,  // 144: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	57,  // 145: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	60,  // 146: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	62,  // 147: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	64,  // 148: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	67,  // 149: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	70,  // 150: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	74,  // 151: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	81,  // 152: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
+	84,  // 153: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
+	86,  // 154: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
+	88,  // 155: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	91,  // 156: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	95,  // 157: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
+	100, // 158: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
+	6,   // 159: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 160: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 161: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	20,  // 162: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	20,  // 163: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	20,  // 164: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	22,  // 165: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	24,  // 166: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	31,  // 167: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	33,  // 168: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	31,  // 169: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	38,  // 170: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	41,  // 171: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	45,  // 172: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	78,  // 173: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	50,  // 174: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	52,  // 175: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	55,  // 176: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	58,  // 177: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	61,  // 178: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	63,  // 179: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	65,  // 180: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	68,  // 181: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	71,  // 182: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	75,  // 183: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	82,  // 184: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	85,  // 185: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	87,  // 186: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	89,  // 187: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	92,  // 188: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	96,  // 189: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	101, // 190: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
+	159, // [159:191] is the sub-list for method output_type
+	127, // [127:159] is the sub-list for method input_type
+	127, // [127:127] is the sub-list for extension type_name
+	127, // [127:127] is the sub-list for extension extendee
+	0,   // [0:127] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }
@@ -7750,24 +7821,24 @@ func file_yitong_v1_yitong_proto_init() {
 		(*SubmitRequest_Header)(nil),
 		(*SubmitRequest_Content)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[32].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[33].OneofWrappers = []any{
 		(*OpenResponse_Part)(nil),
 		(*OpenResponse_Content)(nil),
 		(*OpenResponse_Summary)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[41].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[42].OneofWrappers = []any{
 		(*MoveRequest_Suspend)(nil),
 		(*MoveRequest_Reinstate)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[70].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[71].OneofWrappers = []any{
 		(*RebuildResponse_Progress)(nil),
 		(*RebuildResponse_Result)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[74].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[75].OneofWrappers = []any{
 		(*ExportResponse_Content)(nil),
 		(*ExportResponse_Signature)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[91].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[92].OneofWrappers = []any{
 		(*ReleaseResponse_Manifest)(nil),
 		(*ReleaseResponse_Chunk)(nil),
 	}
@@ -7777,7 +7848,7 @@ func file_yitong_v1_yitong_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yitong_v1_yitong_proto_rawDesc), len(file_yitong_v1_yitong_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   96,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   7,
 		},
