@@ -4,6 +4,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"yitong/chaincode/access"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit"
 	"yitong/gateway/audit/history"
@@ -30,6 +31,11 @@ func newAuditing(c Config) auditing {
 }
 
 func (s auditing) History(in *yitongv1.HistoryRequest, stream grpc.ServerStreamingServer[yitongv1.Event]) error {
+	if in.GetHandle() != "" {
+		if err := access.CheckHandle(in.GetHandle()); err != nil {
+			return err
+		}
+	}
 	for e, err := range audit.History(stream.Context(), s.chain, s.chaincode, in.GetFromBlock(), in.GetFollow()) {
 		if err != nil {
 			return err

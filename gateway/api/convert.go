@@ -112,6 +112,11 @@ func provisionOf(p *yitongv1.Provision) (consent.Provision, error) {
 	}
 	out.Period, out.DataPeriod = periodOf(p.GetPeriod()), periodOf(p.GetDataPeriod())
 	for _, a := range p.GetActors() {
+		if a.GetMember() != "" {
+			if err := registry.CheckMSP(a.GetMember()); err != nil {
+				return out, malformed("provision.actors", err)
+			}
+		}
 		out.Actors = append(out.Actors, consent.Actor{Member: a.GetMember(), Kind: a.GetKind()})
 	}
 	for _, code := range p.GetActions() {

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -11,8 +13,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"yitong/chaincode/access"
+	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit/history"
 	"yitong/gateway/audit/projection"
@@ -146,6 +150,14 @@ func (s auditing) filter(ctx context.Context, in *yitongv1.EntryFilter) (f histo
 	if err := s.ready(ctx); err != nil {
 		return f, err
 	}
+	if err := cmp.Or(checkTerm("object", in.GetObject()), checkTerm("reason", in.GetReason())); err != nil {
+		return f, err
+	}
+	if code := in.GetPurpose(); code != "" {
+		if _, err := consent.ParsePurpose(code); err != nil {
+			return f, malformed("purpose", err)
+		}
+	}
 	f = history.Filter{Object: in.GetObject(), Purpose: in.GetPurpose(), Reason: in.GetReason(), Time: periodOf(in.GetTime())}
 	if f.Custodian, f.Requester, err = s.pair(ctx, in.GetCustodian(), in.GetRequester()); err != nil {
 		return f, err
@@ -178,6 +190,16 @@ func (s auditing) filter(ctx context.Context, in *yitongv1.EntryFilter) (f histo
 	return f, err
 }
 
+// checkTerm refuses what no object's id and no code of a reason looks like (malformed): an
+// empty answer would read as "nothing happened".
+func checkTerm(field, text string) error {
+	const made = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:_-"
+	if len(text) > 128 || strings.Trim(text, made) != "" || strings.HasPrefix(text, ".") {
+		return refusal.New(refusal.Malformed, field+": that is no id and no code", "at most 128 of A-Z a-z 0-9 . : _ -, and no dot first")
+	}
+	return nil
+}
+
 // patient resolves a patient here and nowhere else. One this gateway knows nothing of
 // is refused: an empty answer would read as "nothing happened".
 func (s auditing) patient(ctx context.Context, in *yitongv1.Patient) (about []contract.Relationship, records []string, err error) {
@@ -196,7 +218,8 @@ func (s auditing) patient(ctx context.Context, in *yitongv1.Patient) (about []co
 }
 
 // pair reads two members, by name or MSP id. One that left no trace in the registry may
-// still be in the history, so an MSP id that isn't listed is taken as it is.
+// still be in the history, so an MSP id that isn't listed is taken as it is; what can't be
+// one is refused (malformed).
 func (s auditing) pair(ctx context.Context, a, b string) (string, string, error) {
 	if err := s.ready(ctx); err != nil {
 		return "", "", err
@@ -208,15 +231,23 @@ func (s auditing) pair(ctx context.Context, a, b string) (string, string, error)
 	if err != nil {
 		return "", "", err
 	}
-	find := func(name string) string {
+	find := func(name string) (string, error) {
 		for _, m := range members {
 			if m.Member.Name == name {
-				return m.Member.MSP
+				return m.Member.MSP, nil
 			}
 		}
-		return name
+		if name == "" {
+			return "", nil
+		}
+		return name, registry.CheckMSP(name)
 	}
-	return find(a), find(b), nil
+	first, err := find(a)
+	if err != nil {
+		return "", "", err
+	}
+	second, err := find(b)
+	return first, second, err
 }
 
 func pageOf(p *yitongv1.Page, newest bool) history.Page {

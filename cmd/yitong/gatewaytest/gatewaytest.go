@@ -53,6 +53,8 @@ var members = []registry.Candidate{
 type Consortium struct {
 	chain   *shared
 	servers map[string]*grpc.Server // by member name
+	dir     string
+	shown   map[string]*tls.Certificate // the gateways', by MSP id
 }
 
 // Start founds a consortium and writes its members' profiles into dir, as `yitong
@@ -63,13 +65,14 @@ func Start(t testing.TB, dir string) *Consortium {
 	cc, err := contract.New(func() record.Instant { return record.At(l.Now()) })
 	must(t, err)
 	l.Install(cc)
-	c := &Consortium{chain: newShared(l), servers: map[string]*grpc.Server{}}
+	c := &Consortium{chain: newShared(l), servers: map[string]*grpc.Server{}, dir: dir}
 
 	trust := api.Trust{}
 	certificates := map[string]*tls.Certificate{}
 	for _, m := range members {
 		trust[m.MSP], certificates[m.MSP] = certify(t, filepath.Join(dir, "members", m.Name), m.Name)
 	}
+	c.shown = certificates
 	var founders []registry.Candidate
 	var founder *share.Gateway
 	var gateways []*share.Gateway
