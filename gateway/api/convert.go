@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -20,6 +22,10 @@ import (
 // malformed, naming the field.
 
 func malformed(field string, err error) error {
+	var why *refusal.Refusal
+	if errors.As(err, &why) {
+		return refusal.New(refusal.Malformed, field+": "+why.Message, why.Allowed)
+	}
 	return refusal.New(refusal.Malformed, field+": "+err.Error(), "")
 }
 

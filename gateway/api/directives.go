@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"yitong/chaincode/access"
+	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
@@ -109,6 +110,11 @@ func (s requests) Search(ctx context.Context, in *yitongv1.SearchRequestsRequest
 			return nil, refusal.New(refusal.Malformed, fmt.Sprintf("outcomes: there is no outcome %.40q", o), "permit, deny")
 		}
 	}
+	if code := in.GetPurpose(); code != "" {
+		if _, err := consent.ParsePurpose(code); err != nil {
+			return nil, malformed("purpose", err)
+		}
+	}
 	w.Outcomes, w.Purpose, w.Recorded = in.GetOutcomes(), in.GetPurpose(), periodOf(in.GetRequested())
 	list, next, asOf, err := s.history.Accesses(ctx, w, pageOf(in.GetPage(), in.GetNewestFirst()))
 	if err != nil {
@@ -144,6 +150,11 @@ func (s auditing) wanted(ctx context.Context, patient *yitongv1.Patient, ids []s
 	}
 	if len(ids) > history.MaxPage {
 		return w, refusal.New(refusal.TooLarge, "too many ids", fmt.Sprintf("at most %d", history.MaxPage))
+	}
+	for _, id := range ids {
+		if err := access.CheckID(id); err != nil {
+			return w, malformed("ids", err)
+		}
 	}
 	if len(ids) > 0 {
 		w.IDs = ids
