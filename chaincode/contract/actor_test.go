@@ -9,6 +9,7 @@ import (
 	"yitong/chaincode/disclosure"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
 )
 
 func officer(digit string) access.Actor {
@@ -113,5 +114,59 @@ func TestWhoReviewsStandsOnTheLedger(t *testing.T) {
 	r := ask[contract.ReviewPage](w, regulator, contract.AccessReviews, contract.ListQuery{}).Reviews[0]
 	if r.Actor != first || r.Resolution == nil || r.Resolution.Actor != second {
 		t.Errorf("the ledger has %+v, %+v", r, r.Resolution)
+	}
+}
+
+// What is said beside a document and isn't kept with it is held to the same form: the audit
+// reads it there.
+func TestWhoCallsIsADigestInARole(t *testing.T) {
+	w := newWorld(t)
+	d := w.draft()
+	w.must(hospitalA, contract.RecordAnchor, contract.Anchoring{Records: []contract.AnchorDraft{d}})
+	other := registry.Suspension{MSP: insurer, Reason: "audit"}
+	for function, call := range map[string]struct {
+		msp string
+		arg func(access.Actor) any
+	}{
+		contract.RecordHold: {regulator, func(by access.Actor) any {
+			return contract.Holding{Custodian: hospitalA, ID: d.ID, Reason: "case-7", Actor: by}
+		}},
+		contract.RecordUnhold: {regulator, func(by access.Actor) any {
+			return contract.Unholding{Custodian: hospitalA, ID: d.ID, Actor: by}
+		}},
+		contract.RecordAcknowledge: {insurer, func(by access.Actor) any {
+			return contract.Acknowledging{Custodian: hospitalA, ID: d.ID, Erasure: 1, Fate: record.Deleted, Actor: by}
+		}},
+		contract.ConsentRecover: {hospitalA, func(by access.Actor) any {
+			return contract.Recovery{Requester: insurer, Handle: patient, Evidence: digest, Actor: by}
+		}},
+		contract.DisclosureOrder: {regulator, func(by access.Actor) any {
+			return contract.Ordering{Draft: w.orderFor(disclosure.Subject{What: disclosure.Manifest, Custodian: hospitalA, Requester: insurer, ID: d.ID}), Actor: by}
+		}},
+		contract.DisclosureAnswer: {hospitalA, func(by access.Actor) any {
+			return contract.Answering{Order: d.ID, Regulator: regulator, Word: disclosure.Given, Actor: by}
+		}},
+		contract.DisclosureConclude: {regulator, func(by access.Actor) any {
+			return contract.Concluding{Order: d.ID, Holder: hospitalA, Outcome: disclosure.Withheld, Actor: by}
+		}},
+		contract.RegistryMove: {hospitalB, func(by access.Actor) any {
+			return contract.Moving{Motion: registry.Motion{Suspend: &other}, Actor: by}
+		}},
+		contract.RegistryUpdate: {hospitalA, func(by access.Actor) any {
+			return contract.Updating{Update: registry.Update{Policy: &registry.Policy{}}, Actor: by}
+		}},
+	} {
+		t.Run(function, func(t *testing.T) {
+			for _, by := range []access.Actor{{User: "dr.li", Role: access.Auditor}, {User: officer("a").User, Role: "boss"}, {User: officer("a").User}, {Role: access.Auditor}} {
+				_, err := w.try(call.msp, function, call.arg(by))
+				if codeOf(err) != refusal.Malformed {
+					t.Errorf("by %+v: %v", by, err)
+				}
+			}
+			// Whatever else may be wrong with it, the person isn't.
+			if _, err := w.try(call.msp, function, call.arg(officer("a"))); err != nil && strings.Contains(err.Error(), "user") {
+				t.Errorf("by a person in a role: %v", err)
+			}
+		})
 	}
 }

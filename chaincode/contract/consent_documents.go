@@ -105,6 +105,8 @@ type Recovery struct {
 	Handle    string        `json:"handle"`
 	Key       directive.Key `json:"key"`
 	Evidence  string        `json:"evidence"` // 64 hex digits: salted digest of the signed form
+
+	access.Actor // who attests it, for the custodian
 }
 
 // SignerEntry is what a directive in a relationship has to fit: the ledger's channel, the consents

@@ -224,6 +224,9 @@ func (o *consentContract) Recover(ctx *contractapi.TransactionContext, argument 
 	if err != nil {
 		return "", err
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
 	c, err := begin(ctx.GetStub(), o.clock, rights[ConsentRecover])
 	if err != nil {
 		return "", err

@@ -17,11 +17,15 @@ type disclosureContract struct {
 // Order records a regulator's order to open what the ledger has a digest of. The digest
 // is the ledger's own at this block, whatever the regulator says.
 func (d *disclosureContract) Order(ctx *contractapi.TransactionContext, argument string) (string, error) {
-	draft, err := decode[disclosure.Draft](argument, MaxDocument)
+	arg, err := decode[Ordering](argument, MaxDocument)
 	if err != nil {
 		return "", err
 	}
+	draft := arg.Draft
 	if err := draft.Check(); err != nil {
+		return "", err
+	}
+	if err := arg.Actor.Check(); err != nil {
 		return "", err
 	}
 	c, err := begin(ctx.GetStub(), d.clock, rights[DisclosureOrder])
@@ -119,6 +123,9 @@ func (d *disclosureContract) Answer(ctx *contractapi.TransactionContext, argumen
 	if err != nil {
 		return "", err
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
 	c, err := begin(ctx.GetStub(), d.clock, rights[DisclosureAnswer])
 	if err != nil {
 		return "", err
@@ -148,6 +155,9 @@ func (d *disclosureContract) Answer(ctx *contractapi.TransactionContext, argumen
 func (d *disclosureContract) Conclude(ctx *contractapi.TransactionContext, argument string) (string, error) {
 	arg, err := decode[Concluding](argument, MaxDocument)
 	if err != nil {
+		return "", err
+	}
+	if err := arg.Actor.Check(); err != nil {
 		return "", err
 	}
 	c, err := begin(ctx.GetStub(), d.clock, rights[DisclosureConclude])

@@ -1,6 +1,15 @@
 package contract
 
-import "yitong/chaincode/disclosure"
+import (
+	"yitong/chaincode/access"
+	"yitong/chaincode/disclosure"
+)
+
+// Ordering is a regulator's order, and who gives it.
+type Ordering struct {
+	disclosure.Draft
+	access.Actor
+}
 
 // Answering records a holder's answer. The caller is the holder.
 type Answering struct {
@@ -8,6 +17,8 @@ type Answering struct {
 	Regulator string          `json:"regulator"` // MSP id of who ordered
 	Word      disclosure.Word `json:"word"`      // given or refused
 	Reason    string          `json:"reason,omitempty"`
+
+	access.Actor // who answers, for the holder
 }
 
 // Concluding records a regulator's conclusion. The caller is the regulator that ordered.
@@ -15,6 +26,8 @@ type Concluding struct {
 	Order   string             `json:"order"`   // id
 	Holder  string             `json:"holder"`  // MSP id of who was ordered
 	Outcome disclosure.Outcome `json:"outcome"` // disclosed, refused or mismatch
+
+	access.Actor // who concludes
 }
 
 // DisclosureQuery asks for one order and what came of it.

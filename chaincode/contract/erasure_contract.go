@@ -93,6 +93,9 @@ func (r *recordContract) Hold(ctx *contractapi.TransactionContext, argument stri
 	if err != nil {
 		return "", err
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
 	if err := registry.CheckCode(arg.Reason); err != nil {
 		return "", err
 	}
@@ -121,6 +124,9 @@ func (r *recordContract) Unhold(ctx *contractapi.TransactionContext, argument st
 	if err != nil {
 		return "", err
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
 	c, err := begin(ctx.GetStub(), r.clock, rights[RecordUnhold])
 	if err != nil {
 		return "", err
@@ -145,6 +151,9 @@ func (r *recordContract) Unhold(ctx *contractapi.TransactionContext, argument st
 func (r *recordContract) Acknowledge(ctx *contractapi.TransactionContext, argument string) (string, error) {
 	arg, err := decode[Acknowledging](argument, MaxDocument)
 	if err != nil {
+		return "", err
+	}
+	if err := arg.Actor.Check(); err != nil {
 		return "", err
 	}
 	if err := registry.CheckMSP(arg.Custodian); err != nil {

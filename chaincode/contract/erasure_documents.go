@@ -20,12 +20,16 @@ type Holding struct {
 	ID        string         `json:"id"`
 	Reason    string         `json:"reason"`         // a code
 	Until     record.Instant `json:"until,omitzero"` // exclusive; none: until it is lifted
+
+	access.Actor // who puts it, for the regulator
 }
 
 // Unholding lifts the calling regulator's hold.
 type Unholding struct {
 	Custodian string `json:"custodian"`
 	ID        string `json:"id"`
+
+	access.Actor // who lifts it, for the regulator
 }
 
 // HoldList is the holds on a record, by regulator.
@@ -40,6 +44,8 @@ type Acknowledging struct {
 	Erasure   int           `json:"erasure"` // number of the newest it speaks of
 	Fate      record.Fate   `json:"fate"`
 	Ground    record.Ground `json:"ground,omitempty"`
+
+	access.Actor // who says so
 }
 
 // HoldsQuery asks for holds on a custodian's records, by id: on one, or a page of all. Holds that

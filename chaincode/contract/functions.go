@@ -7,8 +7,8 @@ package contract
 // evaluated. All of them want the caller to be an active member, but Found.
 const (
 	RegistryFound  = "registry:Found"  // Founding          -> MemberList
-	RegistryMove   = "registry:Move"   // registry.Motion   -> Moved
-	RegistryUpdate = "registry:Update" // registry.Update   -> MemberEntry
+	RegistryMove   = "registry:Move"   // Moving            -> Moved
+	RegistryUpdate = "registry:Update" // Updating          -> MemberEntry
 	RegistryClose  = "registry:Close"  // Closing           -> registry.Clock
 
 	RecordAnchor  = "record:Anchor"  // Anchoring  -> AnchorList
@@ -33,7 +33,7 @@ const (
 	AccessResolve = "access:Resolve" // access.Settlement -> access.Review
 	AccessRecover = "access:Recover" // Recovering        -> access.Recovery
 
-	DisclosureOrder    = "disclosure:Order"    // disclosure.Draft -> disclosure.Order
+	DisclosureOrder    = "disclosure:Order"    // Ordering         -> disclosure.Order
 	DisclosureAnswer   = "disclosure:Answer"   // Answering        -> disclosure.Answer
 	DisclosureConclude = "disclosure:Conclude" // Concluding       -> disclosure.Conclusion
 

@@ -95,10 +95,14 @@ func (c *call) seat(roster registry.Roster, m registry.Member, k registry.Keys) 
 
 // Move votes for a motion.
 func (r *registryContract) Move(ctx *contractapi.TransactionContext, argument string) (string, error) {
-	motion, err := decode[registry.Motion](argument, MaxDocument)
+	arg, err := decode[Moving](argument, MaxDocument)
 	if err != nil {
 		return "", err
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
+	motion := arg.Motion
 	if err := motion.Check(); err != nil {
 		return "", err
 	}
@@ -137,10 +141,14 @@ func (r *registryContract) Move(ctx *contractapi.TransactionContext, argument st
 
 // Update changes the caller's own gateway address and keys.
 func (r *registryContract) Update(ctx *contractapi.TransactionContext, argument string) (string, error) {
-	update, err := decode[registry.Update](argument, MaxDocument)
+	arg, err := decode[Updating](argument, MaxDocument)
 	if err != nil {
 		return "", err
 	}
+	if err := arg.Actor.Check(); err != nil {
+		return "", err
+	}
+	update := arg.Update
 	c, err := begin(ctx.GetStub(), r.clock, rights[RegistryUpdate])
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"yitong/chaincode/access"
 	"yitong/chaincode/registry"
 )
 
@@ -11,6 +12,18 @@ type Nothing struct{}
 // ledger counts; the same list again answers the same.
 type Founding struct {
 	Members []registry.Candidate `json:"members"` // 1 to 64
+}
+
+// Moving votes for a motion, which is who votes nothing to: the same motion by whomever is one.
+type Moving struct {
+	registry.Motion
+	access.Actor // who votes, for the member
+}
+
+// Updating changes the caller's own entry.
+type Updating struct {
+	registry.Update
+	access.Actor // who changes it, for the member
 }
 
 // Moved says how a motion stands after a vote.

@@ -116,7 +116,7 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 			return fmt.Sprintf("put key %s in the place of a patient's lost one, for %s", short(in.Key.ID()), in.Requester), in.Handle
 		})
 	case contract.DisclosureOrder:
-		return tellOne(t.Argument, func(in disclosure.Draft) (string, string) {
+		return tellOne(t.Argument, func(in contract.Ordering) (string, string) {
 			return fmt.Sprintf("ordered %s to open %s: %s (order %s)", in.Subject.Holder(), tellSubject(in.Subject), in.Reason, short(in.ID)), in.Subject.Handle
 		})
 	case contract.DisclosureAnswer:
@@ -153,7 +153,7 @@ func tell(t ledger.Transaction) (summary string, handles []string) {
 			return "founded the consortium: " + strings.Join(names, ", "), ""
 		})
 	case contract.RegistryMove:
-		return tellOne(t.Argument, tellMotion)
+		return tellOne(t.Argument, func(in contract.Moving) (string, string) { return tellMotion(in.Motion) })
 	case contract.RegistryUpdate:
 		return "changed its own address or keys in the registry", nil
 	case contract.RegistryClose:

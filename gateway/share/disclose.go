@@ -155,8 +155,12 @@ func (g *Gateway) disclosure(ctx context.Context, name contract.DisclosureQuery)
 
 // answer has the answer on the own peer when it returns nil.
 func (g *Gateway) answer(ctx context.Context, name contract.DisclosureQuery, word disclosure.Word, reason string) (*disclosure.Answer, ledger.Commit, error) {
+	by, err := g.actor(ctx, name.Order, doneAnswering)
+	if err != nil {
+		return nil, ledger.Commit{}, err
+	}
 	var out disclosure.Answer
-	in := contract.Answering{Order: name.Order, Regulator: name.Regulator, Word: word, Reason: reason}
+	in := contract.Answering{Order: name.Order, Regulator: name.Regulator, Word: word, Reason: reason, Actor: by}
 	commit, err := g.Ledger.Submit(ctx, contract.DisclosureAnswer, in, &out)
 	if err != nil || commit.Own {
 		return &out, commit, err

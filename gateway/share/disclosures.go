@@ -43,8 +43,12 @@ func (g *Gateway) OrderDisclosure(ctx context.Context, o DisclosureOrder) (Discl
 	if err != nil {
 		return Disclosure{}, err
 	}
+	by, err := g.actor(ctx, draft.ID, doneOrdering)
+	if err != nil {
+		return Disclosure{}, err
+	}
 	var order disclosure.Order
-	commit, err := g.Ledger.Submit(ctx, contract.DisclosureOrder, draft, &order)
+	commit, err := g.Ledger.Submit(ctx, contract.DisclosureOrder, contract.Ordering{Draft: draft, Actor: by}, &order)
 	if err != nil {
 		return Disclosure{}, fmt.Errorf("ordering %s: %w", draft.Subject, err)
 	}
@@ -148,8 +152,12 @@ func (g *Gateway) standing(ctx context.Context, name contract.DisclosureQuery, g
 }
 
 func (g *Gateway) conclude(ctx context.Context, d disclosure.Disclosure, outcome disclosure.Outcome) (Disclosure, error) {
+	by, err := g.actor(ctx, d.Order.ID, doneConcluding)
+	if err != nil {
+		return Disclosure{Disclosure: d}, err
+	}
 	var out disclosure.Conclusion
-	in := contract.Concluding{Order: d.Order.ID, Holder: d.Order.Holder, Outcome: outcome}
+	in := contract.Concluding{Order: d.Order.ID, Holder: d.Order.Holder, Outcome: outcome, Actor: by}
 	commit, err := g.Ledger.Submit(ctx, contract.DisclosureConclude, in, &out)
 	if err != nil {
 		return Disclosure{Disclosure: d}, fmt.Errorf("concluding order %s as %s: %w", d.Order.ID, outcome, err)

@@ -17,8 +17,12 @@ func (g *Gateway) Hold(ctx context.Context, custodian, id, reason string, until 
 	if err != nil {
 		return nil, ledger.Commit{}, err
 	}
+	by, err := g.actor(ctx, id, doneHolding)
+	if err != nil {
+		return nil, ledger.Commit{}, err
+	}
 	var out contract.HoldList
-	commit, err := g.Ledger.Submit(ctx, contract.RecordHold, contract.Holding{Custodian: holder.MSP, ID: id, Reason: reason, Until: until}, &out)
+	commit, err := g.Ledger.Submit(ctx, contract.RecordHold, contract.Holding{Custodian: holder.MSP, ID: id, Reason: reason, Until: until, Actor: by}, &out)
 	if err != nil {
 		return nil, ledger.Commit{}, fmt.Errorf("holding record %s: %w", id, err)
 	}
@@ -31,8 +35,12 @@ func (g *Gateway) Unhold(ctx context.Context, custodian, id string) (record.Hold
 	if err != nil {
 		return nil, ledger.Commit{}, err
 	}
+	by, err := g.actor(ctx, id, doneLifting)
+	if err != nil {
+		return nil, ledger.Commit{}, err
+	}
 	var out contract.HoldList
-	commit, err := g.Ledger.Submit(ctx, contract.RecordUnhold, contract.Unholding{Custodian: holder.MSP, ID: id}, &out)
+	commit, err := g.Ledger.Submit(ctx, contract.RecordUnhold, contract.Unholding{Custodian: holder.MSP, ID: id, Actor: by}, &out)
 	if err != nil {
 		return nil, ledger.Commit{}, fmt.Errorf("lifting the hold on record %s: %w", id, err)
 	}

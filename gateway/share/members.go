@@ -60,8 +60,12 @@ func (g *Gateway) move(ctx context.Context, member string, motion func(msp strin
 	if err != nil {
 		return contract.Moved{}, ledger.Commit{}, err
 	}
+	in := contract.Moving{Motion: motion(m.MSP)}
+	if in.Actor, err = g.actor(ctx, in.Motion.ID()[:idLength], doneMoving); err != nil {
+		return contract.Moved{}, ledger.Commit{}, err
+	}
 	var out contract.Moved
-	commit, err := g.Ledger.Submit(ctx, contract.RegistryMove, motion(m.MSP), &out)
+	commit, err := g.Ledger.Submit(ctx, contract.RegistryMove, in, &out)
 	if err != nil {
 		return out, commit, fmt.Errorf("moving: %w", err)
 	}

@@ -51,6 +51,8 @@ type copied struct {
 type word struct {
 	Fate   record.Fate   `json:"fate"`
 	Ground record.Ground `json:"ground,omitempty"`
+
+	access.Actor // whose it is
 }
 
 func copyOf(custodian, recordID string) string { return custodian + "/" + recordID }
@@ -237,11 +239,15 @@ func (g *Gateway) Acknowledge(ctx context.Context, custodian, recordID string, f
 	if _, err := stand.Acknowledge(g.Self.MSP, number, fate, ground, nil, g.now()); err != nil {
 		return none, ledger.Commit{}, err
 	}
+	by, err := g.actor(ctx, recordID, doneAcking)
+	if err != nil {
+		return none, ledger.Commit{}, err
+	}
 	c, err := g.amendCopy(name, func(c *copied) {
 		if c.Notice == nil { // retained until now
 			c.Notice, c.Gone = &record.Erasure{Number: number}, c.Retained
 		}
-		c.Word = &word{fate, ground}
+		c.Word = &word{fate, ground, by}
 	})
 	if err != nil {
 		return none, ledger.Commit{}, err
@@ -254,7 +260,7 @@ func (g *Gateway) Acknowledge(ctx context.Context, custodian, recordID string, f
 func (g *Gateway) sendWord(ctx context.Context, sent copied) (record.Acknowledgement, ledger.Commit, error) {
 	name := copyOf(sent.Custodian, sent.Record)
 	var ack record.Acknowledgement
-	in := contract.Acknowledging{Custodian: sent.Custodian, ID: sent.Record, Erasure: sent.Notice.Number, Fate: sent.Word.Fate, Ground: sent.Word.Ground}
+	in := contract.Acknowledging{Custodian: sent.Custodian, ID: sent.Record, Erasure: sent.Notice.Number, Fate: sent.Word.Fate, Ground: sent.Word.Ground, Actor: sent.Word.Actor}
 	commit, err := g.Ledger.Submit(ctx, contract.RecordAcknowledge, in, &ack)
 	switch {
 	case refusedAtAll(err): // it will never be taken: the software is asked again

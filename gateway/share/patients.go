@@ -279,7 +279,11 @@ func (g *Gateway) Recover(ctx context.Context, p Patient, requester string, key 
 		return out, ledger.Commit{}, err
 	}
 	name := "recovery/" + key.ID()
-	in := contract.Recovery{Requester: r.Requester.MSP, Handle: r.Handle, Key: key, Evidence: g.salted(saltedForm, name, form)}
+	by, err := g.actor(ctx, key.ID(), doneReplacing)
+	if err != nil {
+		return out, ledger.Commit{}, err
+	}
+	in := contract.Recovery{Requester: r.Requester.MSP, Handle: r.Handle, Key: key, Evidence: g.salted(saltedForm, name, form), Actor: by}
 	err = g.Keys.Update(func(tx *keys.Tx) error {
 		if present.Signer != nil {
 			after, _, err := present.Signer.Recover(key, g.now())
@@ -314,8 +318,13 @@ func (g *Gateway) SetPolicy(ctx context.Context, change func(*registry.Policy)) 
 	if err := policy.Check(); err != nil {
 		return policy, ledger.Commit{}, err
 	}
+	by, err := g.actor(ctx, NewID(), doneUpdating)
+	if err != nil {
+		return policy, ledger.Commit{}, err
+	}
 	var out contract.MemberEntry
-	commit, err := g.Ledger.Submit(ctx, contract.RegistryUpdate, registry.Update{Policy: &policy}, &out)
+	in := contract.Updating{Update: registry.Update{Policy: &policy}, Actor: by}
+	commit, err := g.Ledger.Submit(ctx, contract.RegistryUpdate, in, &out)
 	if err != nil {
 		return policy, commit, fmt.Errorf("changing this member's policy: %w", err)
 	}

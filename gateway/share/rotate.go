@@ -66,8 +66,13 @@ func (g *Gateway) Rotate(ctx context.Context, use string, grace time.Duration) (
 		wanted.Signing = signingKey(*nextSigning)
 	}
 	seconds := int64(grace / time.Second)
+	by, err := g.actor(ctx, NewID(), doneUpdating)
+	if err != nil {
+		return Rotated{}, err
+	}
 	var out contract.MemberEntry
-	commit, err := g.Ledger.Submit(ctx, contract.RegistryUpdate, registry.Update{Keys: &wanted, Grace: &seconds}, &out)
+	in := contract.Updating{Update: registry.Update{Keys: &wanted, Grace: &seconds}, Actor: by}
+	commit, err := g.Ledger.Submit(ctx, contract.RegistryUpdate, in, &out)
 	if err != nil {
 		return Rotated{}, fmt.Errorf("registering the new key: %w", err)
 	}

@@ -34,6 +34,15 @@ const (
 	doneErasing    = "/erased"
 	doneAttesting  = "/attested/" // of a consent, and the version
 	doneWithdrawal = "/withdrawn"
+	doneHolding    = "/held" // a record
+	doneLifting    = "/lifted"
+	doneAcking     = "/acknowledged" // a record's erasure
+	doneOrdering   = "/ordered"      // an order to disclose
+	doneAnswering  = "/answered"
+	doneConcluding = "/concluded"
+	doneMoving     = "/moved"     // a motion
+	doneUpdating   = "/updated"   // this member's entry in the registry
+	doneReplacing  = "/recovered" // a patient's key
 )
 
 // actor is the person behind a call, kept as keepUser does; nobody where the member's own
@@ -59,6 +68,9 @@ type user struct {
 }
 
 func (u user) content() ([]byte, error) { return json.Marshal(u) }
+
+// idLength is that of an id: a longer one is cut where it only names a digest's salt.
+const idLength = 32
 
 // keepUser keeps who is behind an access, or what is done with it or something else, and returns the digest
 // that stands for it; "" for nobody. It is kept by its digest, as a claim's reference is, and those of requests

@@ -31,6 +31,7 @@ func TestEveryEntryHasAUserAndARole(t *testing.T) {
 	for kind, role := range map[projection.Kind]access.Role{
 		projection.KindRecord: access.RecordsOfficer, projection.KindConsent: access.RecordsOfficer, projection.KindReview: access.Auditor,
 		projection.KindRequest: access.ClaimsHandler, projection.KindReceipt: access.ClaimsHandler,
+		projection.KindOrder: access.Auditor, projection.KindConclusion: access.Auditor,
 	} {
 		if persons[kind][string(role)] == 0 || persons[kind][projection.Software] == 0 {
 			t.Errorf("the histories have no %s by a person and by software each: %v", kind, persons[kind])

@@ -15,8 +15,8 @@ import (
 //	                                                        held within 90 s of its own clock
 //	outcome                Outcome, Reason, Validation      the decision, the peers' verdict
 //	user                   Member, Agent                    the certificate that signed
-//	                       User                             what was written: a salted digest of the person,
-//	                                                        or the key of who signed; else Agent
+//	                       User                             what was written or called: a salted digest of the
+//	                                                        person, or the key of who signed; else Agent
 //	role                   Role                             the registry at that height: the member's kind
 //	                       UserRole                         what was written: the person's; else software
 //	purpose of use         Purpose                          the request
@@ -27,9 +27,8 @@ import (
 //	permission policy      Policy                           the rule that decided
 //
 // What isn't there is absent on purpose and never guessed. The ledger knows a person where
-// one asked for, opened, reviewed, anchored, retracted, erased or attested something through
-// the member's gateway, and then as a digest that the member keeps the person to; or by the
-// key that signed a directive. Everything else is told as what it is by its signature, an act
+// one did something through the member's gateway, and then as a digest that the member keeps
+// the person to; or by the key that signed a directive. Everything else is told as what it is by its signature, an act
 // of the member's software: User is then the subject common name of the certificate that
 // signed, and UserRole is Software.
 //

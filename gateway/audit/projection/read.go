@@ -50,6 +50,9 @@ func read(t ledger.Transaction, chaincode string) []effect {
 	for i := range effects {
 		e := &effects[i]
 		e.Claimed, e.Member = t.Timestamp, text(t.Creator.MSP)
+		if by := saidBy(t); e.User == "" && e.Kind != KindOther {
+			e.User, e.UserRole = text(by.User), text(string(by.Role))
+		}
 		if e.Kind == KindHold && t.Function == contract.RecordUnhold {
 			e.Action = Lifted // of several holds: the others stay
 		}
@@ -59,6 +62,19 @@ func read(t ledger.Transaction, chaincode string) []effect {
 		}
 	}
 	return effects
+}
+
+// saidBy is the person whom a call names beside its document. What is written keeps only
+// some of them; the call has them all, and its endorsers have read it.
+func saidBy(t ledger.Transaction) (by access.Actor) {
+	switch t.Function {
+	case contract.RecordHold, contract.RecordUnhold, contract.RecordAcknowledge, contract.ConsentRecover,
+		contract.DisclosureOrder, contract.DisclosureAnswer, contract.DisclosureConclude, contract.RegistryMove, contract.RegistryUpdate:
+		if json.Unmarshal(t.Argument, &by) != nil || by.Check() != nil {
+			return access.Actor{}
+		}
+	}
+	return by
 }
 
 // plain is the entry of a transaction whose writes tell nothing.

@@ -1,6 +1,7 @@
 package projectiontest
 
 import (
+	"yitong/chaincode/access"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/disclosure"
 	"yitong/gateway/ledger"
@@ -17,14 +18,14 @@ func (g *generator) disclose() ledger.Transaction {
 			if g.IntN(4) == 0 {
 				o.Answer.Word, o.Answer.Reason = disclosure.Refused, "privileged"
 			}
-			return g.call(o.Order.Holder, contract.DisclosureAnswer, Put(*o.Answer, "answer", key...))
+			return g.callBy(access.RecordsOfficer, o.Order.Holder, contract.DisclosureAnswer, Put(*o.Answer, "answer", key...))
 		}
 		c := disclosure.Conclusion{Order: o.Order.ID, Outcome: disclosure.Withheld, At: g.at()}
 		if o.Answer != nil && o.Answer.Word == disclosure.Given {
 			c.Outcome = disclosure.Disclosed
 		}
 		g.orders = g.orders[1:]
-		return g.call("RegulatorMSP", contract.DisclosureConclude, Put(c, "conclusion", key...))
+		return g.callBy(access.Auditor, "RegulatorMSP", contract.DisclosureConclude, Put(c, "conclusion", key...))
 	}
 	a, digest := g.out[0], g.digests[0]
 	o := disclosure.Order{
@@ -32,5 +33,5 @@ func (g *generator) disclose() ledger.Transaction {
 		Regulator: "RegulatorMSP", Holder: a.Custodian, Digest: digest, At: g.at(), Due: g.at() + disclosure.Term,
 	}
 	g.orders = append(g.orders, disclosure.Disclosure{Order: o})
-	return g.call("RegulatorMSP", contract.DisclosureOrder, Put(o, "order", o.Holder, o.Regulator, o.ID))
+	return g.callBy(access.Auditor, "RegulatorMSP", contract.DisclosureOrder, Put(o, "order", o.Holder, o.Regulator, o.ID))
 }
