@@ -83,10 +83,13 @@ func NewWeb(c Config, mounts ...Mount) *http.Server {
 		if m.Problem != nil {
 			g.problem = m.Problem
 		}
-		mux.Handle(m.Path, g.around(func(out http.ResponseWriter, in *http.Request) error {
+		behind := g.around(func(out http.ResponseWriter, in *http.Request) error {
 			to.ServeHTTP(out, in)
 			return nil
-		}))
+		})
+		mux.Handle(m.Path, behind)
+		// A client posts to the path itself too, and no redirect must lose its body.
+		mux.Handle(strings.TrimSuffix(m.Path, "/"), behind)
 	}
 	mux.Handle("/", questions.around(func(http.ResponseWriter, *http.Request) error {
 		return status.Error(codes.NotFound, "there is nothing here; GET /v1/openapi.json lists what there is")

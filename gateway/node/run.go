@@ -182,7 +182,11 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	server := api.NewServer(served)
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(listener) }()
-	defer questions.serve(api.NewWeb(served), ended)()
+	facade, err := mountFHIR(config, store, version, log)
+	if err != nil {
+		return err
+	}
+	defer questions.serve(api.NewWeb(served, facade), ended)()
 	now.Store(&running{gateway, history})
 	defer now.Store(nil)
 	log.Info("serving", "member", config.Member.MSP, "address", listener.Addr().String())
