@@ -3,8 +3,6 @@ package fabric
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -177,7 +175,7 @@ func withList(value *common.ConfigValue, list []byte) (*common.ConfigValue, erro
 
 // signUpdate signs an update of the configuration, and the envelope that it goes in.
 func (c *Connection) signUpdate(channel string, update []byte) (*common.Envelope, error) {
-	header, err := c.signatureHeader()
+	header, err := c.marshalSignatureHeader()
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +195,7 @@ func (c *Connection) signUpdate(channel string, update []byte) (*common.Envelope
 	if err != nil {
 		return nil, err
 	}
-	if header, err = c.signatureHeader(); err != nil {
+	if header, err = c.marshalSignatureHeader(); err != nil {
 		return nil, err
 	}
 	payload, err := proto.Marshal(&common.Payload{Header: &common.Header{ChannelHeader: channelHeader, SignatureHeader: header}, Data: data})
@@ -206,23 +204,6 @@ func (c *Connection) signUpdate(channel string, update []byte) (*common.Envelope
 	}
 	signature, err = c.signed(payload)
 	return &common.Envelope{Payload: payload, Signature: signature}, err
-}
-
-func (c *Connection) signed(message []byte) ([]byte, error) {
-	digest := sha256.Sum256(message)
-	return c.sign(digest[:])
-}
-
-func (c *Connection) signatureHeader() ([]byte, error) {
-	creator, err := proto.Marshal(&msp.SerializedIdentity{Mspid: c.id.MspID(), IdBytes: c.id.Credentials()})
-	if err != nil {
-		return nil, err
-	}
-	nonce := make([]byte, 24)
-	if _, err := rand.Read(nonce); err != nil {
-		return nil, err
-	}
-	return proto.Marshal(&common.SignatureHeader{Creator: creator, Nonce: nonce})
 }
 
 // broadcast hands an envelope to an ordering node.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
@@ -32,12 +33,8 @@ func (c *Connection) systemCall(ctx context.Context, kind common.HeaderType, cha
 }
 
 func (c *Connection) proposal(kind common.HeaderType, chaincode string, args [][]byte) (*peer.SignedProposal, error) {
-	creator, err := proto.Marshal(&msp.SerializedIdentity{Mspid: c.id.MspID(), IdBytes: c.id.Credentials()})
+	from, err := c.signatureHeader()
 	if err != nil {
-		return nil, err
-	}
-	nonce := make([]byte, 24)
-	if _, err := rand.Read(nonce); err != nil {
 		return nil, err
 	}
 	name := &peer.ChaincodeID{Name: chaincode}
@@ -48,12 +45,12 @@ func (c *Connection) proposal(kind common.HeaderType, chaincode string, args [][
 	channelHeader, err := proto.Marshal(&common.ChannelHeader{
 		Type: int32(kind), Timestamp: timestamppb.Now(), Extension: extension,
 		// Fabric's rule for transaction ids.
-		TxId: fmt.Sprintf("%x", sha256.Sum256(append(nonce[:len(nonce):len(nonce)], creator...))),
+		TxId: fmt.Sprintf("%x", sha256.Sum256(slices.Concat(from.Nonce, from.Creator))),
 	})
 	if err != nil {
 		return nil, err
 	}
-	signatureHeader, err := proto.Marshal(&common.SignatureHeader{Creator: creator, Nonce: nonce})
+	signatureHeader, err := proto.Marshal(from)
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +72,33 @@ func (c *Connection) proposal(kind common.HeaderType, chaincode string, args [][
 	if err != nil {
 		return nil, err
 	}
-	digest := sha256.Sum256(raw)
-	signature, err := c.sign(digest[:])
+	signature, err := c.signed(raw)
 	if err != nil {
 		return nil, err
 	}
 	return &peer.SignedProposal{ProposalBytes: raw, Signature: signature}, nil
+}
+
+// signatureHeader says who signs something, and makes it unlike everything else.
+func (c *Connection) signatureHeader() (*common.SignatureHeader, error) {
+	creator, err := proto.Marshal(&msp.SerializedIdentity{Mspid: c.id.MspID(), IdBytes: c.id.Credentials()})
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, 24)
+	_, err = rand.Read(nonce)
+	return &common.SignatureHeader{Creator: creator, Nonce: nonce}, err
+}
+
+func (c *Connection) marshalSignatureHeader() ([]byte, error) {
+	header, err := c.signatureHeader()
+	if err != nil {
+		return nil, err
+	}
+	return proto.Marshal(header)
+}
+
+func (c *Connection) signed(message []byte) ([]byte, error) {
+	digest := sha256.Sum256(message)
+	return c.sign(digest[:])
 }
