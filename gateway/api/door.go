@@ -25,6 +25,7 @@ type door struct {
 	self        string // MSP id of this member
 	kind        registry.Kind
 	trust       Trust
+	tokens      Tokens // nil takes none
 	policy      *policy.Policies
 	called      func(method, code string, took time.Duration) // nil counts nothing
 	revocations Revocations
@@ -48,11 +49,8 @@ func short(method string) string {
 // admit lets a caller in. asked is the message of a call that has one; of a stream's
 // call it is nil.
 func (d door) admit(ctx context.Context, method string, asked any) (context.Context, error) {
-	c, err := d.trust.callerOf(ctx)
+	c, err := d.callerOf(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if err := c.revoked(d.revocations); err != nil {
 		return nil, err
 	}
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
@@ -60,63 +58,87 @@ func (d door) admit(ctx context.Context, method string, asked any) (context.Cont
 	switch {
 	case exchange && !c.is("gateway"):
 		return nil, status.Error(codes.PermissionDenied, "only a member's gateway (certificate with OU=gateway) may call this service")
+	case exchange && c.bearer != nil:
+		return nil, status.Error(codes.PermissionDenied, "gateways call this service for their member, without a token")
 	case exchange && c.msp == d.self:
 		return nil, status.Error(codes.PermissionDenied, "this is the gateway of your own member: open your own records through Records")
 	case !exchange && c.msp != d.self:
 		return nil, status.Error(codes.PermissionDenied, "this service is for the member's own software; other members' gateways call Exchange")
-	case !exchange && !c.is("client") && !c.is("admin"):
+	case !exchange && c.cert != nil && !c.is("client") && !c.is("admin"):
 		return nil, status.Error(codes.PermissionDenied, "show a certificate with OU=client or OU=admin")
 	case !exchange:
 		if err := d.allowed(c, short(method), asked); err != nil {
 			return nil, err
 		}
 	}
-	return share.By(context.WithValue(ctx, callerKey{}, c), c.user), nil
+	return share.By(context.WithValue(ctx, callerKey{}, c), c.user()), nil
 }
 
-// allowed asks the member's policy.
+// allowed asks the member's policy about everybody who stands behind a call.
 func (d door) allowed(c caller, method string, asked any) error {
-	q := policy.Question{Member: d.self, Kind: d.kind, User: c.user.Name, Role: string(c.user.Role), Method: method}
-	if m, ok := asked.(interface{ GetPurpose() string }); ok {
-		q.Purpose = m.GetPurpose()
+	for _, q := range d.questions(c, method) {
+		if m, ok := asked.(interface{ GetPurpose() string }); ok {
+			q.Purpose = m.GetPurpose()
+		}
+		if m, ok := asked.(interface{ GetClasses() []string }); ok {
+			q.Classes = m.GetClasses()
+		}
+		a := d.policy.Decide(q)
+		for _, broken := range a.Broken {
+			d.log.Error("a rule of the policy can't be evaluated and doesn't count", "rule", broken.String(), "method", method)
+		}
+		if !a.Allowed {
+			return status.Errorf(codes.PermissionDenied, "%s may not call %s here (%s): ask whoever keeps this gateway's policy", q.Role, method, a.Why())
+		}
 	}
-	if m, ok := asked.(interface{ GetClasses() []string }); ok {
-		q.Classes = m.GetClasses()
+	return nil
+}
+
+// questions are who the policy is asked about: whom the certificate is of, and whom the
+// token is of. A token beside a certificate so only takes away.
+func (d door) questions(c caller, method string) (all []policy.Question) {
+	if c.cert != nil {
+		q := policy.Question{Member: d.self, Kind: d.kind, User: c.holder.Name, Role: string(c.holder.Role), Method: method}
+		if q.Role == "" {
+			q.Role = policy.Software
+		}
+		all = append(all, q)
 	}
-	a := d.policy.Decide(q)
-	for _, broken := range a.Broken {
-		d.log.Error("a rule of the policy can't be evaluated and doesn't count", "rule", broken.String(), "method", method)
+	if b := c.bearer; b != nil {
+		q := policy.Question{Member: d.self, Kind: d.kind, User: b.Name, Role: string(b.Role), Method: method}
+		if b.Service != "" {
+			q.User, q.Role = b.Service, policy.Service
+			for _, s := range b.Scopes {
+				q.Scopes = append(q.Scopes, s.String())
+			}
+		}
+		all = append(all, q)
 	}
-	if a.Allowed {
-		return nil
-	}
-	role := q.Role
-	if role == "" {
-		role = policy.Software
-	}
-	return status.Errorf(codes.PermissionDenied, "%s may not call %s here (%s): ask whoever keeps this gateway's policy", role, method, a.Why())
+	return all
 }
 
 func (d door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
-	begin := time.Now()
-	defer func() { d.record(ctx, info.FullMethod, begin, err) }()
+	begin, inside := time.Now(), ctx
+	defer func() { d.record(inside, info.FullMethod, begin, err) }()
 	defer d.contain(info.FullMethod, &err)
-	inside, err := d.admit(ctx, info.FullMethod, req)
+	let, err := d.admit(ctx, info.FullMethod, req)
 	if err != nil {
 		return nil, err
 	}
+	inside = let
 	reply, err = handler(inside, req)
 	return reply, statusOf(err)
 }
 
 func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	begin := time.Now()
-	defer func() { d.record(s.Context(), info.FullMethod, begin, err) }()
+	begin, inside := time.Now(), s.Context()
+	defer func() { d.record(inside, info.FullMethod, begin, err) }()
 	defer d.contain(info.FullMethod, &err)
-	inside, err := d.admit(s.Context(), info.FullMethod, nil)
+	let, err := d.admit(inside, info.FullMethod, nil)
 	if err != nil {
 		return err
 	}
+	inside = let
 	return statusOf(handler(srv, admitted{s, inside}))
 }
 
@@ -126,15 +148,16 @@ func (d door) record(ctx context.Context, method string, begin time.Time, err er
 	if status.Code(err) == codes.Internal || status.Code(err) == codes.Unknown {
 		level = slog.LevelError
 	}
-	member := ""
-	if c, cerr := d.trust.callerOf(ctx); cerr == nil {
-		member = c.msp
+	c, _ := ctx.Value(callerKey{}).(caller) // nobody, where it wasn't let in
+	by := c.msp
+	if c.bearer != nil && c.bearer.Service != "" {
+		by += " " + c.bearer.Service
 	}
 	took := time.Since(begin)
 	if d.called != nil {
 		d.called(short(method), status.Code(err).String(), took)
 	}
-	d.log.LogAttrs(ctx, level, "call", slog.String("method", method), slog.String("caller", member),
+	d.log.LogAttrs(ctx, level, "call", slog.String("method", method), slog.String("caller", by),
 		slog.String("code", status.Code(err).String()), slog.Duration("took", took))
 }
 

@@ -40,6 +40,7 @@ type Config struct {
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Trust       Trust
 	Revocations Revocations      // nil: none
+	Tokens      Tokens           // of the member's people and services; nil takes none
 	Shown       []Shown          // the gateway\'s certificates
 	Policy      *policy.Policies // of the member's own people; nil is policy.Default
 	Heights     *height.Keeper   // nil exchanges none
@@ -49,7 +50,7 @@ type Config struct {
 }
 
 func newDoor(c Config) door {
-	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, log: c.Log}
+	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, tokens: c.Tokens, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, log: c.Log}
 	if d.policy == nil {
 		d.policy = policy.Default()
 	}

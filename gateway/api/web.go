@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,14 +55,17 @@ type Mount struct {
 	// New makes the handler. All that it wants of the gateway it asks over the connection,
 	// with the request's context, and with that the caller's rights and nobody else's.
 	New func(grpc.ClientConnInterface) http.Handler
+	// Public are those of its paths that are for everybody. All others need a client
+	// certificate or a token of this member before the handler is asked.
+	Public []string
 	// Problem answers with an error in the mount's own form; status is the HTTP status, 0
 	// for that of the error's code. By default errors are problem details (RFC 9457).
 	Problem func(out http.ResponseWriter, err error, status int)
 }
 
-// NewWeb makes the door for software that speaks no gRPC. It asks for the same client
-// certificates and goes by the same policy as the gRPC door, for behind it are the same
-// handlers. Below /v1 are the questions of an audit, as GET requests with JSON answers
+// NewWeb makes the door for software that speaks no gRPC. It takes the same client
+// certificates, or else tokens of the member's own, and goes by the same policy as the gRPC
+// door, for behind it are the same handlers. Below /v1 are the questions of an audit, as GET requests with JSON answers
 // (GET /v1/openapi.json describes them); errors are problem details (RFC 9457). Each
 // mount has the rest of its path.
 func NewWeb(c Config, mounts ...Mount) *http.Server {
@@ -72,14 +76,11 @@ func NewWeb(c Config, mounts ...Mount) *http.Server {
 	for _, r := range webRoutes {
 		mux.Handle(r.path, questions.around(func(out http.ResponseWriter, in *http.Request) error { return w.answer(out, in, r) }))
 	}
-	mux.Handle("/v1/openapi.json", questions.around(func(out http.ResponseWriter, in *http.Request) error {
-		if _, err := w.trust.callerOf(in.Context()); err != nil {
-			return err
-		}
+	mux.Handle("/v1/openapi.json", questions.around(func(out http.ResponseWriter, _ *http.Request) error {
 		return write(out, "application/json", openAPI())
 	}))
 	for _, m := range mounts {
-		g, to := guard{web: w, problem: problem}, m.New(w.inside)
+		g, to := guard{web: w, problem: problem, public: m.Public}, m.New(w.inside)
 		if m.Problem != nil {
 			g.problem = m.Problem
 		}
@@ -98,7 +99,7 @@ func NewWeb(c Config, mounts ...Mount) *http.Server {
 		Handler: mux,
 		TLSConfig: &tls.Config{
 			MinVersion: tls.VersionTLS13, GetCertificate: c.Certificate,
-			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: c.Trust.Pool(),
+			ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: c.Trust.Pool(),
 			VerifyConnection: c.Trust.knocks(orNone(c.Revocations)),
 		},
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: webIdle, MaxHeaderBytes: webHeader,
@@ -127,8 +128,10 @@ func (w *web) connect(c Config) *inprocgrpc.Channel {
 	return inside
 }
 
-// fromOutside is a call's context with the connection that the HTTP request came over.
+// fromOutside is a call's context with the connection that the HTTP request came over, and
+// what it showed there.
 func fromOutside(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, knockKey{}, inprocgrpc.ClientContext(ctx).Value(knockKey{}))
 	if p, ok := peer.FromContext(inprocgrpc.ClientContext(ctx)); ok {
 		return peer.NewContext(ctx, p)
 	}
@@ -137,14 +140,15 @@ func fromOutside(ctx context.Context) context.Context {
 
 // forwarded are the headers that become a call's metadata. No other does: who calls is
 // never what a header says of itself.
-var forwarded = []string{"Authorization", "Idempotency-Key"}
+var forwarded = []string{"Idempotency-Key"}
 
-// A guard is what every request goes through: it is bounded and known by its certificate;
-// an error becomes a problem.
+// A guard is what every request goes through: it is bounded, and known by its certificate or
+// its token; an error becomes a problem.
 type guard struct {
 	*web
 	problem  func(http.ResponseWriter, error, int)
-	asksOnly bool // what is behind it only reads
+	asksOnly bool     // what is behind it only reads
+	public   []string // paths that are for everybody
 }
 
 func (g guard) around(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
@@ -173,6 +177,16 @@ func (g guard) around(handle func(http.ResponseWriter, *http.Request) error) htt
 		p := paced{ResponseWriter: out, control: http.NewResponseController(out), body: in.Body}
 		p.more()
 		ctx := peer.NewContext(in.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: *in.TLS}})
+		ctx = context.WithValue(ctx, knockKey{}, &knock{tls: *in.TLS, authorization: in.Header.Values("Authorization")})
+		if !slices.Contains(g.public, in.URL.Path) {
+			if _, err := g.callerOf(ctx); err != nil {
+				if status.Code(err) == codes.Unauthenticated {
+					h.Set("WWW-Authenticate", challenge(in))
+				}
+				g.problem(out, err, 0)
+				return
+			}
+		}
 		for _, name := range forwarded {
 			if value := in.Header.Get(name); value != "" {
 				ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
@@ -184,6 +198,14 @@ func (g guard) around(handle func(http.ResponseWriter, *http.Request) error) htt
 			g.problem(out, err, 0)
 		}
 	})
+}
+
+// challenge says how to be let in (RFC 6750, section 3).
+func challenge(in *http.Request) string {
+	if in.Header.Get("Authorization") == "" {
+		return `Bearer realm="yitong"`
+	}
+	return `Bearer realm="yitong", error="invalid_token"`
 }
 
 // paced is a request and its answer, which may take long while they make progress.

@@ -1,7 +1,7 @@
 // Package policy says which of a member's people may do what at its gateway.
 //
-//	certificate ─▶ Caller ┐
-//	method, purpose, … ───┴─Decide─▶ allowed, or not, and by which rule of which line
+//	certificate, token ─▶ Caller ┐
+//	method, purpose, … ──────────┴─Decide─▶ allowed, or not, and by which rule of which line
 //
 // The rules are Cedar (cedarpolicy.com), in one file that a member's privacy officer can
 // read: deny unless a rule permits, and a forbid wins. Each method of the gateway's API is
@@ -22,11 +22,16 @@ import (
 
 	"github.com/cedar-policy/cedar-go"
 
+	"yitong/chaincode/consent"
 	"yitong/chaincode/registry"
+	"yitong/gateway/identity/scope"
 )
 
-// Software is the role of a caller that is no person: one of the member's own systems.
-const Software = "software"
+// Roles of callers that are no persons.
+const (
+	Software = "software" // one of the member's own systems, which may all that the member may
+	Service  = "service"  // one that got a token for less: a SMART backend service
+)
 
 // Question is who wants to do what.
 type Question struct {
@@ -38,6 +43,7 @@ type Question struct {
 	Method  string   `yaml:"method"`
 	Purpose string   `yaml:"purpose"` // HL7 v3 PurposeOfUse; "" where the call names none
 	Classes []string `yaml:"classes"` // data classes; nil where the call names none
+	Scopes  []string `yaml:"scopes"`  // of a Service, as in its token: "system/Consent.rs"
 }
 
 // Answer is what the rules say.
@@ -133,13 +139,12 @@ func (p *Policies) Decide(q Question) Answer {
 		gateway: {UID: gateway, Attributes: cedar.NewRecord(cedar.RecordMap{"kind": cedar.String(q.Kind)})},
 		action:  {UID: action, Parents: cedar.NewEntityUIDSet(cedar.NewEntityUID("Action", cedar.String(service)))},
 	}
-	var classes []cedar.Value
-	for _, c := range q.Classes {
-		classes = append(classes, cedar.String(c))
-	}
 	decision, why := cedar.Authorize(p.set, entities, cedar.Request{
 		Principal: caller, Action: action, Resource: gateway,
-		Context: cedar.NewRecord(cedar.RecordMap{"purpose": cedar.String(q.Purpose), "classes": cedar.NewSet(classes...)}),
+		Context: cedar.NewRecord(cedar.RecordMap{
+			"purpose": cedar.String(q.Purpose), "purposes": family(q.Purpose),
+			"classes": setOf(q.Classes), "scopes": setOf(scope.Permissions(scope.ParseList(strings.Join(q.Scopes, " ")))),
+		}),
 	})
 	a := Answer{Allowed: decision == cedar.Allow}
 	for _, r := range why.Reasons {
@@ -153,6 +158,42 @@ func (p *Policies) Decide(q Question) Answer {
 	slices.SortFunc(a.Rules, byLine)
 	slices.SortFunc(a.Broken, byLine)
 	return a
+}
+
+// families are, for each purpose of use, its code and those of all above it: CLMATTCH is also
+// HPAYMT. The hierarchy is the rules' own, so that a member's policy needs no copy of it.
+var families = func() map[string]cedar.Set {
+	var all []consent.Purpose
+	for p := consent.Purpose(1); p.String() != ""; p++ {
+		all = append(all, p)
+	}
+	of := make(map[string]cedar.Set, len(all))
+	for _, p := range all {
+		var codes []string
+		for _, head := range all {
+			if p.Under(head) {
+				codes = append(codes, head.String())
+			}
+		}
+		of[p.String()] = setOf(codes)
+	}
+	return of
+}()
+
+// family is empty for a code that nobody knows.
+func family(purpose string) cedar.Set {
+	if s, ok := families[purpose]; ok {
+		return s
+	}
+	return setOf(nil)
+}
+
+func setOf(texts []string) cedar.Set {
+	values := make([]cedar.Value, len(texts))
+	for i, t := range texts {
+		values[i] = cedar.String(t)
+	}
+	return cedar.NewSet(values...)
 }
 
 // Why tells an answer in one sentence.
