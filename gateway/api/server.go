@@ -18,6 +18,7 @@ import (
 	"yitong/gateway/audit"
 	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/projection"
+	"yitong/gateway/events"
 	"yitong/gateway/policy"
 	"yitong/gateway/share"
 )
@@ -44,6 +45,7 @@ type Config struct {
 	Shown       []Shown          // the gateway\'s certificates
 	Policy      *policy.Policies // of the member's own people; nil is policy.Default
 	Heights     *height.Keeper   // nil exchanges none
+	Events      *events.Feed     // nil keeps none
 	Version     string
 	Called      func(method, code string, took time.Duration) // told of each call; nil of none
 	Log         *slog.Logger
@@ -99,4 +101,5 @@ func register(s grpc.ServiceRegistrar, c Config) {
 	yitongv1.RegisterEscrowServer(s, keeping{gateway: c.Gateway})
 	yitongv1.RegisterLodgingsServer(s, lodgings{gateway: c.Gateway})
 	yitongv1.RegisterHeightsServer(s, heights{keeper: c.Heights})
+	yitongv1.RegisterEventsServer(s, feed{feed: c.Events})
 }

@@ -75,6 +75,8 @@ type Config struct {
 	ReviewOrders bool `yaml:"review_orders,omitempty"`
 	// Escrow says how a hospital's record keys are put into escrow with the other members.
 	Escrow Escrow `yaml:"escrow,omitempty"`
+	// Events is how what concerns this member is told to its own software.
+	Events Events `yaml:"events,omitempty"`
 	// Operations is the address, host:port, that operators and their monitoring ask by
 	// plain HTTP: /livez, /readyz, /metrics. It should be one that only they reach. By
 	// default there is none.
@@ -186,6 +188,7 @@ func (c *Config) resolve(folder string) {
 	if c.Audit == "" {
 		c.Audit = "sqlite:" + filepath.Join(c.State, "audit.db")
 	}
+	c.Events.resolve(folder, c.State)
 }
 
 // retentionSweep is how often is looked for what falls due.
@@ -247,6 +250,9 @@ func (c Config) check() error {
 	}
 	if !strings.HasPrefix(c.Audit, "sqlite:") && !strings.HasPrefix(c.Audit, "postgres://") && !strings.HasPrefix(c.Audit, "postgresql://") {
 		problem("audit must be sqlite:PATH or postgres://…")
+	}
+	for _, err := range c.Events.check() {
+		problem("%w", err)
 	}
 	if _, err := retention.Parse(c.Retention, c.RetentionWarning); err != nil {
 		for line := range strings.Lines(err.Error()) {

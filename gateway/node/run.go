@@ -172,10 +172,19 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	}
 	kept.Go(func() { heights.Keep(following) })
 
+	feed, err := openEvents(ctx, config, store, log)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, feed.Close)
+	defer kept.Wait()
+	defer unfollow()
+	kept.Go(func() { feed.Keep(following, chain) })
+
 	served := api.Config{
 		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
-		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Called: told.Called,
+		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Events: feed, Called: told.Called,
 	}
 	served.Shown = config.shown()
 	kept.Go(func() { keepWarning(following, gateway, served.Shown, log) })

@@ -281,15 +281,15 @@ type OwnKey struct {
 	Private bool // this gateway has the private key
 }
 
-// keyLifetime is after how long a registered key is to be replaced, in seconds: a year.
-const keyLifetime = 365 * 24 * 60 * 60
+// KeyLifetime is after how long a registered key is to be replaced: a year.
+const KeyLifetime = 365 * 24 * time.Hour
 
 // Due is by when a present key is to be replaced; 0 for others.
 func (k OwnKey) Due() record.Instant {
 	if k.State != KeyPresent || k.From == 0 {
 		return 0
 	}
-	return k.From + keyLifetime
+	return k.From + record.Instant(KeyLifetime/time.Second)
 }
 
 // OwnKeys lists the keys that the registry shows of this member, the present ones first.

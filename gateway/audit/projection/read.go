@@ -22,7 +22,27 @@ import (
 // effect is an entry and the row of the state that it leaves, if it leaves one.
 type effect struct {
 	Entry
-	row row
+	row   row
+	write *ledger.Write // that it tells; nil where no write tells anything by itself
+}
+
+// Effect is an entry and the write that it tells; nil where no write tells anything by
+// itself.
+type Effect struct {
+	Entry
+	Write *ledger.Write
+}
+
+// Effects tells what a transaction did or tried to do, as the projection keeps it: for those
+// who follow the chain themselves. What an entry inherits of one before, and its place in the
+// order, are left out.
+func Effects(t ledger.Transaction, chaincode string) []Effect {
+	all := read(t, chaincode)
+	effects := make([]Effect, len(all))
+	for i, e := range all {
+		effects[i] = Effect{e.Entry, e.write}
+	}
+	return effects
 }
 
 // row is what a write leaves in a table of the state.
@@ -40,6 +60,7 @@ func read(t ledger.Transaction, chaincode string) []effect {
 				continue
 			}
 			if e, ok := readWrite(w); ok {
+				e.write = &w
 				effects = append(effects, e)
 			}
 		}
