@@ -94,6 +94,9 @@ type Config struct {
 	RetentionWarning string `yaml:"retention_warning,omitempty"`
 	// RetentionSweep is how often is looked for what falls due: 1m to 24h, by default 1h.
 	RetentionSweep string `yaml:"retention_sweep,omitempty"`
+	// Copies says what is kept, sealed, of the parts that this gateway opens: by default
+	// all, until their permit ends.
+	Copies Copies `yaml:"copies,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }

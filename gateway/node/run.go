@@ -116,7 +116,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Ledger: chain, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Log: log,
 		Review:  config.ReviewOrders,
 		Channel: config.Channel, Evaluator: config.Evaluator, Quota: config.Quota,
-		Retention: keep, Sweep: every,
+		Retention: keep, Sweep: every, NoCopies: config.Copies.Off,
 		Holders: others, Escrow: share.EscrowPolicy{Off: config.Escrow.Off, Threshold: config.Escrow.Threshold},
 	})
 	if err != nil {
@@ -150,6 +150,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	gateway.KeepKeys()
 	gateway.KeepAnswering()
 	gateway.KeepErasing()
+	gateway.KeepCopies()
 	if err := gateway.CheckEscrow(ctx); err != nil {
 		log.Error("escrow: change escrow.threshold in the configuration, or switch it off there", "error", err)
 	}

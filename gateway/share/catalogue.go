@@ -43,6 +43,7 @@ const (
 	bucketErasures  = "erasures"  // record id -> erasing
 	bucketReceivers = "receivers" // record id/requester -> indices of the parts that it was released
 	bucketOpened    = "opened"    // custodian/record id -> copied
+	bucketCopies    = "copies"    // custodian/record id/part index -> partCopy
 	bucketWarned    = "warned"    // record id -> part index -> when the end of its retention was warned of
 )
 
@@ -64,7 +65,8 @@ type Record struct {
 // Part is a part with what only those who may open it know.
 type Part struct {
 	record.Part
-	ContentSize int64 `json:"contentSize"` // bytes before sealing
+	ContentSize int64       `json:"contentSize"`      // bytes before sealing
+	Content     record.Hash `json:"content,omitzero"` // SHA-256 of them; zero where it isn't known
 }
 
 // catalogued is a record's entry in the catalogue.
@@ -116,13 +118,18 @@ func list[T any](store *keys.Store, bucket string) (map[string]T, error) {
 	}
 	all := make(map[string]T, len(raw))
 	for name, doc := range raw {
-		var value T
-		if err := json.Unmarshal(doc, &value); err != nil {
+		value, err := decode[T](doc)
+		if err != nil {
 			return nil, fmt.Errorf("reading %s from the key store: %w", bucket, err)
 		}
 		all[name] = value
 	}
 	return all, nil
+}
+
+func decode[T any](doc []byte) (value T, err error) {
+	err = json.Unmarshal(doc, &value)
+	return value, err
 }
 
 // save writes an entry within a transaction on the store.

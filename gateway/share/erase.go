@@ -321,6 +321,11 @@ func (e *erasing) address(tx *keys.Tx, requester string) error {
 func (c *catalogued) empty(a record.Anchor) {
 	c.Status, c.Erasure = a.Status, a.Erasure
 	c.Content = record.Hash{} // of all that was submitted, and not salted
+	for i := range c.Parts {
+		if a.Erasure.Covers(c.Parts[i].Index) {
+			c.Parts[i].Content = record.Hash{}
+		}
+	}
 	if a.Status == record.Erased {
 		c.Parts, c.MediaType = nil, ""
 	}

@@ -88,7 +88,7 @@ func (g *Gateway) openFromEscrow(ctx context.Context, name lookup, sink Sink, ca
 			if err != nil {
 				return Opened{}, fmt.Errorf("part %d of record %s: %w", s.Part.Index, r.Anchor, err)
 			}
-			n, err := openSealed(key, r.Anchor, s.Part, delivery, sink)
+			n, err := g.openSealed(ctx, incoming{permit: entry.Access, manifest: opened.Manifest, record: r.Anchor, part: s.Part, key: key}, delivery, sink)
 			if err != nil {
 				return Opened{}, err
 			}

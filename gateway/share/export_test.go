@@ -8,7 +8,7 @@ var Buckets = []string{
 	bucketConsents, bucketReleases, bucketReceipts, bucketClaims, bucketSigners,
 	bucketUsers, bucketBroken, bucketNotes,
 	bucketLodgings, bucketKept, bucketEscrowIndex,
-	bucketErasures, bucketReceivers, bucketOpened, bucketWarned,
+	bucketErasures, bucketReceivers, bucketOpened, bucketWarned, bucketCopies,
 }
 
 // Where the secrets lie that a lying custodian would use.
@@ -19,6 +19,7 @@ const (
 	BucketConsents = bucketConsents
 	BucketReleases = bucketReleases
 	BucketClaims   = bucketClaims
+	BucketCopies   = bucketCopies
 
 	BucketLodgings    = bucketLodgings
 	BucketKept        = bucketKept

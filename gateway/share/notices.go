@@ -160,6 +160,10 @@ func (g *Gateway) Erased(ctx context.Context, custodian string, n Notice) error 
 
 // notice takes note of a tombstone that this member's own peer has.
 func (g *Gateway) notice(ctx context.Context, a record.Anchor) error {
+	// This gateway's own copy goes at once: no word that it is deleted is true before.
+	if err := g.dropErased(ctx, a); err != nil {
+		return fmt.Errorf("deleting what is kept of record %s: %w", a.ID, err)
+	}
 	name := copyOf(a.Custodian, a.ID)
 	defer g.copies.lock(name)()
 	known := false

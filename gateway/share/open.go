@@ -77,7 +77,7 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 	opened := Opened{Manifest: manifest.Digest().String()}
 	for _, r := range manifest.Records {
 		for _, s := range r.Parts {
-			n, err := g.openPart(manifest, r.Anchor, s, delivery, sink)
+			n, err := g.openPart(ctx, permit.Access, manifest, r.Anchor, s, delivery, sink)
 			if err != nil {
 				return Opened{}, g.reject(ctx, name, err)
 			}
@@ -201,7 +201,7 @@ func refusedWith(err error, code refusal.Code) bool {
 }
 
 // openPart opens the next part of a delivery and returns the bytes of its content.
-func (g *Gateway) openPart(m *seal.Manifest, recordID string, s seal.Shared, d Delivery, sink Sink) (int64, error) {
+func (g *Gateway) openPart(ctx context.Context, permit access.Access, m *seal.Manifest, recordID string, s seal.Shared, d Delivery, sink Sink) (int64, error) {
 	private, err := g.ring.private(s.Wrapped.Key)
 	if err != nil {
 		return 0, fmt.Errorf("part %d of record %s: %w", s.Part.Index, recordID, err)
@@ -210,22 +210,30 @@ func (g *Gateway) openPart(m *seal.Manifest, recordID string, s seal.Shared, d D
 	if err != nil {
 		return 0, fmt.Errorf("part %d of record %s: %w", s.Part.Index, recordID, err)
 	}
-	return openSealed(key, recordID, s.Part, d, sink)
+	return g.openSealed(ctx, incoming{permit: permit, manifest: m.Digest().String(), record: recordID, part: s.Part, key: key}, d, sink)
 }
 
 // openSealed opens the next part of a delivery with its key.
-func openSealed(key seal.Key, recordID string, p record.Part, d Delivery, sink Sink) (int64, error) {
+func (g *Gateway) openSealed(ctx context.Context, in incoming, d Delivery, sink Sink) (int64, error) {
 	sealed, err := d.Part()
 	if err != nil {
-		return 0, fmt.Errorf("receiving part %d of record %s: %w", p.Index, recordID, err)
+		return 0, fmt.Errorf("receiving part %d of record %s: %w", in.part.Index, in.record, err)
 	}
-	to, err := sink(recordID, p)
+	to, err := sink(in.record, in.part)
 	if err != nil {
 		return 0, err
 	}
-	counted := &countingWriter{w: to}
-	err = seal.Open(counted, sealed, key, seal.AD{Record: recordID, Part: p.Index, Class: p.Class}, seal.SealedOf(p))
-	return counted.n, err
+	asked := false
+	in.from = func(offset int64) (io.Reader, error) {
+		asked = true
+		_, err := io.CopyN(io.Discard, sealed, offset)
+		return sealed, err
+	}
+	n, err := g.take(ctx, in, to)
+	if err == nil && !asked {
+		_, err = io.Copy(io.Discard, sealed) // the next part comes after it
+	}
+	return n, err
 }
 
 type countingWriter struct {

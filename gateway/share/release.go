@@ -236,7 +236,7 @@ func (g *Gateway) stillHolds(ctx context.Context, e contract.AccessEntry, digest
 	if err != nil {
 		return err
 	}
-	self, err := g.members.byMSP(ctx, g.Self.MSP)
+	custodian, err := g.members.byMSP(ctx, permit.Custodian)
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func (g *Gateway) stillHolds(ctx context.Context, e contract.AccessEntry, digest
 	if err := g.Ledger.Evaluate(ctx, contract.ConsentConsents, in, &out, ledger.OwnPeerOnly()); err != nil {
 		return fmt.Errorf("reading the consents: %w", err)
 	}
-	_, err = permit.Release(digest, nil, e.Review, self, requester, out.Consents, g.now())
+	_, err = permit.Release(digest, nil, e.Review, custodian, requester, out.Consents, g.now())
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"yitong/chaincode/record"
 	"yitong/gateway/vault"
@@ -17,6 +18,9 @@ import (
 func (g *Gateway) Resume(ctx context.Context) error {
 	if err := g.sweep(ctx); err != nil {
 		return fmt.Errorf("removing orphans from the vault: %w", err)
+	}
+	if err := g.expireCopies(ctx); err != nil {
+		return fmt.Errorf("deleting copies whose permit is over: %w", err)
 	}
 	g.resumeErasures(ctx)
 	g.resumeReceipts(ctx)
@@ -51,6 +55,11 @@ func (g *Gateway) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	copies, err := g.copiesSealed()
+	if err != nil {
+		return err
+	}
+	maps.Copy(known, copies)
 	records, err := g.catalogue()
 	if err != nil {
 		return err

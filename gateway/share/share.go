@@ -116,6 +116,8 @@ type Config struct {
 	Review bool
 	// Retention says how long this hospital keeps what. By default everything is kept.
 	Retention retention.Policy
+	// NoCopies keeps nothing of what is opened (copies.go).
+	NoCopies bool
 	// Sweep is how often is looked for what falls due. Default an hour.
 	Sweep time.Duration
 }
@@ -138,6 +140,9 @@ type Gateway struct {
 
 	rotating sync.Mutex // one change of keys at a time
 	copies   locks      // by custodian and record id
+	taking   locks      // by copyName
+
+	standings standings
 
 	anchoring *batcher[catalogued, ledger.Commit]
 	releasing *batcher[releaseOrder, releaseCommit]

@@ -159,6 +159,9 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 		c.Parts = append(c.Parts, p)
 	}
 	c.Content = record.Hash(digest.Sum(nil))
+	if s.MediaType != FHIR {
+		c.Parts[0].Content = c.Content
+	}
 	split := g.split(ctx, s.ID, partKeys)
 	if split != nil {
 		c.Escrow = split.Package.Digest()
@@ -192,12 +195,13 @@ type draft struct {
 	period    record.Period
 	mediaType string
 	content   io.Reader
+	digest    record.Hash // of the content, where it is known before
 }
 
 // cut makes the parts of a submission and hashes all its content on the way.
 func (s Submission) cut(content io.Reader, digest hash.Hash) ([]draft, error) {
 	if s.MediaType != FHIR {
-		return []draft{{s.Class, s.Labels.Widened(), s.Period, s.MediaType, io.TeeReader(content, digest)}}, nil
+		return []draft{{s.Class, s.Labels.Widened(), s.Period, s.MediaType, io.TeeReader(content, digest), record.Hash{}}}, nil
 	}
 	// A Bundle is read whole to be split, hence its bound; other files stream and have none.
 	bundle, err := io.ReadAll(io.LimitReader(content, seal.MaxBundle+1))
@@ -214,7 +218,7 @@ func (s Submission) cut(content io.Reader, digest hash.Hash) ([]draft, error) {
 	}
 	drafts := make([]draft, len(split))
 	for i, d := range split {
-		drafts[i] = draft{d.Class, d.Labels, d.Period, FHIR, bytes.NewReader(d.Content)}
+		drafts[i] = draft{d.Class, d.Labels, d.Period, FHIR, bytes.NewReader(d.Content), sha256.Sum256(d.Content)}
 	}
 	return drafts, nil
 }
@@ -235,7 +239,7 @@ func (g *Gateway) sealPart(ctx context.Context, recordID string, index int, d dr
 		p.SealedSize, p.SealedDigest, p.KeyCommitment = sealed.Size, sealed.Digest, sealed.Commitment
 		return err
 	})
-	p.ContentSize = counted.n
+	p.ContentSize, p.Content = counted.n, d.digest
 	if err == nil {
 		err = p.Validate()
 	}

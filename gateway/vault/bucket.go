@@ -123,6 +123,23 @@ func (b *Bucket) Open(ctx context.Context, name Name, want Sum) (Blob, error) {
 	return newChecked(&object{Reader: r, bucket: b.b, ctx: ctx, name: name}, name, want), nil
 }
 
+// Range implements Vault.
+func (b *Bucket) Range(ctx context.Context, name Name, want Sum, off, n int64) (io.ReadCloser, error) {
+	if err := within(name, want, off, n); err != nil {
+		return nil, err
+	}
+	r, err := b.b.NewRangeReader(ctx, name.String(), off, n, nil)
+	switch {
+	case gcerrors.Code(err) == gcerrors.NotFound:
+		return nil, fmt.Errorf("read part %s: %w", name, ErrNotFound)
+	case err != nil:
+		return nil, fmt.Errorf("read part %s: %w", name, err)
+	case r.Size() != want.Size:
+		return nil, errors.Join(fmt.Errorf("read part %s: %d bytes, not %d: %w", name, r.Size(), want.Size, ErrCorrupt), r.Close())
+	}
+	return r, nil
+}
+
 // object is a stored part: one stream from the start, and a request for each range.
 type object struct {
 	*blob.Reader

@@ -143,6 +143,32 @@ func (d *Dir) create(name Name) (*os.File, string, error) {
 // Open implements Vault. os.Root keeps links from leading out; one that stays
 // within is no part either.
 func (d *Dir) Open(_ context.Context, name Name, want Sum) (Blob, error) {
+	f, err := d.open(name, want)
+	if err != nil {
+		return nil, err
+	}
+	return newChecked(f, name, want), nil
+}
+
+// Range implements Vault.
+func (d *Dir) Range(_ context.Context, name Name, want Sum, off, n int64) (io.ReadCloser, error) {
+	if err := within(name, want, off, n); err != nil {
+		return nil, err
+	}
+	f, err := d.open(name, want)
+	if err != nil {
+		return nil, err
+	}
+	return piece{io.NewSectionReader(f, off, n), f}, nil
+}
+
+// piece is a range of a file.
+type piece struct {
+	io.Reader
+	io.Closer
+}
+
+func (d *Dir) open(name Name, want Sum) (*os.File, error) {
 	entry, err := d.root.Lstat(place(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -163,7 +189,7 @@ func (d *Dir) Open(_ context.Context, name Name, want Sum) (Blob, error) {
 		f.Close()
 		return nil, fmt.Errorf("open part %s: %w", name, err)
 	}
-	return newChecked(f, name, want), nil
+	return f, nil
 }
 
 // same checks that what was opened is what was looked at, and has its size.

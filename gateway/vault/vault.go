@@ -14,6 +14,7 @@ package vault
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -35,6 +36,10 @@ type Vault interface {
 	// Open gives a part for reading. It fails at once with ErrCorrupt when the
 	// size is not want's, with ErrNotFound when there is none.
 	Open(ctx context.Context, name Name, want Sum) (Blob, error)
+	// Range gives n bytes of a part from off on, in order, as one request to where it
+	// lies. Like ReadAt it doesn't check the digest. ErrCorrupt and ErrNotFound as of Open; a
+	// range that isn't all within want.Size is an error.
+	Range(ctx context.Context, name Name, want Sum, off, n int64) (io.ReadCloser, error)
 	// Delete removes a part, durably. One that isn't there is no error.
 	Delete(ctx context.Context, name Name) error
 	// List yields every part, in the order of names; to find orphans.
@@ -65,6 +70,14 @@ type Sum struct {
 // SumOf takes from a record's part what Open needs.
 func SumOf(p record.Part) Sum { return Sum{Size: p.SealedSize, Digest: p.SealedDigest} }
 
+// within refuses a range that isn't within a part.
+func within(name Name, want Sum, off, n int64) error {
+	if off < 0 || n < 0 || off > want.Size-n {
+		return fmt.Errorf("read part %s: %d bytes from %d on, of %d: there are none", name, n, off, want.Size)
+	}
+	return nil
+}
+
 // Entry is a part as List sees it.
 type Entry struct {
 	Name    Name
@@ -91,6 +104,22 @@ func ParseName(s string) (Name, error) {
 		}
 	}
 	return n, fmt.Errorf("vault name %.80q: want 64 lower-case hex digits", s)
+}
+
+// NewName draws a name at random, for what has no other.
+func NewName() Name {
+	var n Name
+	rand.Read(n[:]) // never fails (crypto/rand.Read)
+	return n
+}
+
+// MarshalText writes the form of String.
+func (n Name) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
+// UnmarshalText is ParseName.
+func (n *Name) UnmarshalText(text []byte) (err error) {
+	*n, err = ParseName(string(text))
+	return err
 }
 
 func (n Name) String() string { return hex.EncodeToString(n[:]) }
