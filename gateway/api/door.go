@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -28,7 +29,10 @@ type door struct {
 	tokens      Tokens // nil takes none
 	policy      *policy.Policies
 	called      func(method, code string, took time.Duration) // nil counts nothing
+	asked       func(route, method string, status int, took time.Duration)
 	revocations Revocations
+	limits      *Limiter
+	tracer      trace.Tracer
 	log         *slog.Logger
 }
 
@@ -51,6 +55,7 @@ func short(method string) string {
 func (d door) admit(ctx context.Context, method string, asked any) (context.Context, error) {
 	c, err := d.callerOf(ctx)
 	if err != nil {
+		d.limits.failed(addressIn(ctx))
 		return nil, err
 	}
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
@@ -118,27 +123,47 @@ func (d door) questions(c caller, method string) (all []policy.Question) {
 }
 
 func (d door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
-	begin, inside := time.Now(), ctx
-	defer func() { d.record(inside, info.FullMethod, begin, err) }()
-	defer d.contain(info.FullMethod, &err)
+	begin := time.Now()
+	ctx, end := d.begin(ctx, info.FullMethod)
+	inside := ctx
+	defer func() {
+		d.record(inside, info.FullMethod, begin, err)
+		end(reply, err)
+	}()
+	defer d.contain(ctx, info.FullMethod, &err)
 	let, err := d.admit(ctx, info.FullMethod, req)
 	if err != nil {
 		return nil, err
 	}
 	inside = let
+	leave, err := d.enter(inside, false)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	reply, err = handler(inside, req)
 	return reply, statusOf(err)
 }
 
 func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	begin, inside := time.Now(), s.Context()
-	defer func() { d.record(inside, info.FullMethod, begin, err) }()
-	defer d.contain(info.FullMethod, &err)
-	let, err := d.admit(inside, info.FullMethod, nil)
+	begin := time.Now()
+	ctx, end := d.begin(s.Context(), info.FullMethod)
+	inside := ctx
+	defer func() {
+		d.record(inside, info.FullMethod, begin, err)
+		end(nil, err)
+	}()
+	defer d.contain(ctx, info.FullMethod, &err)
+	let, err := d.admit(ctx, info.FullMethod, nil)
 	if err != nil {
 		return err
 	}
 	inside = let
+	leave, err := d.enter(inside, true)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return statusOf(handler(srv, admitted{s, inside}))
 }
 
@@ -157,15 +182,15 @@ func (d door) record(ctx context.Context, method string, begin time.Time, err er
 	if d.called != nil {
 		d.called(short(method), status.Code(err).String(), took)
 	}
-	d.log.LogAttrs(ctx, level, "call", slog.String("method", method), slog.String("caller", by),
-		slog.String("code", status.Code(err).String()), slog.Duration("took", took))
+	d.log.LogAttrs(ctx, level, "call", append(whichCall(ctx), slog.String("method", method), slog.String("caller", by),
+		slog.String("code", status.Code(err).String()), slog.Duration("took", took))...)
 }
 
 // contain turns a handler's panic into an error, so that one bad call doesn't
 // take the others down. The panic's value is not logged: it may quote data.
-func (d door) contain(method string, err *error) {
+func (d door) contain(ctx context.Context, method string, err *error) {
 	if r := recover(); r != nil {
-		d.log.Error("handler panicked", "method", method, "stack", string(debug.Stack()))
+		d.log.LogAttrs(ctx, slog.LevelError, "handler panicked", append(whichCall(ctx), slog.String("method", method), slog.String("stack", string(debug.Stack())))...)
 		*err = status.Error(codes.Internal, "the gateway failed on this call; its log says where")
 	}
 }

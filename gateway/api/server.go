@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -25,7 +26,7 @@ import (
 
 // Limits of the door.
 const (
-	maxMessage = 4 << 20 // bytes of one message
+	maxMessage = 4 << 20 // bytes of one message that this gateway takes from another
 	maxStreams = 512     // calls at once on one connection
 	chunkSize  = 1 << 20 // bytes of content in one message of a stream
 )
@@ -47,12 +48,18 @@ type Config struct {
 	Heights     *height.Keeper   // nil exchanges none
 	Events      *events.Feed     // nil keeps none
 	Version     string
-	Called      func(method, code string, took time.Duration) // told of each call; nil of none
+	Called      func(method, code string, took time.Duration)              // told of each call; nil of none
+	Asked       func(route, method string, status int, took time.Duration) // told of each HTTP request; nil of none
+	Limits      *Limiter                                                   // of both doors; nil is one with the defaults
+	Tracer      trace.TracerProvider                                       // nil traces nothing
 	Log         *slog.Logger
 }
 
 func newDoor(c Config) door {
-	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, tokens: c.Tokens, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, log: c.Log}
+	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, tokens: c.Tokens, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, asked: c.Asked, limits: c.Limits, tracer: tracerOf(c.Tracer), log: c.Log}
+	if d.limits == nil {
+		d.limits = NewLimiter(Limits{})
+	}
 	if d.policy == nil {
 		d.policy = policy.Default()
 	}
@@ -63,6 +70,7 @@ func newDoor(c Config) door {
 // certificate of a member required.
 func NewServer(c Config) *grpc.Server {
 	d := newDoor(c)
+	limits := d.limits.Limits()
 	s := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(&tls.Config{
 			MinVersion: tls.VersionTLS13, GetCertificate: c.Certificate,
@@ -70,9 +78,9 @@ func NewServer(c Config) *grpc.Server {
 			VerifyConnection: c.Trust.knocks(orNone(c.Revocations)),
 		})),
 		grpc.UnaryInterceptor(d.unary), grpc.StreamInterceptor(d.stream),
-		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams),
-		grpc.ConnectionTimeout(10*time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+		grpc.MaxRecvMsgSize(int(limits.Message)), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(webHeader),
+		grpc.ConnectionTimeout(limits.Header),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second, MaxConnectionIdle: max(limits.Idle, 2*time.Minute)}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
 	)
 	register(s, c)

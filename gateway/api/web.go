@@ -8,17 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -26,14 +22,11 @@ import (
 	yitongv1 "yitong/gateway/api/yitong/v1"
 )
 
-// Limits of the HTTPS door. An export may take long, while it makes progress.
+// Bounds of the HTTPS door that aren't among the Limits.
 const (
-	webHeader   = 16 << 10 // bytes
-	webQuery    = 8 << 10  // bytes
-	webAtOnce   = 64       // requests
-	webPatience = 30 * time.Second
-	webExport   = time.Hour // a whole export; each piece of it has webPatience
-	webIdle     = 2 * time.Minute
+	webHeader  = 16 << 10 // bytes
+	webQuery   = 8 << 10  // bytes
+	webStreams = 128      // requests at once on one connection
 )
 
 // PatientHeader names the patient that a question is about, as "system|value" (the token
@@ -61,6 +54,10 @@ type Mount struct {
 	// Problem answers with an error in the mount's own form; status is the HTTP status, 0
 	// for that of the error's code. By default errors are problem details (RFC 9457).
 	Problem func(out http.ResponseWriter, err error, status int)
+	// Streams says of a request that its body is taken, or its answer given, bit by bit: it
+	// isn't held in memory, and may take long. Of others the handler finds the whole body
+	// read, within [Limits.Body]. By default it is those that ask for text/event-stream.
+	Streams func(in *http.Request) bool
 }
 
 // NewWeb makes the door for software that speaks no gRPC. It takes the same client
@@ -69,22 +66,26 @@ type Mount struct {
 // (GET /v1/openapi.json describes them); errors are problem details (RFC 9457). Each
 // mount has the rest of its path.
 func NewWeb(c Config, mounts ...Mount) *http.Server {
-	w := &web{door: newDoor(c), places: make(chan struct{}, webAtOnce)}
+	w := &web{door: newDoor(c)}
 	w.inside = w.connect(c)
 	mux := http.NewServeMux()
 	questions := guard{web: w, problem: problem, asksOnly: true}
 	for _, r := range webRoutes {
-		mux.Handle(r.path, questions.around(func(out http.ResponseWriter, in *http.Request) error { return w.answer(out, in, r) }))
+		questions := questions
+		if r.descriptor().IsStreamingServer() {
+			questions.streams = func(*http.Request) bool { return true }
+		}
+		mux.Handle(r.path, questions.around(r.path, func(out http.ResponseWriter, in *http.Request) error { return w.answer(out, in, r) }))
 	}
-	mux.Handle("/v1/openapi.json", questions.around(func(out http.ResponseWriter, _ *http.Request) error {
+	mux.Handle("/v1/openapi.json", questions.around("/v1/openapi.json", func(out http.ResponseWriter, _ *http.Request) error {
 		return write(out, "application/json", openAPI())
 	}))
 	for _, m := range mounts {
-		g, to := guard{web: w, problem: problem, public: m.Public}, m.New(w.inside)
+		g, to := guard{web: w, problem: problem, streams: m.Streams, public: m.Public}, m.New(w.inside)
 		if m.Problem != nil {
 			g.problem = m.Problem
 		}
-		behind := g.around(func(out http.ResponseWriter, in *http.Request) error {
+		behind := g.around(m.Path, func(out http.ResponseWriter, in *http.Request) error {
 			to.ServeHTTP(out, in)
 			return nil
 		})
@@ -92,9 +93,10 @@ func NewWeb(c Config, mounts ...Mount) *http.Server {
 		// A client posts to the path itself too, and no redirect must lose its body.
 		mux.Handle(strings.TrimSuffix(m.Path, "/"), behind)
 	}
-	mux.Handle("/", questions.around(func(http.ResponseWriter, *http.Request) error {
+	mux.Handle("/", questions.around("/", func(http.ResponseWriter, *http.Request) error {
 		return status.Error(codes.NotFound, "there is nothing here; GET /v1/openapi.json lists what there is")
 	}))
+	limits := w.limits.Limits()
 	return &http.Server{
 		Handler: mux,
 		TLSConfig: &tls.Config{
@@ -102,14 +104,15 @@ func NewWeb(c Config, mounts ...Mount) *http.Server {
 			ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: c.Trust.Pool(),
 			VerifyConnection: c.Trust.knocks(orNone(c.Revocations)),
 		},
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: webIdle, MaxHeaderBytes: webHeader,
+		ReadHeaderTimeout: limits.Header, ReadTimeout: limits.Header, IdleTimeout: limits.Idle, MaxHeaderBytes: webHeader,
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: webStreams},
+		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
 }
 
 type web struct {
 	door
 	inside *inprocgrpc.Channel
-	places chan struct{} // one taken by each request
 }
 
 // connect makes the connection over which HTTP requests become calls, through the door
@@ -117,125 +120,16 @@ type web struct {
 func (w *web) connect(c Config) *inprocgrpc.Channel {
 	inside := new(inprocgrpc.Channel).WithServerUnaryInterceptor(
 		func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			return w.unary(fromOutside(ctx), req, info, handler)
+			return w.unary(fromOutside(ctx, inprocgrpc.ClientContext(ctx)), req, info, handler)
 		},
 	).WithServerStreamInterceptor(
 		func(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-			return w.stream(srv, admitted{s, fromOutside(s.Context())}, info, handler)
+			return w.stream(srv, admitted{s, fromOutside(s.Context(), inprocgrpc.ClientContext(s.Context()))}, info, handler)
 		},
 	)
 	register(inside, c)
 	return inside
 }
-
-// fromOutside is a call's context with the connection that the HTTP request came over, and
-// what it showed there.
-func fromOutside(ctx context.Context) context.Context {
-	ctx = context.WithValue(ctx, knockKey{}, inprocgrpc.ClientContext(ctx).Value(knockKey{}))
-	if p, ok := peer.FromContext(inprocgrpc.ClientContext(ctx)); ok {
-		return peer.NewContext(ctx, p)
-	}
-	return ctx
-}
-
-// forwarded are the headers that become a call's metadata. No other does: who calls is
-// never what a header says of itself.
-var forwarded = []string{"Idempotency-Key"}
-
-// A guard is what every request goes through: it is bounded, and known by its certificate or
-// its token; an error becomes a problem.
-type guard struct {
-	*web
-	problem  func(http.ResponseWriter, error, int)
-	asksOnly bool     // what is behind it only reads
-	public   []string // paths that are for everybody
-}
-
-func (g guard) around(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
-		h := out.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		if g.asksOnly && in.Method != http.MethodGet && in.Method != http.MethodHead {
-			h.Set("Allow", "GET, HEAD")
-			g.problem(out, status.Error(codes.Unimplemented, "this door only answers questions: ask with GET"), http.StatusMethodNotAllowed)
-			return
-		}
-		if g.asksOnly && in.ContentLength != 0 || len(in.URL.RawQuery) > webQuery {
-			g.problem(out, status.Error(codes.ResourceExhausted, "a question has no body, and at most 8 KiB of parameters"), http.StatusRequestEntityTooLarge)
-			return
-		}
-		select {
-		case g.places <- struct{}{}:
-			defer func() { <-g.places }()
-		default:
-			h.Set("Retry-After", "1")
-			g.problem(out, status.Error(codes.Unavailable, "too many requests at once: try again in a second"), 0)
-			return
-		}
-		p := paced{ResponseWriter: out, control: http.NewResponseController(out), body: in.Body}
-		p.more()
-		ctx := peer.NewContext(in.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: *in.TLS}})
-		ctx = context.WithValue(ctx, knockKey{}, &knock{tls: *in.TLS, authorization: in.Header.Values("Authorization")})
-		if !slices.Contains(g.public, in.URL.Path) {
-			if _, err := g.callerOf(ctx); err != nil {
-				if status.Code(err) == codes.Unauthenticated {
-					h.Set("WWW-Authenticate", challenge(in))
-				}
-				g.problem(out, err, 0)
-				return
-			}
-		}
-		for _, name := range forwarded {
-			if value := in.Header.Get(name); value != "" {
-				ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
-			}
-		}
-		in = in.WithContext(ctx)
-		in.Body = p
-		if err := handle(p, in); err != nil {
-			g.problem(out, err, 0)
-		}
-	})
-}
-
-// challenge says how to be let in (RFC 6750, section 3).
-func challenge(in *http.Request) string {
-	if in.Header.Get("Authorization") == "" {
-		return `Bearer realm="yitong"`
-	}
-	return `Bearer realm="yitong", error="invalid_token"`
-}
-
-// paced is a request and its answer, which may take long while they make progress.
-type paced struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	body    io.ReadCloser
-}
-
-// more gives the next piece its time.
-func (p paced) more() {
-	until := time.Now().Add(webPatience)
-	_ = p.control.SetReadDeadline(until)
-	_ = p.control.SetWriteDeadline(until.Add(webPatience))
-}
-
-func (p paced) Write(b []byte) (int, error) {
-	p.more()
-	return p.ResponseWriter.Write(b)
-}
-
-func (p paced) Read(b []byte) (int, error) {
-	p.more()
-	return p.body.Read(b)
-}
-
-func (p paced) Close() error { return p.body.Close() }
-
-// Unwrap is for [http.ResponseController].
-func (p paced) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // answer puts a request to the gRPC method.
 func (w *web) answer(out http.ResponseWriter, in *http.Request, r webRoute) error {
@@ -246,11 +140,11 @@ func (w *web) answer(out http.ResponseWriter, in *http.Request, r webRoute) erro
 		return err
 	}
 	if method.IsStreamingServer() {
-		ctx, cancel := context.WithTimeout(in.Context(), webExport)
+		ctx, cancel := context.WithTimeout(in.Context(), w.limits.Limits().Export)
 		defer cancel()
 		return w.export(ctx, out, name, asked)
 	}
-	ctx, cancel := context.WithTimeout(in.Context(), webPatience)
+	ctx, cancel := context.WithTimeout(in.Context(), w.limits.Limits().Answer)
 	defer cancel()
 	reply := newMessage(method.Output())
 	if err := w.inside.Invoke(ctx, name, asked, reply); err != nil {

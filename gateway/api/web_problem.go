@@ -54,6 +54,9 @@ func problem(out http.ResponseWriter, err error, as int) {
 	h := out.Header()
 	h.Del("Trailer")
 	h.Set("Content-Type", "application/problem+json")
+	if after, ok := retryOf(err); ok && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", retryAfter(after))
+	}
 	if p.Status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", "2")
 	}

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"yitong/chaincode/registry"
+	"yitong/gateway/api"
 	"yitong/gateway/retention"
 	"yitong/gateway/share"
 )
@@ -97,6 +98,9 @@ type Config struct {
 	// Copies says what is kept, sealed, of the parts that this gateway opens: by default
 	// all, until their permit ends.
 	Copies Copies `yaml:"copies,omitempty"`
+	// Limits bound what callers can cost this gateway: sizes, rates, what may be under way
+	// at once, times. Each has a default.
+	Limits api.Limits `yaml:"limits,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -274,6 +278,7 @@ func (c Config) check() error {
 	if q := c.Quota; q != (share.Quota{}) && (q.PerDay < 1 || q.Burst < 1) {
 		problem("quota needs both per_day and burst, 1 or more; leave it out for the default")
 	}
+	c.checkLimits(problem)
 	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		problem("log_level is %q; it must be debug, info, warn or error", c.LogLevel)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"yitong/gateway/api"
 	"yitong/gateway/audit/projection"
 	"yitong/gateway/ledger"
 	"yitong/gateway/operations"
@@ -22,7 +23,7 @@ type running struct {
 
 // operate serves what operators ask, from the start on, so that a gateway that waits for
 // its consortium is seen to be alive and not ready.
-func operate(ctx context.Context, config Config, version string, chain *ledger.Ledger, sealed vault.Vault, log *slog.Logger) (*operations.Operations, *atomic.Pointer[running]) {
+func operate(ctx context.Context, config Config, version string, chain *ledger.Ledger, sealed vault.Vault, limits *api.Limiter, log *slog.Logger) (*operations.Operations, *atomic.Pointer[running]) {
 	now := new(atomic.Pointer[running])
 	o := operations.New(version,
 		operations.Check{Name: "serving", Probe: func(context.Context) error {
@@ -77,8 +78,16 @@ func operate(ctx context.Context, config Config, version string, chain *ledger.L
 		return float64(at.Blocks), err
 	}))
 	o.Gauge("yitong_pending", "Receipts and anchors that aren't on the ledger yet.", figure(func(ctx context.Context, r running) (float64, error) {
-		s, err := r.gateway.Standing(ctx)
-		return float64(s.Pending), err
+		n, err := r.gateway.Pending(ctx)
+		return float64(n), err
 	}))
+	load := func(read func(api.Load) float64) func() float64 {
+		return func() float64 { return read(limits.Load()) }
+	}
+	o.Gauge("yitong_requests_under_way", "Calls under way that don't stream.", load(func(l api.Load) float64 { return float64(l.Requests) }))
+	o.Gauge("yitong_streams_under_way", "Calls under way that stream.", load(func(l api.Load) float64 { return float64(l.Streams) }))
+	o.Gauge("yitong_connections", "Open connections at both doors.", load(func(l api.Load) float64 { return float64(l.Connections) }))
+	o.Gauge("yitong_bodies_bytes", "Memory that the bodies of requests under way may take.", load(func(l api.Load) float64 { return float64(l.Bodies) }))
+	o.Counts("yitong_turned_away_total", "Calls and connections turned away, by the limit that they were over.", "limit", func() map[string]uint64 { return limits.Load().Turned })
 	return o, now
 }

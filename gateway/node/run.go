@@ -74,7 +74,8 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		defer closing(&err, as.Close)
 		clinicians = as
 	}
-	told, now := operate(ctx, config, version, chain, sealed, log)
+	limits := api.NewLimiter(config.Limits)
+	told, now := operate(ctx, config, version, chain, sealed, limits, log)
 	following, unfollow := context.WithCancel(ctx)
 	var kept sync.WaitGroup
 	defer kept.Wait()
@@ -186,17 +187,18 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Events: feed, Called: told.Called,
+		Asked: told.Asked, Limits: limits,
 	}
 	served.Shown = config.shown()
 	kept.Go(func() { keepWarning(following, gateway, served.Shown, log) })
 	server := api.NewServer(served)
 	ended := make(chan error, 2)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- server.Serve(limits.Bound(listener)) }()
 	facade, err := mountFHIR(config, store, version, log)
 	if err != nil {
 		return err
 	}
-	defer questions.serve(api.NewWeb(served, facade), ended)()
+	defer questions.serve(api.NewWeb(served, facade), limits, ended)()
 	now.Store(&running{gateway, history})
 	defer now.Store(nil)
 	log.Info("serving", "member", config.Member.MSP, "address", listener.Addr().String())

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	"yitong/gateway/api"
 )
 
 // webListener is where questions come over HTTPS; nil if they don't.
@@ -30,12 +32,12 @@ func (l *webListener) Close() error {
 }
 
 // serve answers until the returned function is called, which lets what is under way finish.
-func (l *webListener) serve(server *http.Server, ended chan<- error) (stop func()) {
+func (l *webListener) serve(server *http.Server, limits *api.Limiter, ended chan<- error) (stop func()) {
 	if l == nil {
 		return func() {}
 	}
 	go func() {
-		if err := server.ServeTLS(l, "", ""); err != http.ErrServerClosed {
+		if err := server.ServeTLS(limits.Bound(l), "", ""); err != http.ErrServerClosed {
 			ended <- err
 		}
 	}()

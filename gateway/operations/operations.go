@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ type Operations struct {
 	checks   []Check
 	registry *prometheus.Registry
 	calls    *prometheus.HistogramVec
+	requests *prometheus.HistogramVec
 	now      func() time.Time
 
 	mu    sync.Mutex
@@ -58,9 +60,13 @@ func New(version string, checks ...Check) *Operations {
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"method", "code"}),
 	}
+	o.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "yitong_request_seconds", Help: "HTTP requests by route, method and status, and how long they took.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"route", "method", "status"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "yitong_build_info", Help: "Always 1; the label says what runs.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	o.registry.MustRegister(o.calls, build, readinessGauge{o, prometheus.NewDesc("yitong_ready", "1 where a dependency answers as it should, else 0.", []string{"check"}, nil)},
+	o.registry.MustRegister(o.calls, o.requests, build, readinessGauge{o, prometheus.NewDesc("yitong_ready", "1 where a dependency answers as it should, else 0.", []string{"check"}, nil)},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return o
 }
@@ -68,6 +74,29 @@ func New(version string, checks ...Check) *Operations {
 // Called counts one call of the API that has ended.
 func (o *Operations) Called(method, code string, took time.Duration) {
 	o.calls.WithLabelValues(method, code).Observe(took.Seconds())
+}
+
+// Asked counts one HTTP request that has ended. The route is what serves it, not the path.
+func (o *Operations) Asked(route, method string, status int, took time.Duration) {
+	o.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+// Counts adds counters that are read when somebody asks, one for each value of a label.
+func (o *Operations) Counts(name, help, label string, read func() map[string]uint64) {
+	o.registry.MustRegister(counts{prometheus.NewDesc(name, help, []string{label}, nil), read})
+}
+
+type counts struct {
+	desc *prometheus.Desc
+	read func() map[string]uint64
+}
+
+func (c counts) Describe(to chan<- *prometheus.Desc) { to <- c.desc }
+
+func (c counts) Collect(to chan<- prometheus.Metric) {
+	for value, n := range c.read() {
+		to <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n), value)
+	}
 }
 
 // Gauge adds a figure that is read when somebody asks; NaN where it can't be.

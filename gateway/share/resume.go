@@ -131,6 +131,7 @@ func (g *Gateway) resumeAnchors(ctx context.Context) {
 		if c.Status != record.Status("") {
 			continue
 		}
+		g.unanchored.Store(c.ID, true)
 		unlock := g.records.lock(c.ID)
 		if _, err := g.anchor(ctx, c); err != nil {
 			g.Log.Warn("a record is not anchored yet", "record", c.ID, "error", err)

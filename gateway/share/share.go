@@ -159,6 +159,8 @@ type Gateway struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
 
+	unanchored sync.Map // ids of records whose anchors aren't on the ledger yet, since Resume
+
 	interrupt func(at string) error // tests cut erasures short by it
 }
 

@@ -166,7 +166,7 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 	if split != nil {
 		c.Escrow = split.Package.Digest()
 	}
-	return c, g.Keys.Update(func(tx *keys.Tx) error {
+	err = g.Keys.Update(func(tx *keys.Tx) error {
 		for i, k := range partKeys {
 			if err := tx.Put(bucketPartKeys, object(s.ID, i), k[:]); err != nil {
 				return err
@@ -186,6 +186,10 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 		}
 		return save(tx, bucketRecords, s.ID, c)
 	})
+	if err == nil {
+		g.unanchored.Store(s.ID, true)
+	}
+	return c, err
 }
 
 // draft is a part before it is sealed.
@@ -265,6 +269,7 @@ func (g *Gateway) anchor(ctx context.Context, c catalogued) (catalogued, error) 
 		return c, err
 	}
 	c.Status, c.Commit = record.Anchored, commit
+	g.unanchored.Delete(c.ID)
 	return c, g.Keys.Update(func(tx *keys.Tx) error {
 		if c.Supersedes != "" {
 			err := amendRecord(tx, c.Supersedes, func(old *catalogued) {
@@ -300,6 +305,7 @@ func (g *Gateway) discard(ctx context.Context, c catalogued) error {
 		}
 		return tx.Delete(bucketRecords, c.ID)
 	})
+	g.unanchored.Delete(c.ID)
 	for _, p := range c.Parts {
 		err = errors.Join(err, g.Vault.Delete(ctx, vault.NameOf(c.ID, p.Index)))
 	}

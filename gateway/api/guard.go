@@ -1,0 +1,342 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"yitong/chaincode/refusal"
+)
+
+// forwarded are the headers that become a call's metadata. No other does: who calls is
+// never what a header says of itself.
+var forwarded = []string{"Idempotency-Key"}
+
+// A guard is what every request over HTTPS goes through, before anything behind it runs:
+//
+//	named (X-Request-Id, traceparent) ─▶ its address isn't barred ─▶ its size and form
+//	─▶ its caller, by certificate or token ─▶ the caller's rate, and what may be under way
+//	─▶ its body, read within its time
+//
+// An error, and a panic, becomes a problem in the form of what is behind it.
+type guard struct {
+	*web
+	problem  func(http.ResponseWriter, error, int)
+	streams  func(*http.Request) bool // nil for none but events
+	asksOnly bool                     // what is behind it only reads
+	public   []string                 // paths that are for everybody
+}
+
+func (g guard) around(route string, handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		begun := time.Now()
+		ctx := withRequestID(w3c.Extract(in.Context(), propagation.HeaderCarrier(in.Header)), in.Header.Get(RequestHeader))
+		ctx, span := g.tracer.Start(ctx, in.Method+" "+route, trace.WithSpanKind(trace.SpanKindServer),
+			trace.WithAttributes(attribute.String("http.request.method", verb(in.Method)), attribute.String("http.route", route)))
+		p := &paced{ResponseWriter: out, control: http.NewResponseController(out), body: in.Body, pause: g.limits.Limits().Pause}
+		if in.TLS == nil {
+			in.TLS = &tls.ConnectionState{}
+		}
+		ctx = peer.NewContext(ctx, &peer.Peer{Addr: textAddr(in.RemoteAddr), AuthInfo: credentials.TLSInfo{State: *in.TLS}})
+		defer func() {
+			code := p.status()
+			if code == http.StatusUnauthorized {
+				g.limits.failed(addressOf(in.RemoteAddr))
+			}
+			span.SetAttributes(attribute.Int("http.response.status_code", code))
+			if code >= 500 {
+				span.SetStatus(otelcodes.Error, http.StatusText(code))
+			}
+			span.End()
+			if g.asked != nil {
+				g.asked(route, verb(in.Method), code, time.Since(begun))
+			}
+			g.log.LogAttrs(ctx, slog.LevelDebug, "request", append(whichCall(ctx), slog.String("method", verb(in.Method)), slog.String("route", route),
+				slog.Int("status", code), slog.Duration("took", time.Since(begun)))...)
+		}()
+		defer g.contain(ctx, p, route)
+		h := out.Header()
+		h.Set(RequestHeader, requestID(ctx))
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+		if err := g.pass(ctx, p, in, handle); err != nil {
+			code := 0
+			if over := new(unfit); errors.As(err, &over) {
+				code, err = over.status, over.error
+			}
+			if after, ok := retryOf(err); ok {
+				h.Set("Retry-After", retryAfter(after))
+			}
+			g.problem(p, err, code)
+		}
+	})
+}
+
+// challenge says how to be let in (RFC 6750, section 3).
+func challenge(in *http.Request) string {
+	if in.Header.Get("Authorization") == "" {
+		return `Bearer realm="yitong"`
+	}
+	return `Bearer realm="yitong", error="invalid_token"`
+}
+
+// unfit is an error with an HTTP status of its own.
+type unfit struct {
+	error
+	status int
+}
+
+// pass does what the guard is for, in the order of what it costs.
+func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle func(http.ResponseWriter, *http.Request) error) error {
+	limits, address := g.limits.Limits(), addressOf(in.RemoteAddr)
+	if len(in.TLS.VerifiedChains) == 0 {
+		if err := g.limits.barred(address); err != nil {
+			return err
+		}
+	}
+	if g.asksOnly && in.Method != http.MethodGet && in.Method != http.MethodHead {
+		out.Header().Set("Allow", "GET, HEAD")
+		return &unfit{status.Error(codes.Unimplemented, "this door only answers questions: ask with GET"), http.StatusMethodNotAllowed}
+	}
+	if g.asksOnly && in.ContentLength != 0 || len(in.URL.RawQuery) > webQuery {
+		return &unfit{status.Error(codes.ResourceExhausted, "a question has no body, and at most 8 KiB of parameters"), http.StatusRequestEntityTooLarge}
+	}
+	ctx = context.WithValue(ctx, knockKey{}, &knock{tls: *in.TLS, authorization: in.Header.Values("Authorization")})
+	who := "address\x00" + address // what is for everybody is counted so
+	c, err := g.callerOf(ctx)
+	switch {
+	case err == nil:
+		who = c.account()
+	case !slices.Contains(g.public, in.URL.Path):
+		if status.Code(err) == codes.Unauthenticated {
+			out.Header().Set("WWW-Authenticate", challenge(in))
+		}
+		return err
+	}
+	for _, name := range forwarded {
+		if value := in.Header.Get(name); value != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
+		}
+	}
+	streams := g.streams != nil && g.streams(in) || strings.Contains(in.Header.Get("Accept"), "text/event-stream")
+	leave, err := g.limits.enter(who, streams)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx = context.WithValue(ctx, enteredKey{}, true)
+	most := limits.Body
+	if streams {
+		most = limits.Upload
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limits.Answer)
+		defer cancel()
+	}
+	if in.ContentLength > int64(most) {
+		return tooLarge(most)
+	}
+	out.more()
+	out.begun, out.pace, out.left = time.Now(), limits.Pace, int64(most)
+	in = in.WithContext(ctx)
+	in.Body = out
+	if in.ContentLength == 0 {
+		in.Body = http.NoBody
+		out.taken()
+	} else if !streams {
+		whole, free, err := g.readWhole(out, Size(in.ContentLength))
+		defer free()
+		if err != nil {
+			return broken(err, limits)
+		}
+		out.taken()
+		in.Body = io.NopCloser(bytes.NewReader(whole))
+	}
+	return handle(out, in)
+}
+
+// readWhole reads a body into memory, as far as there is some for it. size is negative where
+// it isn't known. free gives the memory back.
+func (g guard) readWhole(body io.Reader, size Size) (whole []byte, free func(), err error) {
+	var held []func()
+	free = func() {
+		for _, f := range held {
+			f()
+		}
+	}
+	step := size
+	if size < 0 {
+		step = 1 << 20
+	}
+	var read bytes.Buffer
+	for {
+		more, err := g.limits.hold(step)
+		if err != nil {
+			return nil, free, err
+		}
+		held = append(held, more)
+		n, err := io.CopyN(&read, body, int64(step))
+		switch {
+		case err == io.EOF && size < 0 && n < int64(step), err == nil && size >= 0:
+			return read.Bytes(), free, nil
+		case err == io.EOF:
+			return nil, free, io.ErrUnexpectedEOF
+		case err != nil:
+			return nil, free, err
+		}
+	}
+}
+
+func tooLarge(most Size) error {
+	return &unfit{refusal.New(refusal.TooLarge, "the request is larger than "+most.String()+", which is what is taken here",
+		"a smaller one; large payloads as an upload"), http.StatusRequestEntityTooLarge}
+}
+
+// broken says what was wrong with a body that couldn't be read to its end.
+func broken(err error, limits Limits) error {
+	switch {
+	case errors.Is(err, errTooLong):
+		return tooLarge(limits.Body)
+	case errors.Is(err, errTooSlow), errors.Is(err, os.ErrDeadlineExceeded):
+		return &unfit{status.Errorf(codes.DeadlineExceeded, "the request's body came too slowly: nothing for %s, or less than %s a second", limits.Pause, limits.Pace), http.StatusRequestTimeout}
+	}
+	if _, over := retryOf(err); over {
+		return err
+	}
+	return status.Error(codes.InvalidArgument, "the request's body broke off before its end")
+}
+
+// contain turns a panic into a problem. Its value isn't logged: it may quote data.
+func (g guard) contain(ctx context.Context, out *paced, route string) {
+	r := recover()
+	switch {
+	case r == nil:
+	case r == http.ErrAbortHandler:
+		panic(r)
+	default:
+		g.log.LogAttrs(ctx, slog.LevelError, "handler panicked", append(whichCall(ctx), slog.String("route", route), slog.String("stack", string(debug.Stack())))...)
+		if out.code != 0 {
+			panic(http.ErrAbortHandler) // what was sent is not the whole, and must not look so
+		}
+		g.problem(out, status.Error(codes.Internal, "the gateway failed on this request; its log says where"), 0)
+	}
+}
+
+// verb is a method as it may stand in a log or a metric's label.
+func verb(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }
+
+var _ net.Addr = textAddr("")
+
+// paced is a request and its answer, which may take long while they make progress.
+type paced struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	code    int // that was answered
+	pause   time.Duration
+
+	body  io.ReadCloser
+	begun time.Time
+	pace  Size  // bytes a second
+	read  int64 // bytes
+	left  int64 // bytes that may come yet
+}
+
+var (
+	errTooLong = errors.New("the body is longer than what is taken")
+	errTooSlow = errors.New("the body comes too slowly")
+)
+
+// more gives the next piece its time.
+func (p *paced) more() {
+	until := time.Now().Add(p.pause)
+	_ = p.control.SetReadDeadline(until)
+	_ = p.control.SetWriteDeadline(until.Add(p.pause))
+}
+
+// taken ends the time for the body, once there is no more of it: net/http takes an idle
+// connection that runs into a deadline for a caller that hung up.
+func (p *paced) taken() { _ = p.control.SetReadDeadline(time.Time{}) }
+
+func (p *paced) WriteHeader(code int) {
+	if p.code == 0 && code >= 200 {
+		p.code = code
+	}
+	p.ResponseWriter.WriteHeader(code)
+}
+
+func (p *paced) Write(b []byte) (int, error) {
+	if p.code == 0 {
+		p.code = http.StatusOK
+	}
+	_ = p.control.SetWriteDeadline(time.Now().Add(2 * p.pause))
+	return p.ResponseWriter.Write(b)
+}
+
+func (p *paced) status() int {
+	if p.code == 0 {
+		return http.StatusOK
+	}
+	return p.code
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	took := time.Since(p.begun) - p.pause
+	if took > 0 && float64(p.read) < took.Seconds()*float64(p.pace) {
+		return 0, errTooSlow
+	}
+	_ = p.control.SetReadDeadline(time.Now().Add(p.pause))
+	if int64(len(b)) > p.left+1 {
+		b = b[:p.left+1]
+	}
+	n, err := p.body.Read(b)
+	p.read += int64(n)
+	if p.left -= int64(n); p.left < 0 {
+		return 0, errTooLong
+	}
+	if err == io.EOF {
+		p.taken()
+	}
+	return n, err
+}
+
+func (p *paced) Close() error { return p.body.Close() }
+
+// Unwrap is for [http.ResponseController].
+func (p *paced) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// Flush implements [http.Flusher].
+func (p *paced) Flush() { _ = p.control.Flush() }

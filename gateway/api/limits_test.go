@@ -1,0 +1,447 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"yitong/chaincode/registry"
+	"yitong/gateway/api"
+	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/share"
+	"yitong/network/fabric/authority"
+)
+
+func TestEveryLimitThatIsWrongIsNamed(t *testing.T) {
+	err := api.Limits{Body: 1, Message: 1, Rate: -1, Burst: -1, Requests: 4, RequestsPerCaller: 5, Pause: time.Nanosecond, Idle: 1000 * time.Hour}.Check()
+	for _, name := range []string{"body", "message", "rate", "burst", "requests_per_caller", "pause", "idle"} {
+		if err == nil || !strings.Contains(err.Error(), "limits."+name+" is ") {
+			t.Errorf("%s isn't named in %v", name, err)
+		}
+	}
+	if err := (api.Limits{}).Check(); err != nil {
+		t.Errorf("the defaults: %v", err)
+	}
+	if strings.Contains(err.Error(), "limits.export") {
+		t.Errorf("what is right is named: %v", err)
+	}
+}
+
+func FuzzSize(f *testing.F) {
+	for _, s := range []string{"0", "512", "512B", "4MiB", "4 MiB", "10GiB", "-1", "9999999TiB", "x", "MiB", "1e3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var s, again api.Size
+		if s.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(s.String())); err != nil || again != s || s < 0 {
+			t.Errorf("%q is %d, written %s, read %d: %v", text, s, s, again, err)
+		}
+	})
+}
+
+// guarded is an HTTPS door with limits before a handler.
+type guarded struct {
+	own     *authority.Authority
+	address string
+	log     *lines
+	limits  *api.Limiter
+	client  tls.Certificate
+}
+
+// lines are a log's.
+type lines struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.Write(b)
+}
+
+func (l *lines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.String()
+}
+
+func guard(t *testing.T, limits api.Limits, handler http.HandlerFunc) *guarded {
+	t.Helper()
+	g := &guarded{own: newAuthority(t, "own"), log: &lines{}, limits: api.NewLimiter(limits)}
+	cert := pair(t, g.own, authority.Gateway)
+	g.client = pair(t, g.own, authority.Client)
+	server := api.NewWeb(api.Config{
+		Gateway:     &share.Gateway{Config: share.Config{Self: registry.Candidate{MSP: "OwnMSP", Kind: registry.Hospital}}},
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil },
+		Trust:       api.Trust{"OwnMSP": root(t, g.own)}, Log: slog.New(slog.NewJSONHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Limits: g.limits,
+	}, api.Mount{
+		Path: "/at/", New: func(grpc.ClientConnInterface) http.Handler { return handler },
+		Streams: func(in *http.Request) bool { return strings.HasSuffix(in.URL.Path, "/upload") },
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.address = listener.Addr().String()
+	go server.ServeTLS(g.limits.Bound(listener), "", "")
+	t.Cleanup(func() { server.Close() })
+	return g
+}
+
+// as is a client that shows a certificate.
+func (g *guarded) as(t *testing.T, cert tls.Certificate) *http.Client {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool(t, g.own), Certificates: []tls.Certificate{cert}}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func (g *guarded) ask(t *testing.T, c *http.Client, path string, body io.Reader) (*http.Response, string) {
+	t.Helper()
+	in, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+g.address+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.Do(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Body.Close()
+	doc, err := io.ReadAll(out.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, string(doc)
+}
+
+// raw sends bytes over a connection of its own, HTTP/1.1, and reads the answer.
+func (g *guarded) raw(t *testing.T, send func(net.Conn)) (*http.Response, error) {
+	t.Helper()
+	conn, err := tls.Dial("tcp", g.address, &tls.Config{RootCAs: pool(t, g.own), Certificates: []tls.Certificate{g.client}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go send(conn)
+	return http.ReadResponse(bufio.NewReader(conn), nil)
+}
+
+func echo(out http.ResponseWriter, in *http.Request) {
+	n, err := io.Copy(io.Discard, in.Body)
+	if err != nil {
+		http.Error(out, "the handler was handed a body that can't be read", http.StatusTeapot)
+		return
+	}
+	fmt.Fprint(out, n)
+}
+
+func TestABodyIsBoundedInSizeTimeAndMemory(t *testing.T) {
+	limits := api.Limits{Body: 1 << 20, Bodies: 2 << 20, Upload: 3 << 20, Pause: 200 * time.Millisecond, Pace: 1 << 20}
+	g := guard(t, limits, echo)
+	c := g.as(t, g.client)
+	of := func(n int) io.Reader { return bytes.NewReader(make([]byte, n)) }
+	unknown := func(r io.Reader) io.Reader { return io.MultiReader(r) } // chunked
+	for _, test := range []struct {
+		name, path string
+		body       io.Reader
+		code       int
+		want       string
+	}{
+		{"one that fits", "/at/", of(1 << 20), 200, "1048576"},
+		{"one of unknown length that fits", "/at/", unknown(of(1 << 20)), 200, "1048576"},
+		{"none", "/at/", nil, 200, "0"},
+		{"one that is too large", "/at/", of(1<<20 + 1), 413, "too-large"},
+		{"one of unknown length that is too large", "/at/", unknown(of(1<<20 + 1)), 413, "1MiB"},
+		{"an upload", "/at/upload", of(3 << 20), 200, "3145728"},
+		{"an upload that is too large", "/at/upload", of(3<<20 + 1), 413, "too-large"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			out, doc := g.ask(t, c, test.path, test.body)
+			if out.StatusCode != test.code || !strings.Contains(doc, test.want) {
+				t.Errorf("%d %s", out.StatusCode, doc)
+			}
+		})
+	}
+	t.Run("more is announced than comes", func(t *testing.T) {
+		out, err := g.raw(t, func(c net.Conn) {
+			fmt.Fprintf(c, "POST /at/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nshort")
+			c.(*tls.Conn).CloseWrite()
+		})
+		if err != nil || out.StatusCode != 400 {
+			t.Errorf("%v %v", out, err)
+		}
+	})
+	t.Run("one byte at a time", func(t *testing.T) {
+		begun := time.Now()
+		out, err := g.raw(t, func(c net.Conn) {
+			fmt.Fprintf(c, "POST /at/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+			for range 100 {
+				if _, err := c.Write([]byte("x")); err != nil {
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+		if err != nil || out.StatusCode != 408 {
+			t.Errorf("%v %v after %s", out, err, time.Since(begun))
+		}
+	})
+	t.Run("silence", func(t *testing.T) {
+		out, err := g.raw(t, func(c net.Conn) { fmt.Fprintf(c, "POST /at/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nx") })
+		if err != nil || out.StatusCode != 408 {
+			t.Errorf("%v %v", out, err)
+		}
+	})
+	if held := g.limits.Load().Bodies; held != 0 {
+		t.Errorf("%s are held after all of it", held)
+	}
+}
+
+// What all bodies may take together is refused to whoever comes then, and comes back.
+func TestBodiesShareTheirMemory(t *testing.T) {
+	inside, leave := make(chan struct{}), make(chan struct{})
+	g := guard(t, api.Limits{Body: 1 << 20, Bodies: 1 << 20}, func(out http.ResponseWriter, in *http.Request) {
+		inside <- struct{}{}
+		<-leave
+	})
+	c := g.as(t, g.client)
+	var first sync.WaitGroup
+	first.Go(func() { g.ask(t, c, "/at/", bytes.NewReader(make([]byte, 1<<20))) })
+	<-inside
+	out, doc := g.ask(t, c, "/at/", strings.NewReader("x"))
+	if out.StatusCode != 503 || out.Header.Get("Retry-After") != "1" || !strings.Contains(doc, `"code":"busy"`) {
+		t.Errorf("%d %v %s", out.StatusCode, out.Header, doc)
+	}
+	close(leave)
+	first.Wait()
+	var second sync.WaitGroup
+	second.Go(func() { <-inside })
+	if out, doc := g.ask(t, c, "/at/", strings.NewReader("x")); out.StatusCode != 200 {
+		t.Errorf("afterwards: %d %s", out.StatusCode, doc)
+	}
+	second.Wait()
+}
+
+func TestACallersRateIsItsOwn(t *testing.T) {
+	g := guard(t, api.Limits{Rate: 0.5, Burst: 3}, echo)
+	greedy, other := g.as(t, g.client), g.as(t, pair(t, g.own, authority.Client))
+	var codes []int
+	for range 5 {
+		out, doc := g.ask(t, greedy, "/at/", nil)
+		codes = append(codes, out.StatusCode)
+		if out.StatusCode == 429 && (out.Header.Get("Retry-After") != "2" || !strings.Contains(doc, `"code":"rate-limited"`) || !strings.Contains(doc, "the same again in")) {
+			t.Errorf("%v %s", out.Header, doc)
+		}
+	}
+	if !slices.Equal(codes, []int{200, 200, 200, 429, 429}) {
+		t.Errorf("got %v", codes)
+	}
+	if out, _ := g.ask(t, other, "/at/", nil); out.StatusCode != 200 {
+		t.Errorf("another caller got %d", out.StatusCode)
+	}
+	if turned := g.limits.Load().Turned["rate"]; turned != 2 {
+		t.Errorf("%d counted", turned)
+	}
+	g.limits.Set(api.Limits{Rate: 1e6, Burst: 1e6}) // as a reload does
+	time.Sleep(time.Millisecond)
+	if out, _ := g.ask(t, greedy, "/at/", nil); out.StatusCode != 200 {
+		t.Errorf("under other limits: %d", out.StatusCode)
+	}
+}
+
+func TestWhatIsUnderWayAtOnceIsBounded(t *testing.T) {
+	inside, leave := make(chan struct{}), make(chan struct{})
+	g := guard(t, api.Limits{Requests: 2, RequestsPerCaller: 1}, func(out http.ResponseWriter, in *http.Request) {
+		inside <- struct{}{}
+		<-leave
+	})
+	a, b, third := g.as(t, g.client), g.as(t, pair(t, g.own, authority.Client)), g.as(t, pair(t, g.own, authority.Client))
+	var all sync.WaitGroup
+	for _, c := range []*http.Client{a, b} {
+		all.Go(func() { g.ask(t, c, "/at/", nil) })
+		<-inside
+	}
+	if out, doc := g.ask(t, a, "/at/", nil); out.StatusCode != 429 || out.Header.Get("Retry-After") == "" {
+		t.Errorf("a second of one caller: %d %s", out.StatusCode, doc)
+	}
+	if out, doc := g.ask(t, third, "/at/", nil); out.StatusCode != 503 || out.Header.Get("Retry-After") == "" {
+		t.Errorf("a third of all: %d %s", out.StatusCode, doc)
+	}
+	close(leave)
+	all.Wait()
+	all.Go(func() { <-inside })
+	if out, _ := g.ask(t, third, "/at/", nil); out.StatusCode != 200 {
+		t.Errorf("afterwards: %d", out.StatusCode)
+	}
+	all.Wait()
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	g := guard(t, api.Limits{Connections: 3, ConnectionsPerAddress: 2, Header: time.Second}, echo)
+	var open []net.Conn
+	closed := 0
+	for range 5 {
+		c, err := net.Dial("tcp", g.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	for _, c := range open {
+		_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		if _, err := c.Read(make([]byte, 1)); err == io.EOF || err != nil && strings.Contains(err.Error(), "reset") {
+			closed++
+		}
+	}
+	if closed != 3 {
+		t.Errorf("%d of 5 connections from one address were closed", closed)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	for range 100 { // who let go is let in again
+		if g.limits.Load().Connections == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if out, _ := g.ask(t, g.as(t, g.client), "/at/", nil); out.StatusCode != 200 {
+		t.Errorf("afterwards: %d", out.StatusCode)
+	}
+}
+
+// A panic is an answer, and what it was about stays out of the log.
+func TestAPanicTellsNothing(t *testing.T) {
+	const canary = "canary-4711"
+	g := guard(t, api.Limits{}, func(out http.ResponseWriter, in *http.Request) {
+		if in.URL.Path == "/at/begun" {
+			fmt.Fprint(out, "begun")
+			_ = http.NewResponseController(out).Flush()
+		}
+		panic(canary)
+	})
+	c := g.as(t, g.client)
+	out, doc := g.ask(t, c, "/at/", strings.NewReader(canary))
+	if out.StatusCode != 500 || strings.Contains(doc, canary) {
+		t.Errorf("%d %s", out.StatusCode, doc)
+	}
+	in, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+g.address+"/at/begun?name="+canary, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := c.Do(in); err == nil {
+		if _, err := io.ReadAll(out.Body); err == nil {
+			t.Error("what broke off looks whole")
+		}
+		out.Body.Close()
+	}
+	if log := g.log.text(); strings.Contains(log, canary) || strings.Count(log, "handler panicked") != 2 {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+func TestARequestIsNamedInItsAnswerAndInTheLog(t *testing.T) {
+	g := guard(t, api.Limits{}, echo)
+	c := g.as(t, g.client)
+	for _, test := range []struct{ given, want string }{
+		{"order-17.a", "order-17.a"}, {"", ""}, {"a b", ""}, {`"}{"level":"ERROR"`, ""}, {strings.Repeat("x", 65), ""}, {"名", ""},
+	} {
+		in, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+g.address+"/at/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Header.Set(api.RequestHeader, test.given)
+		in.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+		out, err := c.Do(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Body.Close()
+		got := out.Header.Get(api.RequestHeader)
+		if test.want != "" && got != test.want || len(got) < 8 || test.want == "" && len(got) != 32 {
+			t.Errorf("%q became %q", test.given, got)
+		}
+		if !strings.Contains(g.log.text(), `"request":"`+got+`"`) || !strings.Contains(g.log.text(), `"trace":"0af7651916cd43dd8448eb211c80319c"`) {
+			t.Errorf("%s isn't in the log: %s", got, g.log.text())
+		}
+	}
+	for line := range strings.Lines(g.log.text()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not a JSON object: %s", line)
+		}
+	}
+}
+
+func TestTheGRPCDoorHoldsToItsLimits(t *testing.T) {
+	own := newAuthority(t, "own")
+	cert := pair(t, own, authority.Gateway)
+	server := api.NewServer(api.Config{
+		Gateway:     &share.Gateway{Config: share.Config{Self: registry.Candidate{MSP: "OwnMSP", Kind: registry.Hospital}}},
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil },
+		Trust:       api.Trust{"OwnMSP": root(t, own)}, Log: slog.New(slog.DiscardHandler), Limits: api.NewLimiter(api.Limits{Rate: 0.1, Burst: 2, Message: 64 << 10}),
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go server.Serve(listener)
+	t.Cleanup(server.Stop)
+	dial := func() *grpc.ClientConn {
+		conn, err := api.Dial(listener.Addr().String(), &tls.Config{RootCAs: pool(t, own), Certificates: []tls.Certificate{pair(t, own, authority.Client)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	const method = "/yitong.v1.Records/Retract"
+	greedy := dial()
+	var last error
+	for range 3 {
+		last = greedy.Invoke(t.Context(), method, &emptypb.Empty{}, &emptypb.Empty{})
+	}
+	refused, _ := api.RefusalOf(last)
+	var retry time.Duration
+	for _, d := range status.Convert(last).Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			retry = info.GetRetryDelay().AsDuration()
+		}
+	}
+	if status.Code(last) != codes.ResourceExhausted || refused == nil || refused.Code != api.RateLimited || retry < 5*time.Second || retry > 10*time.Second {
+		t.Errorf("the third call of two: %v, %v, again after %s", last, refused, retry)
+	}
+	if err := dial().Invoke(t.Context(), method, &emptypb.Empty{}, &emptypb.Empty{}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("another caller: %v", err)
+	}
+	stream, err := yitongv1.NewRecordsClient(dial()).Submit(context.WithoutCancel(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stream.Send(&yitongv1.SubmitRequest{Message: &yitongv1.SubmitRequest_Content{Content: make([]byte, 100<<20)}})
+	if _, err := stream.CloseAndRecv(); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a message of 100 MiB: %v", err)
+	}
+}
