@@ -131,7 +131,7 @@ func (d door) identify(ctx context.Context, conn tls.ConnectionState, authorizat
 	case !shown:
 		return c, nil
 	case d.tokens == nil:
-		return caller{}, status.Error(codes.Unauthenticated, "this gateway takes no tokens: its configuration (identity) names no provider")
+		return caller{}, status.Error(codes.Unauthenticated, "this gateway takes no tokens: its configuration (tokens) names no provider")
 	case c.holder != (share.Person{}):
 		return caller{}, status.Error(codes.Unauthenticated, "show the certificate of a person or a token, not both: who calls is one person")
 	}

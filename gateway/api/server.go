@@ -109,6 +109,7 @@ func register(s grpc.ServiceRegistrar, c Config) {
 	yitongv1.RegisterKeysServer(s, keyring{gateway: c.Gateway, shown: c.Shown, revocations: orNone(c.Revocations)})
 	yitongv1.RegisterEscrowServer(s, keeping{gateway: c.Gateway})
 	yitongv1.RegisterLodgingsServer(s, lodgings{gateway: c.Gateway})
+	yitongv1.RegisterCallersServer(s, callers{door: newDoor(c), name: c.Gateway.Self.Name})
 	yitongv1.RegisterHeightsServer(s, heights{keeper: c.Heights})
 	yitongv1.RegisterEventsServer(s, feed{feed: c.Events})
 }

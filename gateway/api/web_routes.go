@@ -81,6 +81,9 @@ var webRoutes = []webRoute{
 	{"/v1/erasures/due", "Erasures.Due", "What falls due by the hospital's retention policy",
 		params([]webParam{{"within_seconds", "within_seconds", "also what falls due within so many seconds; 0 is as long as the warning"}}, paged), ""},
 	{"/v1/erasures/notices", "Erasures.Notices", "What custodians erased of which this member opened copies", nil, ""},
+	{"/v1/whoami", "Callers.Whoami", "As whom this gateway sees the caller", nil, ""},
+	{"/v1/why", "Callers.Why", "What the member's policy says of a call that the caller could make, and by which rule",
+		params([]webParam{{"method", "method", "of the API: Accesses.Request"}, {"purpose", "purpose", "HL7 v3 PurposeOfUse code that the call would name"}, {"class", "classes", "data class that it would name; may be repeated"}}), ""},
 	{"/v1/handles/counts", "Handles.Counts", "Evaluations of handles that the evaluators accounted for, by day",
 		params([]webParam{{"evaluator", "evaluator", "name or MSP id of who evaluated"}, {"member", "member", "name or MSP id of who was evaluated for"}}), ""},
 }

@@ -61,7 +61,7 @@ func (p *provider) roleIn(t token) (access.Role, error) {
 	}
 	switch len(roles) {
 	case 0:
-		return "", refuse("the claim %s gives the person no role here: ask whoever keeps the provider and this gateway's mapping (identity.people.roles)", p.Role)
+		return "", refuse("the claim %s gives the person no role here: ask whoever keeps the provider and this gateway's mapping (tokens.people.roles)", p.Role)
 	case 1:
 		return access.Role(roles[0]), nil
 	}

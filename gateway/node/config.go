@@ -85,6 +85,8 @@ type Config struct {
 	// Policy is the Cedar file that says which of the member's people may do what
 	// (`yitong policy show` prints the default, which holds where none is named).
 	Policy string `yaml:"policy,omitempty"`
+	// Tokens says who may come with a token.
+	Tokens Tokens `yaml:"tokens,omitempty"`
 	// Retention is how long a hospital keeps the data of a class before it is erased by
 	// itself: a number and y, mo, w or d, as in "laboratory: 15y". It begins with the end of
 	// the time that the data is of, or with the submission where that isn't known. A class
@@ -183,6 +185,7 @@ func (c *Config) resolve(folder string) {
 			*p = filepath.Join(folder, *p)
 		}
 	}
+	c.Tokens.resolve(folder)
 	switch {
 	case c.Vault == "":
 		c.Vault = filepath.Join(c.State, "vault")
@@ -261,6 +264,7 @@ func (c Config) check() error {
 	for _, err := range c.Events.check() {
 		problem("%w", err)
 	}
+	problems = append(problems, c.Tokens.check(c.ListenHTTP)...)
 	if _, err := retention.Parse(c.Retention, c.RetentionWarning); err != nil {
 		for line := range strings.Lines(err.Error()) {
 			problem("%s", strings.TrimSuffix(line, "\n"))

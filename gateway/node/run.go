@@ -87,6 +87,12 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 			}
 		})
 	}
+	bearers, err := openIdentity(config, store)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, bearers.Close)
+	bearers.tell(told)
 	trust, err := readTrust(config.Trust)
 	if err != nil {
 		return err
@@ -189,7 +195,8 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Events: feed, Called: told.Called,
 		Asked: told.Asked, Limits: limits,
 	}
-	served.Shown = config.shown()
+	served.Shown, served.Tokens = config.shown(), bearers.verifier
+	kept.Go(func() { bearers.keep(following, log) })
 	kept.Go(func() { keepWarning(following, gateway, served.Shown, log) })
 	server := api.NewServer(served)
 	ended := make(chan error, 2)
@@ -198,7 +205,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	if err != nil {
 		return err
 	}
-	defer questions.serve(api.NewWeb(served, facade), limits, ended)()
+	defer questions.serve(api.NewWeb(served, append(bearers.mounts(), facade)...), limits, ended)()
 	now.Store(&running{gateway, history})
 	defer now.Store(nil)
 	log.Info("serving", "member", config.Member.MSP, "address", listener.Addr().String())
