@@ -118,7 +118,9 @@ func sign(t *testing.T, key any, header map[string]any, claims any) string {
 	return text
 }
 
-func header(algorithm, kid string) map[string]any { return map[string]any{"alg": algorithm, "kid": kid} }
+func header(algorithm, kid string) map[string]any {
+	return map[string]any{"alg": algorithm, "kid": kid}
+}
 
 func with(h map[string]any, name string, value any) map[string]any {
 	h = maps.Clone(h)
