@@ -14,17 +14,12 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/hyperledger/fabric-protos-go-apiv2/common"
-	"google.golang.org/protobuf/proto"
-
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit/proof"
-	"yitong/gateway/audit/replay"
-	"yitong/gateway/audit/replay/channel"
 	"yitong/gateway/keys"
 	"yitong/gateway/seal"
 	"yitong/gateway/share"
@@ -105,7 +100,7 @@ func TestARecordIsErasedForGood(t *testing.T) {
 		t.Errorf("%d of %d parts open out of the backup", n, len(r.GetParts()))
 	}
 	for name, file := range map[string][]byte{"made before the erasure": before, "made after it": prove(t, c, permit)} {
-		shown, err := proof.Verify(bytes.NewReader(file), genesis(t, blocks(t, c)))
+		shown, err := proof.Verify(bytes.NewReader(file), consortium.Genesis(t, c.Blocks(t, consortium.Regulator)))
 		if err != nil || !shown.Access.Permitted() || shown.Release == nil || shown.Receipt == nil {
 			t.Errorf("the proof %s: %+v, %v", name, shown, err)
 		}
@@ -113,37 +108,10 @@ func TestARecordIsErasedForGood(t *testing.T) {
 }
 
 // blocks are all that the regulator's peer has.
-func blocks(t *testing.T, c *consortium.Consortium) (out [][]byte) {
-	t.Helper()
-	l := c.Ledger(t, consortium.Regulator, consortium.Chaincode)
-	height, err := l.Height(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for raw, err := range replay.Encoded(l.RawBlocks(t.Context(), 0)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out = append(out, raw); uint64(len(out)) == height {
-			break
-		}
-	}
-	return out
-}
-
-func genesis(t *testing.T, raw [][]byte) [32]byte {
-	t.Helper()
-	var b common.Block
-	if err := proto.Unmarshal(raw[0], &b); err != nil {
-		t.Fatal(err)
-	}
-	return channel.Hash(b.Header)
-}
-
 func prove(t *testing.T, c *consortium.Consortium, permit string) []byte {
 	t.Helper()
-	raw := blocks(t, c)
-	file, err := proof.Build(t.Context(), proof.Blocks(raw), genesis(t, raw), consortium.Chaincode, permit)
+	raw := c.Blocks(t, consortium.Regulator)
+	file, err := proof.Build(t.Context(), proof.Blocks(raw), consortium.Genesis(t, raw), consortium.Chaincode, permit)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,50 +10,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hyperledger/fabric-protos-go-apiv2/common"
-	"google.golang.org/protobuf/proto"
-
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/proof"
 	"yitong/gateway/audit/replay"
-	"yitong/gateway/audit/replay/channel"
 	"yitong/test/consortium"
 	"yitong/test/liar"
 	"yitong/test/patient"
 )
 
 // blocks are all that a member's peer has.
-func blocks(t *testing.T, c *consortium.Consortium, member string) [][]byte {
-	t.Helper()
-	l := c.Ledger(t, member, consortium.Chaincode)
-	height, err := l.Height(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out [][]byte
-	for raw, err := range replay.Encoded(l.RawBlocks(t.Context(), 0)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out = append(out, raw); uint64(len(out)) == height {
-			break
-		}
-	}
-	return out
-}
-
-func genesis(t *testing.T, raw [][]byte) [32]byte {
-	t.Helper()
-	var b common.Block
-	if err := proto.Unmarshal(raw[0], &b); err != nil {
-		t.Fatal(err)
-	}
-	return channel.Hash(b.Header)
-}
-
 func run(t *testing.T, raw [][]byte, digest [32]byte) *replay.Report {
 	t.Helper()
 	r, err := replay.Run(t.Context(), each(raw), replay.Options{Genesis: digest, Chaincode: consortium.Chaincode})
@@ -100,9 +68,9 @@ func TestTheReplayAgreesWithEveryPeerOfARealConsortium(t *testing.T) {
 	var digest [32]byte
 	states := map[uint64]string{}
 	for _, member := range []string{consortium.HospitalA, consortium.HospitalB, consortium.Insurer, consortium.Regulator} {
-		raw := blocks(t, c, member)
+		raw := c.Blocks(t, member)
 		if digest == ([32]byte{}) {
-			digest = genesis(t, raw)
+			digest = consortium.Genesis(t, raw)
 		}
 		r := run(t, raw, digest)
 		for _, d := range r.Divergences {
@@ -127,12 +95,12 @@ func TestAnAccessOfARealConsortiumIsProved(t *testing.T) {
 	if _, _, err := c.Open(t.Context(), t, permit.GetId()); err != nil {
 		t.Fatal(err)
 	}
-	raw := blocks(t, c, consortium.Regulator)
-	file, err := proof.Build(t.Context(), proof.Blocks(raw), genesis(t, raw), consortium.Chaincode, permit.GetId())
+	raw := c.Blocks(t, consortium.Regulator)
+	file, err := proof.Build(t.Context(), proof.Blocks(raw), consortium.Genesis(t, raw), consortium.Chaincode, permit.GetId())
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown, err := proof.Verify(bytes.NewReader(file), genesis(t, raw))
+	shown, err := proof.Verify(bytes.NewReader(file), consortium.Genesis(t, raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,13 +119,13 @@ func TestAPeersAnswersAreThoseOfItsBlocks(t *testing.T) {
 		err := l.Evaluate(ctx, function, json.RawMessage(argument), &answer)
 		return answer, err
 	}
-	raw := blocks(t, c, consortium.Regulator)
+	raw := c.Blocks(t, consortium.Regulator)
 	share(t, c, 2) // the peer is beyond these blocks when it is asked
 	r, err := replay.Run(t.Context(), each(raw), replay.Options{
-		Genesis: genesis(t, raw), Chaincode: consortium.Chaincode, Peer: &replay.Peer{
+		Genesis: consortium.Genesis(t, raw), Chaincode: consortium.Chaincode, Peer: &replay.Peer{
 			Member: consortium.RegulatorMSP, Ask: ask, Height: l.Height,
 			Blocks: func(ctx context.Context, from, until uint64) iter.Seq2[[]byte, error] {
-				return each(blocks(t, c, consortium.Regulator)[from:until])
+				return each(c.Blocks(t, consortium.Regulator)[from:until])
 			},
 		},
 	})
@@ -172,8 +140,8 @@ func TestAPeersAnswersAreThoseOfItsBlocks(t *testing.T) {
 func TestNoByteOfARealChainCanBeChanged(t *testing.T) {
 	c := consortium.Shared(t)
 	share(t, c, 2)
-	raw := blocks(t, c, consortium.Regulator)
-	digest := genesis(t, raw)
+	raw := c.Blocks(t, consortium.Regulator)
+	digest := consortium.Genesis(t, raw)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 150 {
 		block := random.IntN(len(raw))
@@ -206,8 +174,8 @@ func TestAConspiracyOfAllMembersIsFoundByTheRules(t *testing.T) {
 	c.Order(t, consortium.Chaincode, liar.Orders{}, everybody...)
 	c.Ask(t, p, "laboratory")
 
-	raw := blocks(t, c, consortium.HospitalB)
-	r := run(t, raw, genesis(t, raw))
+	raw := c.Blocks(t, consortium.HospitalB)
+	r := run(t, raw, consortium.Genesis(t, raw))
 	if len(r.Divergences) != 1 || r.Divergences[0].Check != replay.ReadWriteSet || r.Divergences[0].Rule != "access:Request" {
 		t.Errorf("found %v, want the one decision that the rules don't give", r.Divergences)
 	}
@@ -256,9 +224,9 @@ func TestMembersSignHowFarTheirLedgersReach(t *testing.T) {
 		copy(s.Hash[:], m.GetHash())
 		signed = append(signed, s)
 	}
-	raw := blocks(t, c, consortium.Regulator)
+	raw := c.Blocks(t, consortium.Regulator)
 	replayed := func(raw [][]byte) *replay.Report {
-		r, err := replay.Run(t.Context(), each(raw), replay.Options{Genesis: genesis(t, raw), Chaincode: consortium.Chaincode, Heights: signed})
+		r, err := replay.Run(t.Context(), each(raw), replay.Options{Genesis: consortium.Genesis(t, raw), Chaincode: consortium.Chaincode, Heights: signed})
 		if err != nil {
 			t.Fatal(err)
 		}
