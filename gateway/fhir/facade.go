@@ -22,6 +22,7 @@ const Base = "/fhir"
 type Config struct {
 	Member  string // name of the member
 	Kind    string // "hospital", "insurer" or "regulator"
+	Channel string // of the ledger
 	Version string // of the software
 	Address string // base URL from outside, https://host:port/fhir; "" takes the request's host
 	// Secret is the member's own, at least 32 bytes; ids and bookmarks are derived from it. They
@@ -58,7 +59,7 @@ func New(c Config, conn grpc.ClientConnInterface) http.Handler {
 	f.bookmarks = newBookmarks(key(c.Secret, "bookmarks"))
 	f.derive = deriver(key(c.Secret, "ids"))
 	// The table. A resource is a file of its own; it adds itself here.
-	f.resources = []resource{}
+	f.resources = []resource{f.consents(), f.auditEvents(), f.tasks()}
 	slices.SortFunc(f.resources, func(a, b resource) int { return cmp.Compare(a.kind, b.kind) })
 	return f.routes()
 }
