@@ -35,7 +35,7 @@ func (r *reading) consent(e *element, self string) directive {
 	const at = "Consent"
 	r.only(e, at, "resourceType", "meta", "language", "text", "identifier", "status", "scope", "category", "patient", "dateTime", "performer",
 		"organization", "sourceAttachment", "sourceReference", "policy", "policyRule", "verification", "provision")
-	d := directive{status: e.str("status"), at: at + ".sourceAttachment"}
+	d := directive{status: e.str("status"), at: at + ".source"}
 	if _, code, ok := conceptCode(e.get("scope"), consentScopes); !ok || code != "patient-privacy" {
 		r.refuse(at+".scope", "only consents to the sharing of data are kept here", consentScopes+"#patient-privacy")
 	}
@@ -63,7 +63,7 @@ func (r *reading) consent(e *element, self string) directive {
 // form is what the patient signed. Where it is kept elsewhere, the Consent as it came stands for it,
 // the reference in it.
 func (r *reading) form(e *element) []byte {
-	const at = "Consent.sourceAttachment"
+	const at = "Consent.source"
 	if a := e.get("sourceAttachment"); a != nil {
 		if data := a.str("data"); data != "" {
 			form, err := base64.StdEncoding.DecodeString(data)

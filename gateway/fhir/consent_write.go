@@ -25,7 +25,7 @@ type consentResource struct {
 	Scope           Concept               `json:"scope"`
 	Category        []Concept             `json:"category"`
 	Patient         Reference             `json:"patient"`
-	DateTime        string                `json:"dateTime"`
+	DateTime        string                `json:"dateTime,omitempty"`
 	Performer       []Reference           `json:"performer"`
 	Organization    []Reference           `json:"organization"`
 	SourceReference *Reference            `json:"sourceReference,omitempty"`

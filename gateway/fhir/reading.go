@@ -11,9 +11,6 @@ import (
 	yitongv1 "yitong/gateway/api/yitong/v1"
 )
 
-// maxFaults are told of one resource.
-const maxFaults = 20
-
 // A reading turns a resource, which the definitions found valid, into what the ledger can say. What
 // the ledger can't say is a fault at its element: left out, it would change what is meant.
 type reading struct {

@@ -98,7 +98,7 @@ func (r *reading) input(e *element, at string, w *wish) {
 	code := func(system string) string {
 		if c := e.get("valueCoding"); c != nil {
 			if c.str("system") != system {
-				r.refuse(at+".valueCoding.system", "this is another system's code", system)
+				r.refuse(at+".value.system", "this is another system's code", system)
 			}
 			return c.str("code")
 		}
@@ -111,23 +111,23 @@ func (r *reading) input(e *element, at string, w *wish) {
 	case kind == "data-class":
 		c := code(classSystem)
 		if _, err := record.ParseClass(c); err != nil {
-			r.refuse(at, "there is no such data class", "a code of "+classSystem)
+			r.refuse(at+".value", "there is no such data class", "a code of "+classSystem)
 			return
 		}
 		in.Classes = append(in.Classes, c)
 	case kind == "record-type":
 		c := code(formSystem)
 		if _, err := record.ParseType(c); err != nil {
-			r.refuse(at, "there is no such form of content", "a code of "+formSystem)
+			r.refuse(at+".value", "there is no such form of content", "a code of "+formSystem)
 			return
 		}
 		in.RecordTypes = append(in.RecordTypes, c)
 	case kind == "data-period":
-		in.DataPeriod = r.period(e.get("valuePeriod"), at+".valuePeriod")
+		in.DataPeriod = r.period(e.get("valuePeriod"), at+".value")
 	case kind == "action":
 		c := code(consentActions)
 		if _, err := consent.ParseAction(c); err != nil {
-			r.refuse(at, "there is no such action", consentActions)
+			r.refuse(at+".value", "there is no such action", consentActions)
 			return
 		}
 		in.Action = c
@@ -138,10 +138,10 @@ func (r *reading) input(e *element, at string, w *wish) {
 			}
 		}
 		if in.Claim == "" || len(in.Claim) > 1<<10 {
-			r.refuse(at, "there is no reference of a claim, or a long one", "valueIdentifier, or valueString of at most 1 KiB")
+			r.refuse(at+".value", "there is no reference of a claim, or a long one", "valueIdentifier, or valueString of at most 1 KiB")
 		}
 	case kind == "valid-for":
-		in.TtlSeconds = r.duration(e.get("valueDuration"), at+".valueDuration")
+		in.TtlSeconds = r.duration(e.get("valueDuration"), at+".value")
 	case kind == "emergency-reason":
 		w.reason = code(causeSystem)
 	case kind == "emergency-note":

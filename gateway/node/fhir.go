@@ -30,7 +30,7 @@ func mountFHIR(config Config, store *keys.Store, version string, log *slog.Logge
 	if err != nil {
 		return api.Mount{}, err
 	}
-	c := fhir.Config{Member: config.Member.Name, Kind: string(config.Member.Kind), Version: version, Secret: secret, Log: log}
+	c := fhir.Config{Member: config.Member.Name, Kind: string(config.Member.Kind), Channel: config.Channel, Version: version, Secret: secret, Log: log}
 	return api.Mount{
 		Path:    fhir.Base + "/",
 		New:     func(conn grpc.ClientConnInterface) http.Handler { return fhir.New(c, conn) },
