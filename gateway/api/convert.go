@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"

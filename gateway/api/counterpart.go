@@ -151,7 +151,7 @@ func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, p
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	in := &yitongv1.ReleaseRequest{Permit: permit, Height: height}
+	in := &yitongv1.ReleaseRequest{Permit: permit, Height: height, Keys: share.Expected(ctx)}
 	if whom != nil {
 		in.Patient = patientMessage(*whom)
 	}

@@ -8,7 +8,10 @@ import (
 
 	"google.golang.org/grpc"
 
+	"yitong/chaincode/access"
 	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
+	"yitong/chaincode/registry"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/audit/height"
 	"yitong/gateway/share"
@@ -27,6 +30,10 @@ func (s exchange) Release(in *yitongv1.ReleaseRequest, stream grpc.ServerStreami
 	if in.GetPatient() != nil {
 		p := patientOf(in.GetPatient())
 		whom = &p
+	}
+	ctx, err := expecting(ctx, in.GetKeys())
+	if err != nil {
+		return err
 	}
 	parcel, err := s.gateway.Release(ctx, requester(ctx), in.GetPermit(), in.GetHeight(), whom)
 	if err != nil {
@@ -70,3 +77,20 @@ func sendPart(ctx context.Context, stream grpc.ServerStreamingServer[yitongv1.Re
 // onlyReader hides what else a reader can do, so that the copy goes through our
 // buffer of one message.
 type onlyReader struct{ io.Reader }
+
+// maxKeys bounds the keys that a gateway can say it has: the present one, the next, and
+// those that were replaced and are in their grace.
+const maxKeys = registry.MaxRetired + 2
+
+// expecting hands on which keys the calling gateway says it has.
+func expecting(ctx context.Context, ids []string) (context.Context, error) {
+	if len(ids) > maxKeys {
+		return nil, refusal.New(refusal.TooLarge, "keys: too many", fmt.Sprintf("at most %d", maxKeys))
+	}
+	for _, id := range ids {
+		if err := access.CheckID(id); err != nil {
+			return nil, malformed("keys", err)
+		}
+	}
+	return share.Expecting(ctx, ids), nil
+}

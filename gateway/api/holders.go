@@ -89,7 +89,7 @@ func (c *Counterparts) Recover(ctx context.Context, regulator registry.Member, c
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := client.Recover(ctx, &yitongv1.EscrowRecoverRequest{Custodian: custodian, Permit: permit, Height: height})
+	stream, err := client.Recover(ctx, &yitongv1.EscrowRecoverRequest{Custodian: custodian, Permit: permit, Height: height, Keys: share.Expected(ctx)})
 	if err != nil {
 		cancel()
 		return nil, remote(err)
@@ -148,7 +148,7 @@ func (c *Counterparts) Share(ctx context.Context, holder registry.Member, q shar
 	if err != nil {
 		return seal.Message{}, fmt.Errorf("encoding the manifest: %w", err)
 	}
-	out, err := client.Share(ctx, &yitongv1.ShareRequest{Custodian: q.Custodian, Permit: q.Permit, Manifest: manifest, Height: q.Height})
+	out, err := client.Share(ctx, &yitongv1.ShareRequest{Custodian: q.Custodian, Permit: q.Permit, Manifest: manifest, Height: q.Height, Keys: share.Expected(ctx)})
 	return encryptedOf(out.GetShares()), remote(err)
 }
 

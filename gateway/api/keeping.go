@@ -73,7 +73,10 @@ func (s keeping) Index(ctx context.Context, in *yitongv1.IndexRequest) (*yitongv
 }
 
 func (s keeping) Recover(in *yitongv1.EscrowRecoverRequest, stream grpc.ServerStreamingServer[yitongv1.EscrowRecoverResponse]) error {
-	ctx := stream.Context()
+	ctx, err := expecting(stream.Context(), in.GetKeys())
+	if err != nil {
+		return err
+	}
 	r, err := s.gateway.RecoverFor(ctx, requester(ctx), in.GetCustodian(), in.GetPermit(), in.GetHeight())
 	if err != nil {
 		return err
@@ -129,6 +132,10 @@ func (s keeping) Share(ctx context.Context, in *yitongv1.ShareRequest) (*yitongv
 	q := share.ShareQuery{Custodian: in.GetCustodian(), Permit: in.GetPermit(), Manifest: &seal.Manifest{}, Height: in.GetHeight()}
 	if err := json.Unmarshal(in.GetManifest(), q.Manifest); err != nil {
 		return nil, malformed("manifest", errors.New("it can't be read"))
+	}
+	ctx, err := expecting(ctx, in.GetKeys())
+	if err != nil {
+		return nil, err
 	}
 	shares, err := s.gateway.ShareFor(ctx, requester(ctx), q)
 	if err != nil {

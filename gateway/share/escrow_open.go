@@ -28,6 +28,7 @@ const emergencyTime = 10 * time.Second
 
 // askRelease asks a custodian for the keys of a permit, and in an emergency not for ever.
 func (g *Gateway) askRelease(ctx context.Context, custodian registry.Member, permit access.Access, height uint64, whom *Patient) (Delivery, error) {
+	ctx = Expecting(ctx, g.ring.recipients())
 	if g.Holders == nil || !permit.BreakGlass() {
 		return g.Exchange.Release(ctx, custodian, permit.ID, height, whom)
 	}
@@ -50,6 +51,7 @@ const shareTime = 15 * time.Second
 // openFromEscrow opens what a break-glass permit covers out of escrow. cause is why the
 // custodian's gateway didn't do.
 func (g *Gateway) openFromEscrow(ctx context.Context, name lookup, sink Sink, cause error) (Opened, error) {
+	ctx = Expecting(ctx, g.ring.recipients())
 	g.Log.Warn("the custodian is out of reach; recovering from escrow", "permit", name.id, "custodian", name.custodian, "error", cause)
 	delivery, regulator, err := g.askRegulators(ctx, name)
 	if err != nil {

@@ -302,13 +302,9 @@ func (g *Gateway) sharesFor(ctx context.Context, m *seal.Manifest) (seal.Message
 	if err != nil {
 		return seal.Message{}, err
 	}
-	to, err := g.members.withKeys(ctx, m.Requester)
+	public, err := g.recipient(ctx, m.Requester)
 	if err != nil {
 		return seal.Message{}, err
-	}
-	public, err := seal.ParsePublicKey(to.Keys.HPKE.Public)
-	if err != nil {
-		return seal.Message{}, fmt.Errorf("the registered key of %s: %w", m.Requester, err)
 	}
 	raw, err := json.Marshal(shares)
 	if err != nil {

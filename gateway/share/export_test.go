@@ -1,6 +1,10 @@
 package share
 
-import "context"
+import (
+	"context"
+
+	"yitong/gateway/seal"
+)
 
 // Buckets are the buckets of the key store that this package writes to.
 var Buckets = []string{
@@ -39,3 +43,8 @@ func (g *Gateway) Interrupt(f func(at string) error) { g.interrupt = f }
 
 // ObjectOf names a part's key in the store.
 var ObjectOf = object
+
+// Recipient is the key that shares and part keys are wrapped to.
+func (g *Gateway) Recipient(ctx context.Context, msp string) (seal.PublicKey, error) {
+	return g.recipient(ctx, msp)
+}

@@ -52,7 +52,8 @@ type releaseCommit struct {
 //
 //  1. the permit is read from this member's own peer, holds by its own clock, and
 //     rests on consents that this member put on the ledger; a break-glass permit
-//     rests on none, and isn't rejected
+//     rests on none, and isn't rejected. The requester's registered key is one that
+//     the requester says is its own (Expecting)
 //  2. the parts it covers are chosen, and the choice is kept
 //  3. the release that names the choice is committed
 //  4. only then are the keys wrapped, and the manifest signed
@@ -81,6 +82,9 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 		return nil, err
 	}
 	if err := g.releasable(entry, requester); err != nil {
+		return nil, err
+	}
+	if _, err := g.recipient(ctx, requester); err != nil {
 		return nil, err
 	}
 	if entry.Access.BreakGlass() {
@@ -305,13 +309,9 @@ func (g *Gateway) releaseAll(ctx context.Context, orders []releaseOrder) []outco
 // wrap wraps the keys of a committed release to the requester's registered HPKE
 // key and signs the manifest.
 func (g *Gateway) wrap(ctx context.Context, m *seal.Manifest) error {
-	to, err := g.members.withKeys(ctx, m.Requester)
+	public, err := g.recipient(ctx, m.Requester)
 	if err != nil {
 		return err
-	}
-	public, err := seal.ParsePublicKey(to.Keys.HPKE.Public)
-	if err != nil {
-		return fmt.Errorf("the registered key of %s: %w", m.Requester, err)
 	}
 	err = m.Wrap(public, func(recordID string, part int) (seal.Key, error) {
 		raw, err := g.Keys.Get(bucketPartKeys, object(recordID, part))

@@ -211,8 +211,9 @@ func (g *Gateway) KeepKeys() {
 	})
 }
 
-// TendKeys takes a key into use whose registration was cut off, and destroys the private
-// keys that were replaced and whose time is over.
+// TendKeys takes a key into use whose registration was cut off, reports keys in the
+// registry that this member never registered, and destroys the private keys that were
+// replaced and whose time is over.
 func (g *Gateway) TendKeys(ctx context.Context) error {
 	g.rotating.Lock()
 	defer g.rotating.Unlock()
@@ -224,6 +225,9 @@ func (g *Gateway) TendKeys(ctx context.Context) error {
 		if _, err := g.settle(shown.Keys); err != nil {
 			return err
 		}
+	}
+	if err := g.watchOwn(ctx); err != nil {
+		return err
 	}
 	over := g.ring.over(g.now())
 	if len(over) == 0 {

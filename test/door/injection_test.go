@@ -33,7 +33,7 @@ var hostile = []string{
 
 // plain are well-formed texts, by the name of the field that they are for.
 var plain = map[string]string{
-	"ids": "0123456789abcdef0123456789abcdef", "statuses": "active",
+	"keys": "0123456789abcdef0123456789abcdef", "ids": "0123456789abcdef0123456789abcdef", "statuses": "active",
 	"id": "0123456789abcdef0123456789abcdef", "consent_id": "0123456789abcdef0123456789abcdef", "record_id": "0123456789abcdef0123456789abcdef",
 	"supersedes": "0123456789abcdef0123456789abcdef", "permit": "0123456789abcdef0123456789abcdef", "order": "0123456789abcdef0123456789abcdef",
 	"object":    "0123456789abcdef0123456789abcdef",

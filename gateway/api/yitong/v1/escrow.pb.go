@@ -612,7 +612,9 @@ type EscrowRecoverRequest struct {
 	Custodian string `protobuf:"bytes,1,opt,name=custodian,proto3" json:"custodian,omitempty"`
 	Permit    string `protobuf:"bytes,2,opt,name=permit,proto3" json:"permit,omitempty"`
 	// Blocks on the requester's peer, the permit in one of them.
-	Height        uint64 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
+	Height uint64 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
+	// As in ReleaseRequest.
+	Keys          []string `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -666,6 +668,13 @@ func (x *EscrowRecoverRequest) GetHeight() uint64 {
 		return x.Height
 	}
 	return 0
+}
+
+func (x *EscrowRecoverRequest) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
 }
 
 type EscrowRecoverResponse struct {
@@ -832,11 +841,13 @@ func (x *RecoverHeader) GetRecovery() *Commit {
 }
 
 type ShareRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Custodian     string                 `protobuf:"bytes,1,opt,name=custodian,proto3" json:"custodian,omitempty"`
-	Permit        string                 `protobuf:"bytes,2,opt,name=permit,proto3" json:"permit,omitempty"`
-	Manifest      []byte                 `protobuf:"bytes,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
-	Height        uint64                 `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Custodian string                 `protobuf:"bytes,1,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	Permit    string                 `protobuf:"bytes,2,opt,name=permit,proto3" json:"permit,omitempty"`
+	Manifest  []byte                 `protobuf:"bytes,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	Height    uint64                 `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`
+	// As in ReleaseRequest.
+	Keys          []string `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -897,6 +908,13 @@ func (x *ShareRequest) GetHeight() uint64 {
 		return x.Height
 	}
 	return 0
+}
+
+func (x *ShareRequest) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
 }
 
 type ShareResponse struct {
@@ -1144,11 +1162,12 @@ const file_yitong_v1_escrow_proto_rawDesc = "" +
 	"\trequester\x18\x01 \x01(\tR\trequester\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\tR\x06handle\x12\x1b\n" +
 	"\trecord_id\x18\x03 \x01(\tR\brecordId\"\x0f\n" +
-	"\rIndexResponse\"d\n" +
+	"\rIndexResponse\"x\n" +
 	"\x14EscrowRecoverRequest\x12\x1c\n" +
 	"\tcustodian\x18\x01 \x01(\tR\tcustodian\x12\x16\n" +
 	"\x06permit\x18\x02 \x01(\tR\x06permit\x12\x16\n" +
-	"\x06height\x18\x03 \x01(\x04R\x06height\"\xa2\x01\n" +
+	"\x06height\x18\x03 \x01(\x04R\x06height\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\tR\x04keys\"\xa2\x01\n" +
 	"\x15EscrowRecoverResponse\x122\n" +
 	"\x06header\x18\x01 \x01(\v2\x18.yitong.v1.RecoverHeaderH\x00R\x06header\x12\x1a\n" +
 	"\apackage\x18\x02 \x01(\fH\x00R\apackage\x12.\n" +
@@ -1157,12 +1176,13 @@ const file_yitong_v1_escrow_proto_rawDesc = "" +
 	"\rRecoverHeader\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x123\n" +
 	"\x06shares\x18\x02 \x01(\v2\x1b.yitong.v1.EncryptedMessageR\x06shares\x12-\n" +
-	"\brecovery\x18\x03 \x01(\v2\x11.yitong.v1.CommitR\brecovery\"x\n" +
+	"\brecovery\x18\x03 \x01(\v2\x11.yitong.v1.CommitR\brecovery\"\x8c\x01\n" +
 	"\fShareRequest\x12\x1c\n" +
 	"\tcustodian\x18\x01 \x01(\tR\tcustodian\x12\x16\n" +
 	"\x06permit\x18\x02 \x01(\tR\x06permit\x12\x1a\n" +
 	"\bmanifest\x18\x03 \x01(\fR\bmanifest\x12\x16\n" +
-	"\x06height\x18\x04 \x01(\x04R\x06height\"D\n" +
+	"\x06height\x18\x04 \x01(\x04R\x06height\x12\x12\n" +
+	"\x04keys\x18\x05 \x03(\tR\x04keys\"D\n" +
 	"\rShareResponse\x123\n" +
 	"\x06shares\x18\x01 \x01(\v2\x1b.yitong.v1.EncryptedMessageR\x06shares\"B\n" +
 	"\rForgetRequest\x12\x1b\n" +

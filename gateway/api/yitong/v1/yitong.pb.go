@@ -6568,7 +6568,10 @@ type ReleaseRequest struct {
 	// Of a break-glass permit only: whom it is about. Where there is no consent
 	// the custodian may never have derived the handle; it does so now, and
 	// compares.
-	Patient       *Patient `protobuf:"bytes,3,opt,name=patient,proto3" json:"patient,omitempty"`
+	Patient *Patient `protobuf:"bytes,3,opt,name=patient,proto3" json:"patient,omitempty"`
+	// Ids of the HPKE keys that the requester has: keys are wrapped to the one in
+	// the registry only if it is among them. Empty says nothing.
+	Keys          []string `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6620,6 +6623,13 @@ func (x *ReleaseRequest) GetHeight() uint64 {
 func (x *ReleaseRequest) GetPatient() *Patient {
 	if x != nil {
 		return x.Patient
+	}
+	return nil
+}
+
+func (x *ReleaseRequest) GetKeys() []string {
+	if x != nil {
+		return x.Keys
 	}
 	return nil
 }
@@ -7432,11 +7442,12 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\rAuditStanding\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x10\n" +
 	"\x03lag\x18\x02 \x01(\x04R\x03lag\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"n\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\x82\x01\n" +
 	"\x0eReleaseRequest\x12\x16\n" +
 	"\x06permit\x18\x01 \x01(\tR\x06permit\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x04R\x06height\x12,\n" +
-	"\apatient\x18\x03 \x01(\v2\x12.yitong.v1.PatientR\apatient\"\x85\x01\n" +
+	"\apatient\x18\x03 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\tR\x04keys\"\x85\x01\n" +
 	"\x0fReleaseResponse\x127\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x19.yitong.v1.SignedManifestH\x00R\bmanifest\x12.\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x16.yitong.v1.SealedChunkH\x00R\x05chunkB\t\n" +
