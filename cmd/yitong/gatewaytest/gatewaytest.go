@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 	"yitong/cmd/yitong/client"
 	"yitong/gateway/api"
 	"yitong/gateway/audit/projection"
+	"yitong/gateway/events"
 	"yitong/gateway/keys"
 	"yitong/gateway/share"
 	"yitong/gateway/vault"
@@ -116,11 +118,16 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	must(t, err)
 	history, err := projection.Open(t.Context(), "sqlite:"+filepath.Join(folder, "audit.db"), chaincode)
 	must(t, err)
+	feed, err := events.Open(t.Context(), events.Config{
+		Database: "sqlite:" + filepath.Join(folder, "events.db"), Chaincode: chaincode, Self: m, Secrets: store, Log: log, Now: c.chain.ledger.Now,
+	})
+	must(t, err)
 	following, unfollow := context.WithCancel(context.Background())
-	kept := make(chan struct{})
-	go func() { defer close(kept); history.Keep(following, link, log) }()
+	var kept sync.WaitGroup
+	kept.Go(func() { history.Keep(following, link, log) })
+	kept.Go(func() { feed.Keep(following, link) })
 	served := api.Config{
-		Gateway: g, Chain: link, Channel: "test", Chaincode: chaincode, Projection: history, Scratch: folder, Trust: trust, Version: Version, Log: log,
+		Gateway: g, Chain: link, Channel: "test", Chaincode: chaincode, Projection: history, Events: feed, Scratch: folder, Trust: trust, Version: Version, Log: log,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own, nil },
 	}
 	server := api.NewServer(served)
@@ -136,8 +143,8 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 		_ = questions.Close()
 		<-ended
 		unfollow()
-		<-kept
-		if err := errors.Join(history.Close(), g.Close(context.Background()), others.Close(), store.Close(), sealed.Close()); err != nil {
+		kept.Wait()
+		if err := errors.Join(feed.Close(), history.Close(), g.Close(context.Background()), others.Close(), store.Close(), sealed.Close()); err != nil {
 			t.Error(err)
 		}
 	})
