@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 
 	"yitong/chaincode/access"
@@ -57,6 +58,14 @@ func (g *Gateway) Contents(ctx context.Context, q ContentQuery, bookmark string,
 		}
 		q.Custodian = m.MSP
 	}
+	if q.Access != "" {
+		if err := access.CheckID(q.Access); err != nil {
+			return nil, "", err
+		}
+	}
+	if bookmark != "" && !placeForm.MatchString(bookmark) {
+		return nil, "", refusal.New(refusal.Malformed, "that is no bookmark", "the one that the page before gave")
+	}
 	all, err := g.ownContents(q)
 	if err != nil {
 		return nil, "", err
@@ -81,6 +90,9 @@ func (g *Gateway) Contents(ctx context.Context, q ContentQuery, bookmark string,
 	}
 	return all, "", nil
 }
+
+// placeForm is what place makes.
+var placeForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]{0,63})?/([0-9a-f]{32})?/[0-9a-f]{32}/[0-9]{5,10}$`)
 
 // place orders contents, and is their bookmark.
 func (c Content) place() string {

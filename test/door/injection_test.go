@@ -34,7 +34,7 @@ var hostile = []string{
 // plain are well-formed texts, by the name of the field that they are for.
 var plain = map[string]string{
 	"after": "0-0-0", "types": "access.requested", "url": "https://ehr.example/hook",
-	"keys": "0123456789abcdef0123456789abcdef", "ids": "0123456789abcdef0123456789abcdef", "statuses": "active",
+	"access_id": "0123456789abcdef0123456789abcdef", "keys": "0123456789abcdef0123456789abcdef", "ids": "0123456789abcdef0123456789abcdef", "statuses": "active",
 	"id": "0123456789abcdef0123456789abcdef", "consent_id": "0123456789abcdef0123456789abcdef", "record_id": "0123456789abcdef0123456789abcdef",
 	"supersedes": "0123456789abcdef0123456789abcdef", "permit": "0123456789abcdef0123456789abcdef", "order": "0123456789abcdef0123456789abcdef",
 	"object":    "0123456789abcdef0123456789abcdef",
@@ -51,10 +51,11 @@ var plain = map[string]string{
 // opaque are the fields that hold what the caller likes: never a part of a state key,
 // and for nobody to interpret. Each with what it is.
 var opaque = map[string]string{
-	"claim":  "the claim's number at the insurer; the ledger has a salted digest",
-	"note":   "free text beside an emergency; the ledger has a salted digest",
-	"system": "likewise, the authority's own URI",
-	"value":  "an identifier as its authority spells it; the ledger has a handle derived from it",
+	"description": "a line for people beside a webhook; nothing but the list of webhooks has it",
+	"claim":       "the claim's number at the insurer; the ledger has a salted digest",
+	"note":        "free text beside an emergency; the ledger has a salted digest",
+	"system":      "likewise, the authority's own URI",
+	"value":       "an identifier as its authority spells it; the ledger has a handle derived from it",
 }
 
 // shapes are what a request needs besides, or mustn't have, for one of its texts to be
@@ -211,6 +212,9 @@ func TestNoTextOfAnyRequestReachesIntoAKey(t *testing.T) {
 				err := call(t.Context(), callers[who], f, good)
 				refused, _ := api.RefusalOf(err)
 				passed = passed || refused == nil || refused.Code != refusal.Malformed
+				if passed {
+					break
+				}
 				answers = append(answers, fmt.Sprintf("%s: %v", who, err))
 			}
 			if !passed {
@@ -279,7 +283,11 @@ func texts(m protoreflect.MessageDescriptor, above []protoreflect.FieldDescripto
 
 // call sends a request that is well-formed but for one text.
 func call(ctx context.Context, conn grpc.ClientConnInterface, f field, text string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	patience := 5 * time.Second
+	if f.method.IsStreamingServer() { // what is watched has no end
+		patience = time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	in := message(f.method.Input())
 	fill(in, f.path, text)
