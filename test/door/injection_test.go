@@ -34,7 +34,7 @@ var hostile = []string{
 // plain are well-formed texts, by the name of the field that they are for.
 var plain = map[string]string{
 	"after": "0-0-0", "types": "access.requested", "url": "https://ehr.example/hook",
-	"access_id": "0123456789abcdef0123456789abcdef", "keys": "0123456789abcdef0123456789abcdef", "ids": "0123456789abcdef0123456789abcdef", "statuses": "active",
+	"method": "Records.List", "access_id": "0123456789abcdef0123456789abcdef", "keys": "0123456789abcdef0123456789abcdef", "ids": "0123456789abcdef0123456789abcdef", "statuses": "active",
 	"id": "0123456789abcdef0123456789abcdef", "consent_id": "0123456789abcdef0123456789abcdef", "record_id": "0123456789abcdef0123456789abcdef",
 	"supersedes": "0123456789abcdef0123456789abcdef", "permit": "0123456789abcdef0123456789abcdef", "order": "0123456789abcdef0123456789abcdef",
 	"object":    "0123456789abcdef0123456789abcdef",
@@ -330,7 +330,7 @@ func message(d protoreflect.MessageDescriptor) protoreflect.Message {
 }
 
 // usual are the fields that a request mostly needs, whichever is tried.
-var usual = []string{"id", "custodian", "requester", "patient", "purpose", "classes", "reason", "form", "provision", "subject", "what", "key", "entries", "media_type", "data_class", "record_id", "permit", "order", "answer", "regulator", "outcome", "act", "fate", "ground", "system", "value", "type", "member", "public", "algorithm", "channel", "handle", "format", "msp_id", "use", "document", "own", "header", "until"}
+var usual = []string{"id", "method", "custodian", "requester", "patient", "purpose", "classes", "reason", "form", "provision", "subject", "what", "key", "entries", "media_type", "data_class", "record_id", "permit", "order", "answer", "regulator", "outcome", "act", "fate", "ground", "system", "value", "type", "member", "public", "algorithm", "channel", "handle", "format", "msp_id", "use", "document", "own", "header", "until"}
 
 // fill makes a message well-formed, but for the text at path.
 func fill(m protoreflect.Message, path []protoreflect.FieldDescriptor, text string) {
