@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"yitong/chaincode/consent"
 	"yitong/chaincode/refusal"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/policy"
@@ -48,6 +49,14 @@ func (s callers) Why(ctx context.Context, in *yitongv1.WhyRequest) (*yitongv1.Wh
 	d, err := protoregistry.GlobalFiles.FindDescriptorByName(name)
 	if _, ok := d.(protoreflect.MethodDescriptor); err != nil || !ok {
 		return nil, refusal.New(refusal.Malformed, "the API has no method of that name", "Service.Method, as Accesses.Request")
+	}
+	if code := in.GetPurpose(); code != "" {
+		if _, err := consent.ParsePurpose(code); err != nil {
+			return nil, malformed("purpose", err)
+		}
+	}
+	if _, err := classesOf(in.GetClasses()); err != nil {
+		return nil, err
 	}
 	c, _ := ctx.Value(callerKey{}).(caller)
 	out := &yitongv1.WhyResponse{Allowed: true}
