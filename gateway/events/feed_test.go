@@ -447,4 +447,3 @@ func FuzzFilter(f *testing.F) {
 		}
 	})
 }
-

@@ -13,11 +13,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Blocks yields the own peer's blocks from number from on, each once and in order,
-// and waits for new ones. A stream that breaks is taken up at the next block, for
-// as long as it takes. It ends with an error: *BrokenChain, a peer that won't
-// serve blocks to this member, or the context's. The link of the first block to
-// the one before it is not checked; BlocksAfter does.
+// Blocks yields the channel's blocks from number from on, each once and in order,
+// and waits for new ones. They are the own peer's; while that is away, or lags, they
+// are those that enough other members' peers agree on and the orderers signed
+// (Failover), and the own peer's copy is compared with them when it is back. A stream
+// that breaks is taken up at the next block, for as long as it takes. It ends with an
+// error: *BrokenChain, a peer that won't serve blocks to this member, or the context's.
+// The link of the first block to the one before it is not checked; BlocksAfter does.
 func (l *Ledger) Blocks(ctx context.Context, from uint64) iter.Seq2[Block, error] {
 	return func(yield func(Block, error) bool) {
 		r := reader{ledger: l, next: from}
@@ -54,6 +56,9 @@ type reader struct {
 	ledger *Ledger
 	next   uint64
 	last   *[32]byte // hash of the block before next; nil if not known
+
+	first uint64             // the oldest that is in taken
+	taken map[uint64]verdict // read elsewhere, and not compared with the own peer's copy yet
 }
 
 // errStop says that the consumer has had enough.
@@ -66,7 +71,15 @@ func (r *reader) run(ctx context.Context, yield consumer) {
 	wait := pauses()
 	for level := slog.LevelInfo; ; level = slog.LevelDebug { // one line an outage
 		before, own := r.next, r.ledger.conns.current()[0]
-		err := r.stream(ctx, own, yield)
+		var err error
+		if r.ledger.standing.wantsElsewhere() {
+			if err = r.elsewhere(ctx, yield); errors.Is(err, errBack) {
+				wait.Reset()
+				continue
+			}
+		} else {
+			err = r.stream(ctx, own, yield)
+		}
 		var broken *BrokenChain
 		switch {
 		case errors.Is(err, errStop):
@@ -90,11 +103,17 @@ func (r *reader) run(ctx context.Context, yield consumer) {
 	}
 }
 
-// stream yields blocks until the stream breaks. It never returns nil.
+// stream yields the own peer's blocks until the stream breaks, or blocks are to be read
+// elsewhere. It never returns nil. What was read elsewhere is compared first.
 func (r *reader) stream(ctx context.Context, at *peerConn, yield consumer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	request, err := r.ledger.seek(at, r.next)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer r.ledger.standing.whenElsewhere(ctx, func() { cancel(errAway) })()
+	from := r.next
+	if len(r.taken) > 0 {
+		from = r.first
+	}
+	request, err := r.ledger.seek(at, from)
 	if err != nil {
 		return err
 	}
@@ -107,6 +126,9 @@ func (r *reader) stream(ctx context.Context, at *peerConn, yield consumer) error
 	}
 	for {
 		response, err := stream.Recv()
+		if err != nil && context.Cause(ctx) == errAway {
+			return errAway
+		}
 		if err != nil {
 			return err
 		}
@@ -116,6 +138,12 @@ func (r *reader) stream(ctx context.Context, at *peerConn, yield consumer) error
 		block, err := decodeBlock(response.GetBlock())
 		if err != nil {
 			return err
+		}
+		if len(r.taken) > 0 && block.Number < r.next {
+			if err := r.compare(response.GetBlock(), block); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := r.accept(block); err != nil {
 			return err

@@ -12,7 +12,8 @@ import (
 
 // Evaluate runs function on one peer, writes nothing, and decodes the result into
 // out. The own peer is asked first; if it can't answer, the others are, one after
-// the other, unless OwnPeerOnly is given. Each is asked once.
+// the other, unless OwnPeerOnly is given: then an own peer that is known to lack blocks
+// isn't asked either. Each is asked once.
 //
 // Errors: *Refused, ErrUnavailable, the context's error.
 func (l *Ledger) Evaluate(ctx context.Context, function string, in, out any, opts ...Option) error {
@@ -20,7 +21,13 @@ func (l *Ledger) Evaluate(ctx context.Context, function string, in, out any, opt
 	if err != nil {
 		return fmt.Errorf("%s: encoding the argument: %w", function, err)
 	}
-	result, err := l.evaluate(ctx, l.cfg.Chaincode, function, arg, calling(opts).ownPeerOnly)
+	c := calling(opts)
+	if c.ownPeerOnly {
+		if err := l.standing.stale(); err != nil {
+			return fmt.Errorf("%s: %w", function, err)
+		}
+	}
+	result, err := l.evaluate(ctx, l.cfg.Chaincode, function, arg, c.ownPeerOnly)
 	if err != nil {
 		return fmt.Errorf("%s: %w", function, err)
 	}
@@ -67,13 +74,15 @@ func (l *Ledger) query(ctx context.Context, function string, more ...string) ([]
 
 func (l *Ledger) evaluate(ctx context.Context, chaincode, function string, args [][]byte, ownOnly bool) ([]byte, error) {
 	peers, opts := l.conns.current(), []client.ProposalOption{client.WithBytesArguments(args...)}
+	order := l.standing.ordered(peers, Evaluating)
 	if ownOnly {
-		peers = peers[:1]
+		order = []int{0}
 		// Left alone, a peer whose own chaincode doesn't answer relays another member's answer.
 		opts = append(opts, client.WithEndorsingOrganizations(l.cfg.MSP))
 	}
 	var unreachable error
-	for _, at := range peers {
+	for _, i := range order {
+		at := peers[i]
 		result, err := at.evaluate(ctx, chaincode, function, opts)
 		switch {
 		case err == nil:

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -13,7 +14,9 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
@@ -90,9 +93,32 @@ func (c *chain) add(env []byte, code peer.TxValidationCode) {
 	if n := len(c.blocks); n > 0 {
 		b.Header.PreviousHash = hashOf(c.blocks[n-1].GetHeader())
 	}
+	orderersSign(b)
 	c.blocks = append(c.blocks, b)
 	close(c.grown)
 	c.grown = make(chan struct{})
+}
+
+// orderersSign has the orderers sign a block, as far as the fake verifier looks.
+func orderersSign(b *common.Block) {
+	signature := sha256.Sum256(append([]byte("orderers"), hashOf(b.GetHeader())...))
+	b.Metadata.Metadata[common.BlockMetadataIndex_SIGNATURES] = marshal(&common.Metadata{
+		Value:      marshal(&common.OrdererBlockMetadata{LastConfig: &common.LastConfig{}}),
+		Signatures: []*common.MetadataSignature{{Signature: signature[:]}},
+	})
+}
+
+// signed is a verifier of them.
+type signed struct{}
+
+func (signed) Verify(b *common.Block) error {
+	meta := &common.Metadata{}
+	must(proto.Unmarshal(b.GetMetadata().GetMetadata()[common.BlockMetadataIndex_SIGNATURES], meta))
+	want := sha256.Sum256(append([]byte("orderers"), hashOf(b.GetHeader())...))
+	if len(meta.GetSignatures()) != 1 || !bytes.Equal(meta.GetSignatures()[0].GetSignature(), want[:]) {
+		return errors.New("the orderers didn't sign it")
+	}
+	return nil
 }
 
 // block waits for block n.
@@ -159,6 +185,8 @@ type fakePeer struct {
 	onStatus   func(ctx context.Context, n int) (peer.TxValidationCode, error) // VALID, nil: answer truly
 	onEvaluate func(n int, in *gateway.EvaluateRequest) error
 	onDeliver  func(n int, b *common.Block) (*peer.DeliverResponse, error) // nil, nil: send the block
+	onSeek     func(ctx context.Context) error                             // before anything is delivered
+	serves     atomic.Uint64                                               // it has no more blocks than these; 0 has all
 
 	mu                                            sync.Mutex
 	server                                        *grpc.Server
@@ -297,7 +325,19 @@ func (p *fakePeer) Deliver(stream grpc.BidiStreamingServer[common.Envelope, peer
 	if len(channel.GetTlsCertHash()) != sha256.Size {
 		return stream.Send(ending(common.Status_BAD_REQUEST)) // Fabric's binding inspector under mutual TLS
 	}
-	for at := seek.GetStart().GetSpecified().GetNumber(); ; at++ {
+	if p.onSeek != nil {
+		if err := p.onSeek(stream.Context()); err != nil {
+			return err
+		}
+	}
+	at := seek.GetStart().GetSpecified().GetNumber()
+	if seek.GetStart().GetNewest() != nil {
+		at = p.newest()
+	}
+	for ; ; at++ {
+		if !p.has(stream.Context(), at) {
+			return stream.Context().Err()
+		}
 		b, err := p.chain.block(stream.Context(), at)
 		if err != nil {
 			return err
@@ -315,8 +355,32 @@ func (p *fakePeer) Deliver(stream grpc.BidiStreamingServer[common.Envelope, peer
 		if err := stream.Send(response); err != nil {
 			return err
 		}
-		if response.GetBlock() == nil {
+		if response.GetBlock() == nil || proto.Equal(seek.GetStart(), seek.GetStop()) {
 			return nil
+		}
+	}
+}
+
+func (p *fakePeer) newest() uint64 {
+	p.chain.mu.Lock()
+	defer p.chain.mu.Unlock()
+	n := uint64(len(p.chain.blocks))
+	if s := p.serves.Load(); s != 0 {
+		n = min(n, s)
+	}
+	return n - 1
+}
+
+// has waits until the peer has a block.
+func (p *fakePeer) has(ctx context.Context, number uint64) bool {
+	for {
+		if s := p.serves.Load(); s == 0 || number < s {
+			return true
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return false
 		}
 	}
 }

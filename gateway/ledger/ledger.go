@@ -24,10 +24,22 @@
 // word it should act on. The others serve as fail-over; a lying one among them
 // can withhold and delay, and can claim a commit that did not happen: therefore
 // Commit.Own, and OwnPeerOnly for reads that protect a release. What a peer hands
-// back for signing is compared with what was proposed. Blocks are read from the
-// own peer alone, their hashes and links are checked, and nothing that an orderer
-// let into a block can stop the reader: a transaction that can't be decoded is
-// told as such.
+// back for signing is compared with what was proposed.
+//
+// Blocks are read from the own peer, their hashes and links are checked, and nothing
+// that an orderer let into a block can stop the reader: a transaction that can't be
+// decoded is told as such. While the own peer is away, or lacks what the orderers have
+// signed, blocks go on from where they were, by the others:
+//
+//	orderers' signatures  ─ by the configuration that the own peer gave, and its successors
+//	link to the block before
+//	validation codes, commit hash ─ nobody signs them: a majority of the members has to
+//	                        serve the same, which could decide them anyway
+//
+// One who lies can hold up that reading, and can't put another block or verdict into it.
+// When the own peer is back its copy is compared with what was read, and a difference is a
+// *BrokenChain. Until then nothing that OwnPeerOnly protects is answered: not from others,
+// and not by an own peer that is known to lack blocks (Failover.Lag).
 //
 // Logs carry transaction ids, functions' names and peers' addresses, never
 // arguments or results.
@@ -38,6 +50,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -57,6 +70,8 @@ type Config struct {
 
 	Peers []Peer // the member's own peer first, then those to fall back on
 
+	Failover Failover // of reading blocks
+
 	// Patience bounds how long a submitted transaction's fate is sought; a nearer
 	// deadline of the context wins. Default 60 s.
 	Patience time.Duration
@@ -74,14 +89,17 @@ type Peer struct {
 	Address    string // host:port
 	TLSCA      string // PEM file of the CA certificates that its server certificate chains to
 	ServerName string // name in its certificate; default the host of Address
+	Member     string // MSP id of its member; without it the peer has no voice on blocks
+	Uses       Uses   // of another member's peer; 0 is AllUses
 }
 
 // Ledger is a member's access to one channel and chaincode. It is safe for
 // concurrent use; Close it.
 type Ledger struct {
-	cfg   Config
-	log   *slog.Logger
-	conns connections
+	cfg      Config
+	log      *slog.Logger
+	conns    connections
+	standing standing
 }
 
 // Dial reads the identity and prepares the connections. It doesn't wait for a
@@ -100,11 +118,15 @@ func Dial(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err := l.conns.open(cfg); err != nil {
 		return nil, err
 	}
+	l.standing.begin(l)
 	return l, nil
 }
 
 // Close ends the connections; calls under way fail.
-func (l *Ledger) Close() error { return l.conns.close() }
+func (l *Ledger) Close() error {
+	l.standing.end()
+	return l.conns.close()
+}
 
 func (c Config) complete() (Config, error) {
 	switch {
@@ -127,6 +149,24 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Tries <= 0 {
 		c.Tries = 10
+	}
+	c.Peers = slices.Clone(c.Peers)
+	for i := range c.Peers {
+		if c.Peers[i].Uses == 0 {
+			c.Peers[i].Uses = AllUses
+		}
+	}
+	if c.Failover.Agree <= 0 {
+		c.Failover.Agree = c.majority()
+	}
+	if c.Failover.Away <= 0 {
+		c.Failover.Away = 3 * time.Second
+	}
+	if c.Failover.Lag <= 0 {
+		c.Failover.Lag = 15 * time.Second
+	}
+	if c.Failover.Look <= 0 {
+		c.Failover.Look = time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

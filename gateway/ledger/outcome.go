@@ -27,8 +27,12 @@ func (p *Prepared) Submit(ctx context.Context) (Commit, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
 	defer cancel()
 	settle, wait := l.cfg.Settle, pauses()
-	for at := p.via; ; at = (at + 1) % len(l.cfg.Peers) {
-		peer := l.conns.current()[at]
+	for at, n := p.via, 0; ; n++ {
+		peers := l.conns.current()
+		if n > 0 {
+			at = l.standing.after(peers, at)
+		}
+		peer := peers[at]
 		handed := l.hand(ctx, peer, p.signed)
 		patience := settle
 		if handed == nil {
@@ -98,7 +102,9 @@ func (l *Ledger) resolve(ctx context.Context, id string, patience time.Duration)
 // that can be reached the patience to see it commit.
 func (l *Ledger) fate(ctx context.Context, id string, patience time.Duration) (Commit, error) {
 	var silent error
-	for _, at := range l.conns.current() {
+	peers := l.conns.current()
+	for _, i := range l.standing.ordered(peers, Submitting) {
+		at := peers[i]
 		s, err := l.status(ctx, at, id, patience)
 		if err != nil {
 			silent = errors.Join(silent, fmt.Errorf("commit status at peer %s: %w", at.address, err))

@@ -36,8 +36,11 @@ const maxMessage = 100 << 20
 type peerConn struct {
 	creator []byte // serialized identity
 	sign    identity.Sign
+	tlsHash []byte // of the client certificate; nil without one
 	address string
 	own     bool
+	member  string // MSP id; empty if it isn't known
+	uses    Uses
 	conn    *grpc.ClientConn
 	gateway *client.Gateway
 	network *client.Network
@@ -74,12 +77,21 @@ func connect(cfg Config, p Peer, id identity.Identity, sign identity.Sign) (*pee
 	}
 	return &peerConn{
 		address: p.Address,
+		tlsHash: hash,
+		member:  p.Member,
+		uses:    p.Uses,
 		own:     p.Address == cfg.Peers[0].Address,
 		conn:    conn,
 		gateway: gw,
 		network: gw.GetNetwork(cfg.Channel),
 		deliver: fabric.NewDeliverClient(conn),
 	}, nil
+}
+
+// signed is a signature over a message.
+func (p *peerConn) signed(message []byte) ([]byte, error) {
+	digest := sha256.Sum256(message)
+	return p.sign(digest[:])
 }
 
 func (p *peerConn) close() error {

@@ -3,7 +3,6 @@ package ledger
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -63,7 +62,9 @@ func (l *Ledger) Prepare(ctx context.Context, function string, in any, opts ...O
 // endorse tries every peer once, in order, until one answers for the chaincode.
 func (l *Ledger) endorse(ctx context.Context, function string, arg [][]byte, c call) (*Prepared, error) {
 	var unreachable error
-	for i, at := range l.conns.current() {
+	peers := l.conns.current()
+	for _, i := range l.standing.ordered(peers, Submitting) {
+		at := peers[i]
 		p, err := l.endorseAt(ctx, at, function, arg, c)
 		switch {
 		case err == nil:
@@ -158,8 +159,7 @@ func (l *Ledger) signTransaction(at *peerConn, tx *client.Transaction, proposal 
 	if err := sameAsProposed(prepared.GetEnvelope(), proposal, function, arg); err != nil {
 		return nil, fmt.Errorf("%w: the peer handed back for signing what was not proposed: %w", ErrUnavailable, err)
 	}
-	digest := sha256.Sum256(prepared.GetEnvelope().GetPayload())
-	if prepared.Envelope.Signature, err = at.sign(digest[:]); err != nil {
+	if prepared.Envelope.Signature, err = at.signed(prepared.GetEnvelope().GetPayload()); err != nil {
 		return nil, fmt.Errorf("signing the transaction: %w", err)
 	}
 	return proto.Marshal(prepared)
