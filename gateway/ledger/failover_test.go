@@ -120,15 +120,15 @@ func TestBlocksAreReadElsewhereWhileTheOwnPeerIsAway(t *testing.T) {
 	got := f.next(t, 6)
 	until(t, "looked at", func() bool { return l.Standing().Blocks == 6 })
 	for range 3 {
-		until(t, "back", func() bool { s := l.Standing(); return s.Away == 0 && !s.Elsewise })
+		until(t, "back", func() bool { s := l.Standing(); return s.Away == 0 && !s.Elsewhere })
 		c.peers[0].stop()
 		c.extend(30)
 		got = append(got, f.next(t, 30)...)
-		if s := l.Standing(); !s.Elsewise || s.Away == 0 {
+		if s := l.Standing(); !s.Elsewhere || s.Away == 0 {
 			t.Errorf("while it was away: %+v", s)
 		}
 		c.peers[0].start()
-		until(t, "back", func() bool { s := l.Standing(); return s.Away == 0 && !s.Elsewise })
+		until(t, "back", func() bool { s := l.Standing(); return s.Away == 0 && !s.Elsewhere })
 		c.extend(3)
 		got = append(got, f.next(t, 3)...)
 	}
@@ -196,7 +196,7 @@ func TestAnOwnPeerThatLagsIsNotBelieved(t *testing.T) {
 		t.Errorf("what releases nothing: %v", err)
 	}
 	c.peers[0].serves.Store(0)
-	until(t, "caught up", func() bool { return ask() == nil && !l.Standing().Elsewise })
+	until(t, "caught up", func() bool { return ask() == nil && !l.Standing().Elsewhere })
 	c.extend(2)
 	if diff := cmp.Diff(count(6, 2), numbers(f.next(t, 2))); diff != "" {
 		t.Error(diff)

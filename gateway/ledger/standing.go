@@ -61,7 +61,7 @@ type Standing struct {
 	Lags     time.Duration // for how long it has lacked a block that the orderers signed; 0 if it lacks none
 	Blocks   uint64        // on the own peer, when it was last asked
 	Head     uint64        // that the orderers are known to have signed
-	Elsewise bool          // blocks are being read from other members' peers
+	Elsewhere bool          // blocks are being read from other members' peers
 	Switches uint64        // how often reading went over to others or came back
 }
 
@@ -287,7 +287,7 @@ func (l *Ledger) Standing() Standing {
 	s := &l.standing
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Standing{Own: l.cfg.Peers[0].Address, Blocks: s.own, Head: s.head, Elsewise: s.readers > 0, Switches: s.switches}
+	out := Standing{Own: l.cfg.Peers[0].Address, Blocks: s.own, Head: s.head, Elsewhere: s.readers > 0, Switches: s.switches}
 	if !s.away.IsZero() {
 		out.Away = max(time.Since(s.away), 1)
 	}

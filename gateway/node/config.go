@@ -55,6 +55,8 @@ type Config struct {
 	Trust string `yaml:"trust"`
 	// Peers of the ledger, the member's own first.
 	Peers []Peer `yaml:"peers"`
+	// Failover is how blocks are read while the own peer is away.
+	Failover Failover `yaml:"failover,omitempty"`
 	// Candidate is where this gateway publishes what it says of itself (its
 	// public keys among it), for the member that founds the registry.
 	Candidate string `yaml:"candidate"`
@@ -139,6 +141,11 @@ type Peer struct {
 	ServerName string `yaml:"server_name,omitempty"`
 	// CA is the TLS authority of the peer's member, a PEM file.
 	CA string `yaml:"ca"`
+	// Use says what another member's peer may be used for: submit (endorsing, handing over to
+	// the orderers, telling what became of it), evaluate (reads on which nothing is released),
+	// blocks (see Failover). By default all three. Nothing lets it answer a read that a release
+	// rests on.
+	Use []string `yaml:"use,omitempty"`
 }
 
 // ReadConfig reads and checks a configuration. Every problem is named at once.
@@ -261,7 +268,7 @@ func (c Config) check() error {
 	if !strings.HasPrefix(c.Audit, "sqlite:") && !strings.HasPrefix(c.Audit, "postgres://") && !strings.HasPrefix(c.Audit, "postgresql://") {
 		problem("audit must be sqlite:PATH or postgres://…")
 	}
-	for _, err := range c.Events.check() {
+	for _, err := range append(c.Events.check(), c.Failover.check(c.Peers)...) {
 		problem("%w", err)
 	}
 	problems = append(problems, c.Tokens.check(c.ListenHTTP)...)

@@ -9,6 +9,7 @@ import (
 
 	"yitong/gateway/api"
 	"yitong/gateway/audit/projection"
+	"yitong/gateway/events"
 	"yitong/gateway/ledger"
 	"yitong/gateway/operations"
 	"yitong/gateway/share"
@@ -19,6 +20,18 @@ import (
 type running struct {
 	gateway *share.Gateway
 	history *projection.Database
+	feed    *events.Feed
+}
+
+// webhooks counts those that are disabled, or those that fail and aren't.
+func (r running) webhooks(ctx context.Context, disabled bool) (n float64, err error) {
+	all, err := r.feed.Subscriptions(ctx)
+	for _, s := range all {
+		if (s.Disabled != "") == disabled && (disabled || s.Problem != "") {
+			n++
+		}
+	}
+	return n, err
 }
 
 // operate serves what operators ask, from the start on, so that a gateway that waits for
@@ -33,8 +46,17 @@ func operate(ctx context.Context, config Config, version string, chain *ledger.L
 			return nil
 		}},
 		operations.Check{Name: "peer", Probe: func(ctx context.Context) error {
+			if err := healthy(chain.Standing(), config.Failover.lag()); err != nil {
+				return err
+			}
 			_, err := chain.Height(ctx)
 			return err
+		}},
+		operations.Check{Name: "events", Probe: func(context.Context) error {
+			if r := now.Load(); r != nil {
+				return r.feed.Problem()
+			}
+			return nil
 		}},
 		operations.Check{Name: "vault", Probe: func(ctx context.Context) error {
 			for _, err := range sealed.List(ctx) {
@@ -77,6 +99,28 @@ func operate(ctx context.Context, config Config, version string, chain *ledger.L
 		at, err := r.history.Checkpoint(ctx)
 		return float64(at.Blocks), err
 	}))
+	peer := func(read func(ledger.Standing) float64) func() float64 {
+		return func() float64 { return read(chain.Standing()) }
+	}
+	o.Gauge("yitong_own_peer_away_seconds", "For how long this member's own peer hasn't answered; 0 if it does.", peer(func(s ledger.Standing) float64 { return s.Away.Seconds() }))
+	o.Gauge("yitong_own_peer_lag_seconds", "For how long this member's own peer has lacked a block that the orderers signed; 0 if it lacks none.", peer(func(s ledger.Standing) float64 { return s.Lags.Seconds() }))
+	o.Gauge("yitong_signed_blocks", "Blocks that the orderers are known to have signed.", peer(func(s ledger.Standing) float64 { return float64(s.Head) }))
+	o.Gauge("yitong_blocks_from_others", "1 while blocks are read from other members' peers, 0 while they are the own peer's.", peer(func(s ledger.Standing) float64 {
+		if s.Elsewhere {
+			return 1
+		}
+		return 0
+	}))
+	o.Counts("yitong_block_switches_total", "How often reading blocks went over to other members' peers, or came back.", "to", func() map[string]uint64 {
+		n := chain.Standing().Switches
+		return map[string]uint64{"others": (n + 1) / 2, "own": n / 2}
+	})
+	o.Gauge("yitong_events_blocks", "Blocks taken into the feed of events.", figure(func(ctx context.Context, r running) (float64, error) {
+		n, err := r.feed.Blocks(ctx)
+		return float64(n), err
+	}))
+	o.Gauge("yitong_webhooks_failing", "Webhooks whose last delivery failed.", figure(func(ctx context.Context, r running) (float64, error) { return r.webhooks(ctx, false) }))
+	o.Gauge("yitong_webhooks_disabled", "Webhooks that nothing is delivered to any more.", figure(func(ctx context.Context, r running) (float64, error) { return r.webhooks(ctx, true) }))
 	o.Gauge("yitong_pending", "Receipts and anchors that aren't on the ledger yet.", figure(func(ctx context.Context, r running) (float64, error) {
 		n, err := r.gateway.Pending(ctx)
 		return float64(n), err

@@ -206,7 +206,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		return err
 	}
 	defer questions.serve(api.NewWeb(served, append(bearers.mounts(), facade)...), limits, ended)()
-	now.Store(&running{gateway, history})
+	now.Store(&running{gateway, history, feed})
 	defer now.Store(nil)
 	log.Info("serving", "member", config.Member.MSP, "address", listener.Addr().String())
 	select {
@@ -275,8 +275,13 @@ func dial(ctx context.Context, config Config, as Pair, log *slog.Logger) (*ledge
 		Cert: as.Cert, Key: as.Key, TLSCert: config.TLS.Cert, TLSKey: config.TLS.Key,
 		Patience: fateTime, Logger: log,
 	}
-	for _, p := range config.Peers {
-		c.Peers = append(c.Peers, ledger.Peer{Address: p.Address, TLSCA: p.CA, ServerName: p.ServerName})
+	peers, members, err := config.peers()
+	if err != nil {
+		return nil, err
+	}
+	c.Peers = peers
+	if as == config.Identity { // blocks are read, and peers watched, by one
+		c.Failover = config.Failover.rules(members)
 	}
 	return ledger.Dial(ctx, c)
 }
