@@ -15,6 +15,7 @@ import (
 
 	"yitong/chaincode/registry"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/outbox"
 	"yitong/gateway/policy"
 	"yitong/gateway/share"
 )
@@ -33,6 +34,7 @@ type door struct {
 	revocations Revocations
 	limits      *Limiter
 	tracer      trace.Tracer
+	outbox      *outbox.Outbox // nil: whoever calls sees to it that a write happens once
 	log         *slog.Logger
 }
 
@@ -141,7 +143,7 @@ func (d door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, ha
 		return nil, err
 	}
 	defer leave()
-	reply, err = handler(inside, req)
+	reply, err = d.once(inside, info.FullMethod, req, handler)
 	return reply, statusOf(err)
 }
 
@@ -164,7 +166,11 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 		return err
 	}
 	defer leave()
-	return statusOf(handler(srv, admitted{s, inside}))
+	named, err := d.onceStream(admitted{s, inside}, info.FullMethod)
+	if err != nil {
+		return statusOf(err)
+	}
+	return statusOf(handler(srv, named))
 }
 
 // record writes one line a call. It holds no argument: they may name patients.

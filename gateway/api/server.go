@@ -20,6 +20,7 @@ import (
 	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/projection"
 	"yitong/gateway/events"
+	"yitong/gateway/outbox"
 	"yitong/gateway/policy"
 	"yitong/gateway/share"
 )
@@ -52,11 +53,12 @@ type Config struct {
 	Asked       func(route, method string, status int, took time.Duration) // told of each HTTP request; nil of none
 	Limits      *Limiter                                                   // of both doors; nil is one with the defaults
 	Tracer      trace.TracerProvider                                       // nil traces nothing
+	Outbox      *outbox.Outbox                                             // has every write happen once; nil leaves that to who calls
 	Log         *slog.Logger
 }
 
 func newDoor(c Config) door {
-	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, tokens: c.Tokens, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, asked: c.Asked, limits: c.Limits, tracer: tracerOf(c.Tracer), log: c.Log}
+	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, tokens: c.Tokens, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, asked: c.Asked, limits: c.Limits, outbox: c.Outbox, tracer: tracerOf(c.Tracer), log: c.Log}
 	if d.limits == nil {
 		d.limits = NewLimiter(Limits{})
 	}
@@ -112,4 +114,5 @@ func register(s grpc.ServiceRegistrar, c Config) {
 	yitongv1.RegisterCallersServer(s, callers{door: newDoor(c), name: c.Gateway.Self.Name})
 	yitongv1.RegisterHeightsServer(s, heights{keeper: c.Heights})
 	yitongv1.RegisterEventsServer(s, feed{feed: c.Events})
+	yitongv1.RegisterOutboxServer(s, writes{outbox: c.Outbox})
 }

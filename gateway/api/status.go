@@ -25,6 +25,7 @@ var codeOf = map[refusal.Code]codes.Code{
 	refusal.TooLarge:        codes.ResourceExhausted,
 	refusal.NotFound:        codes.NotFound,
 	refusal.Exists:          codes.AlreadyExists,
+	KeyReused:               codes.AlreadyExists,
 	refusal.NotCustodian:    codes.PermissionDenied,
 	refusal.NotRequester:    codes.PermissionDenied,
 	refusal.KindNotAllowed:  codes.PermissionDenied,

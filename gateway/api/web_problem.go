@@ -42,6 +42,9 @@ func problem(out http.ResponseWriter, err error, as int) {
 	}
 	if r, ok := RefusalOf(err); ok {
 		p.Type, p.Code, p.Allowed = "urn:yitong:refusal:"+string(r.Code), string(r.Code), r.Allowed
+		if r.Code == KeyReused {
+			p.Status = http.StatusUnprocessableEntity // draft-ietf-httpapi-idempotency-key-header
+		}
 		if r.Code == refusal.TooLarge {
 			p.Status = http.StatusRequestEntityTooLarge
 		}

@@ -81,6 +81,9 @@ type Config struct {
 	// Tries bounds the proposals of one Submit or Prepare. Default 10.
 	Tries int
 
+	// Journal keeps what is handed over until it is acted on; nil keeps nothing.
+	Journal Journal
+
 	Logger *slog.Logger // default slog.Default()
 }
 

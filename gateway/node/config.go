@@ -73,6 +73,8 @@ type Config struct {
 	// sqlite:PATH or postgres://…; by default a file in State. It can be thrown
 	// away at any time, it is made anew of the blocks.
 	Audit string `yaml:"audit,omitempty"`
+	// Outbox is where writes are kept until they are done, and their answers after.
+	Outbox Outbox `yaml:"outbox,omitempty"`
 	// ReviewOrders keeps what a regulator orders to be disclosed until this member's
 	// own software has answered. By default the gateway complies at once.
 	ReviewOrders bool `yaml:"review_orders,omitempty"`
@@ -202,6 +204,7 @@ func (c *Config) resolve(folder string) {
 	if path, ok := strings.CutPrefix(c.Audit, "sqlite:"); ok && !filepath.IsAbs(path) {
 		c.Audit = "sqlite:" + filepath.Join(folder, path)
 	}
+	c.Outbox.resolve(folder, c.State)
 	if c.Audit == "" {
 		c.Audit = "sqlite:" + filepath.Join(c.State, "audit.db")
 	}
@@ -272,6 +275,7 @@ func (c Config) check() error {
 		problem("%w", err)
 	}
 	problems = append(problems, c.Tokens.check(c.ListenHTTP)...)
+	c.Outbox.check(problem)
 	if _, err := retention.Parse(c.Retention, c.RetentionWarning); err != nil {
 		for line := range strings.Lines(err.Error()) {
 			problem("%s", strings.TrimSuffix(line, "\n"))

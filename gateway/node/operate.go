@@ -12,6 +12,7 @@ import (
 	"yitong/gateway/events"
 	"yitong/gateway/ledger"
 	"yitong/gateway/operations"
+	"yitong/gateway/outbox"
 	"yitong/gateway/share"
 	"yitong/gateway/vault"
 )
@@ -36,7 +37,7 @@ func (r running) webhooks(ctx context.Context, disabled bool) (n float64, err er
 
 // operate serves what operators ask, from the start on, so that a gateway that waits for
 // its consortium is seen to be alive and not ready.
-func operate(ctx context.Context, config Config, version string, chain *ledger.Ledger, sealed vault.Vault, limits *api.Limiter, log *slog.Logger) (*operations.Operations, *atomic.Pointer[running]) {
+func operate(ctx context.Context, config Config, version string, chain *ledger.Ledger, sealed vault.Vault, limits *api.Limiter, writes *outbox.Outbox, log *slog.Logger) (*operations.Operations, *atomic.Pointer[running]) {
 	now := new(atomic.Pointer[running])
 	o := operations.New(version,
 		operations.Check{Name: "serving", Probe: func(context.Context) error {
@@ -64,6 +65,7 @@ func operate(ctx context.Context, config Config, version string, chain *ledger.L
 			}
 			return nil
 		}},
+		operations.Check{Name: "outbox", Probe: writes.Problem},
 		operations.Check{Name: "minutes", Probe: func(context.Context) error {
 			if r := now.Load(); r != nil {
 				return r.gateway.Current()
@@ -133,5 +135,6 @@ func operate(ctx context.Context, config Config, version string, chain *ledger.L
 	o.Gauge("yitong_connections", "Open connections at both doors.", load(func(l api.Load) float64 { return float64(l.Connections) }))
 	o.Gauge("yitong_bodies_bytes", "Memory that the bodies of requests under way may take.", load(func(l api.Load) float64 { return float64(l.Bodies) }))
 	o.Counts("yitong_turned_away_total", "Calls and connections turned away, by the limit that they were over.", "limit", func() map[string]uint64 { return limits.Load().Turned })
+	tellOutbox(ctx, o, writes)
 	return o, now
 }

@@ -60,14 +60,19 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		return err
 	}
 	defer closing(&err, sealed.Close)
-	chain, err := dial(ctx, config, config.Identity, log)
+	writes, err := openOutbox(ctx, config, store, log)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, writes.Close)
+	chain, err := dial(ctx, config, config.Identity, writes, log)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, chain.Close)
 	var clinicians share.Submitter
 	if config.Clinicians != nil {
-		as, err := dial(ctx, config, *config.Clinicians, log)
+		as, err := dial(ctx, config, *config.Clinicians, writes, log)
 		if err != nil {
 			return fmt.Errorf("clinicians: %w", err)
 		}
@@ -75,7 +80,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		clinicians = as
 	}
 	limits := api.NewLimiter(config.Limits)
-	told, now := operate(ctx, config, version, chain, sealed, limits, log)
+	told, now := operate(ctx, config, version, chain, sealed, limits, writes, log)
 	following, unfollow := context.WithCancel(ctx)
 	var kept sync.WaitGroup
 	defer kept.Wait()
@@ -116,6 +121,10 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	if err != nil {
 		return err
 	}
+	mark, err := openWatermark(ctx, chain, writes, store, log)
+	if err != nil {
+		return err
+	}
 	gateway, err := share.New(share.Config{
 		Self: registry.Candidate{
 			MSP: config.Member.MSP, Name: config.Member.Name, Kind: config.Member.Kind, Gateway: config.Member.Gateway,
@@ -124,6 +133,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Review:  config.ReviewOrders,
 		Channel: config.Channel, Evaluator: config.Evaluator, Quota: config.Quota,
 		Retention: keep, Sweep: every, NoCopies: config.Copies.Off,
+		Current: mark.current,
 		Holders: others, Escrow: share.EscrowPolicy{Off: config.Escrow.Off, Threshold: config.Escrow.Threshold},
 	})
 	if err != nil {
@@ -133,6 +143,12 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		end, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
 		return gateway.Close(end)
+	})
+
+	defer closing(&err, func() error {
+		end, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		return writes.Drain(end)
 	})
 
 	// The port is taken before the ledger is asked for anything, so that a second
@@ -148,6 +164,13 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	}
 	defer closing(&err, questions.Close)
 	if err := join(ctx, config, gateway, log); err != nil {
+		return err
+	}
+	if err := mark.await(ctx); err != nil {
+		return err
+	}
+	kept.Go(func() { mark.keep(following) })
+	if err := settle(ctx, chain, writes); err != nil {
 		return err
 	}
 	if err := gateway.Resume(ctx); err != nil {
@@ -193,11 +216,16 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Events: feed, Called: told.Called,
-		Asked: told.Asked, Limits: limits,
+		Asked: told.Asked, Outbox: writes, Limits: limits,
 	}
 	served.Shown, served.Tokens = config.shown(), bearers.verifier
 	kept.Go(func() { bearers.keep(following, log) })
 	kept.Go(func() { keepWarning(following, gateway, served.Shown, log) })
+	carry := api.Carrier(served, func(ctx context.Context, txID string) bool {
+		_, err := chain.Outcome(ctx, txID)
+		return err == nil
+	})
+	kept.Go(func() { writes.Resume(following, carry) })
 	server := api.NewServer(served)
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(limits.Bound(listener)) }()
@@ -269,11 +297,11 @@ func readPassphrase(path string) ([]byte, error) {
 	return line, nil
 }
 
-func dial(ctx context.Context, config Config, as Pair, log *slog.Logger) (*ledger.Ledger, error) {
+func dial(ctx context.Context, config Config, as Pair, journal ledger.Journal, log *slog.Logger) (*ledger.Ledger, error) {
 	c := ledger.Config{
 		Channel: config.Channel, Chaincode: config.Chaincode, MSP: config.Member.MSP,
 		Cert: as.Cert, Key: as.Key, TLSCert: config.TLS.Cert, TLSKey: config.TLS.Key,
-		Patience: fateTime, Logger: log,
+		Patience: fateTime, Journal: journal, Logger: log,
 	}
 	peers, members, err := config.peers()
 	if err != nil {

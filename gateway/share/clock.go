@@ -64,7 +64,14 @@ func (c *closings) fresh(now record.Instant) error {
 
 // Current refuses (stale-clock) when this gateway's view of the ledger is too old to
 // release anything on it.
-func (g *Gateway) Current() error { return g.clock.fresh(g.now()) }
+func (g *Gateway) Current() error {
+	if g.Config.Current != nil {
+		if err := g.Config.Current(); err != nil {
+			return err
+		}
+	}
+	return g.clock.fresh(g.now())
+}
 
 // KeepTime closes the ledger's minutes, in turn with the other members, until the
 // gateway is closed. Whoever's turn it is goes first; the others step in, one

@@ -103,6 +103,11 @@ func (g *Gateway) permit(ctx context.Context, name lookup) (permitted, error) {
 		return known, nil
 	}
 	entry, err := g.access(ctx, name)
+	if told, ok := g.told.get(name); ok && refusedWith(err, refusal.NotFound) {
+		if err = g.reach(ctx, told.height); err == nil { // another peer said that it is committed
+			entry, err = g.access(ctx, name)
+		}
+	}
 	if err != nil {
 		return permitted{}, err
 	}

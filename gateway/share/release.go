@@ -66,7 +66,7 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 	if err := access.CheckID(permit); err != nil {
 		return nil, err
 	}
-	if err := g.clock.fresh(g.now()); err != nil {
+	if err := g.Current(); err != nil {
 		return nil, err
 	}
 	defer g.permits.lock(releaseName(g.Self.MSP, requester, permit))()

@@ -81,8 +81,12 @@ func (g *Gateway) submitRequest(ctx context.Context, as Submitter, custodian reg
 	if err != nil {
 		return out, commit, fmt.Errorf("requesting access at %s: %w", custodian.Name, err)
 	}
-	if commit.Own && out.Permitted() {
-		g.permitted.add(permitted{out, commit.Block + 1})
+	switch known := (permitted{out, commit.Block + 1}); {
+	case !out.Permitted():
+	case commit.Own:
+		g.permitted.add(known)
+	default:
+		g.told.add(known)
 	}
 	return out, commit, nil
 }

@@ -120,6 +120,9 @@ type Config struct {
 	NoCopies bool
 	// Sweep is how often is looked for what falls due. Default an hour.
 	Sweep time.Duration
+	// Current says why nothing may be released on what the own peer has now; nil, or a nil
+	// error, is no reason.
+	Current func() error
 }
 
 // Gateway carries out one member's use cases. It is safe for concurrent use.
@@ -153,6 +156,7 @@ type Gateway struct {
 	naming    *batcher[acting, string]
 	noting    *batcher[*seal.Manifest, struct{}]
 	permitted recent
+	told      recent        // of permits that another member's peer committed, before the own one
 	lodgings  chan struct{} // something is to be carried into escrow
 
 	ctx  context.Context

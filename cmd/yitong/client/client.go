@@ -34,6 +34,7 @@ type Client struct {
 	Keys        yitongv1.KeysClient
 	Erasures    yitongv1.ErasuresClient
 	Handles     yitongv1.HandlesClient
+	Outbox      yitongv1.OutboxClient
 
 	conn *grpc.ClientConn
 }
@@ -72,6 +73,7 @@ func Dial(p Profile) (*Client, error) {
 		Keys:        yitongv1.NewKeysClient(conn),
 		Erasures:    yitongv1.NewErasuresClient(conn),
 		Handles:     yitongv1.NewHandlesClient(conn),
+		Outbox:      yitongv1.NewOutboxClient(conn),
 		conn:        conn,
 	}, nil
 }

@@ -1,0 +1,245 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+func (o *Outbox) open(ctx context.Context) (err error) {
+	path, isFile := strings.CutPrefix(o.URL, "sqlite:")
+	switch {
+	case isFile:
+		err = o.openFile(path)
+	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):
+		o.postgres = true
+		err = o.connect("pgx", o.URL, o.URL)
+	default:
+		err = errors.New("it is named by sqlite:PATH or postgres://…")
+	}
+	if err == nil {
+		err = o.migrate(ctx)
+	}
+	if err == nil {
+		err = o.reads.QueryRowContext(ctx, "SELECT COUNT(*) FROM entries").Scan(&o.count)
+	}
+	if err == nil {
+		_, err = o.writes.ExecContext(ctx, "INSERT INTO marks (name, value) VALUES ('probed', 0) ON CONFLICT (name) DO NOTHING")
+	}
+	if err != nil {
+		for _, db := range []*sql.DB{o.reads, o.writes} {
+			if db != nil {
+				db.Close()
+			}
+		}
+	}
+	return err
+}
+
+func (o *Outbox) openFile(path string) error {
+	if path == "" {
+		return errors.New("sqlite: names no file")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	// SQLite would make the file for everyone to read.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	// FULL: what is committed stays when power fails. Nothing else knows of it.
+	name := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=temp_store(2)"
+	return o.connect("sqlite", name+"&_txlock=immediate", name+"&_pragma=query_only(1)")
+}
+
+func (o *Outbox) connect(driver, writes, reads string) (err error) {
+	unreadable := errors.New("its URL can't be read") // the driver's words may quote a password
+	if o.writes, err = sql.Open(driver, writes); err != nil {
+		return unreadable
+	}
+	o.writes.SetMaxOpenConns(1)
+	if o.reads, err = sql.Open(driver, reads); err != nil {
+		return unreadable
+	}
+	o.reads.SetMaxOpenConns(4)
+	return nil
+}
+
+func (o *Outbox) migrate(ctx context.Context) error {
+	dialect, folder := goose.DialectSQLite3, "migrations/sqlite"
+	if o.postgres {
+		dialect, folder = goose.DialectPostgres, "migrations/postgres"
+	}
+	files, err := fs.Sub(migrations, folder)
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(dialect, o.writes, files)
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// bind writes the placeholders of a query (?) as the database wants them.
+func (o *Outbox) bind(query string) string {
+	if !o.postgres {
+		return query
+	}
+	var b strings.Builder
+	n := 0
+	for _, c := range []byte(query) {
+		if c != '?' {
+			b.WriteByte(c)
+			continue
+		}
+		n++
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(n))
+	}
+	return b.String()
+}
+
+// An op is one caller's part of a commit.
+type op struct {
+	do   func(*writer) error
+	done chan error
+}
+
+// writer is one SQL transaction, which several callers' ops share.
+type writer struct {
+	*Outbox
+	ctx   context.Context
+	tx    *sql.Tx
+	now   int64 // milliseconds since 1970 UTC
+	added int64 // entries
+}
+
+// most is how many ops share one commit.
+const most = 256
+
+// do has f's writes committed, together with others'. Once f has been called its fate is
+// waited for, whoever hangs up: nil means that it is durable.
+func (o *Outbox) do(ctx context.Context, f func(*writer) error) error {
+	one := op{f, make(chan error, 1)}
+	select {
+	case o.ops <- one:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-o.ending:
+		return errClosed
+	}
+	select {
+	case err := <-one.done:
+		return err
+	case <-o.ended:
+		select {
+		case err := <-one.done:
+			return err
+		default:
+			return errClosed
+		}
+	}
+}
+
+// write commits what is asked, as many at a time as wait.
+func (o *Outbox) write() {
+	defer close(o.ended)
+	for {
+		var batch []op
+		select {
+		case first := <-o.ops:
+			batch = append(batch, first)
+		case <-o.ending:
+			return
+		}
+	gathering:
+		for len(batch) < most {
+			select {
+			case next := <-o.ops:
+				batch = append(batch, next)
+			default:
+				break gathering
+			}
+		}
+		o.commit(batch)
+	}
+}
+
+// commit writes a batch. An op that can't be written must not take the others with it: then
+// each goes by itself.
+func (o *Outbox) commit(batch []op) {
+	err := o.together(batch)
+	if err != nil && len(batch) > 1 {
+		for _, one := range batch {
+			one.done <- o.together([]op{one})
+		}
+		return
+	}
+	for _, one := range batch {
+		one.done <- err
+	}
+}
+
+func (o *Outbox) together(batch []op) error {
+	// No caller's context: a commit that is cut off is one whose fate nobody knows.
+	ctx := context.Background()
+	tx, err := o.writes.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	w := &writer{Outbox: o, ctx: ctx, tx: tx, now: o.Now().UnixMilli()}
+	for _, one := range batch {
+		if err := one.do(w); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	o.count += w.added
+	o.mu.Unlock()
+	return nil
+}
+
+func (w *writer) exec(query string, args ...any) error {
+	_, err := w.tx.ExecContext(w.ctx, w.bind(query), args...)
+	return err
+}
+
+func (w *writer) affected(query string, args ...any) (int64, error) {
+	r, err := w.tx.ExecContext(w.ctx, w.bind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (w *writer) row(query string, args ...any) *sql.Row {
+	return w.tx.QueryRowContext(w.ctx, w.bind(query), args...)
+}
+
+func (o *Outbox) row(ctx context.Context, query string, args ...any) *sql.Row {
+	return o.reads.QueryRowContext(ctx, o.bind(query), args...)
+}

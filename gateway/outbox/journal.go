@@ -1,0 +1,119 @@
+package outbox
+
+import (
+	"context"
+	"time"
+
+	"yitong/gateway/ledger"
+)
+
+// signed is what is sealed of a transaction.
+type signed struct {
+	Envelope []byte `json:"envelope"`
+	Result   []byte `json:"result"`
+}
+
+func placeOf(tx string) string { return "transaction " + tx }
+
+// Keep keeps a signed transaction before it is handed over (ledger.Journal). It belongs to
+// the entry that ctx is an attempt at, or to none.
+func (o *Outbox) Keep(ctx context.Context, t ledger.Kept) error {
+	sealed, err := o.sealer.close(placeOf(t.TxID), signed{t.Signed, t.Result})
+	if err != nil {
+		return err
+	}
+	argument, entry := digest(o.bodies, t.Function, string(t.Argument)), of(ctx)
+	return o.do(context.WithoutCancel(ctx), func(w *writer) error {
+		if entry != 0 {
+			if err := w.exec("UPDATE entries SET step = ? WHERE number = ?", t.Function+" "+t.TxID, entry); err != nil {
+				return err
+			}
+		}
+		return w.exec("INSERT INTO transactions (id, entry, function, argument, created, sealed) VALUES (?, ?, ?, ?, ?, ?)",
+			t.TxID, entry, t.Function, argument[:], w.now, sealed)
+	})
+}
+
+// Kept lists the transactions that were kept of the same function, oldest first: of the
+// entry that ctx is an attempt at, or those of none with the same argument.
+func (o *Outbox) Kept(ctx context.Context, function string, argument []byte) ([]ledger.Kept, error) {
+	asked := digest(o.bodies, function, string(argument))
+	all, err := o.kept(ctx, "entry = ? AND function = ?", of(ctx), function)
+	if err != nil {
+		return nil, err
+	}
+	found := all[:0]
+	for _, t := range all {
+		t.Same = [32]byte(t.digest) == asked
+		if t.Same {
+			t.Kept.Argument = argument
+		}
+		if t.Same || of(ctx) != 0 {
+			found = append(found, t)
+		}
+	}
+	return plain(found), nil
+}
+
+// Left lists the transactions of no entry whose fate was not acted on when the gateway
+// stopped, oldest first.
+func (o *Outbox) Left(ctx context.Context) ([]ledger.Kept, error) {
+	all, err := o.kept(ctx, "entry = 0")
+	return plain(all), err
+}
+
+// Forget drops a transaction: what became of it is known, and acted on.
+func (o *Outbox) Forget(ctx context.Context, txID string) error {
+	return o.do(context.WithoutCancel(ctx), func(w *writer) error { return w.exec("DELETE FROM transactions WHERE id = ?", txID) })
+}
+
+// Settled says that a transaction's fate is known. One of an entry stays until the entry is
+// done: were it cut off before, the attempt after it finds it here.
+func (o *Outbox) Settled(ctx context.Context, txID string) error {
+	if of(ctx) != 0 {
+		return nil
+	}
+	return o.Forget(ctx, txID)
+}
+
+type keptRow struct {
+	ledger.Kept
+	digest []byte
+}
+
+func plain(rows []keptRow) []ledger.Kept {
+	out := make([]ledger.Kept, len(rows))
+	for i, r := range rows {
+		out[i] = r.Kept
+	}
+	return out
+}
+
+func (o *Outbox) kept(ctx context.Context, where string, args ...any) ([]keptRow, error) {
+	rows, err := o.reads.QueryContext(ctx, o.bind("SELECT id, function, argument, created, sealed FROM transactions WHERE "+where+" ORDER BY created, id"), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []keptRow
+	for rows.Next() {
+		var t keptRow
+		var sealed []byte
+		var created int64
+		if err := rows.Scan(&t.TxID, &t.Function, &t.digest, &created, &sealed); err != nil {
+			return nil, err
+		}
+		var s signed
+		if err := o.sealer.open(placeOf(t.TxID), sealed, &s); err != nil {
+			return nil, err
+		}
+		if len(t.digest) != 32 {
+			return nil, errSealed
+		}
+		t.Signed, t.Result, t.Since = s.Envelope, s.Result, time.UnixMilli(created)
+		all = append(all, t)
+	}
+	return all, rows.Err()
+}
+
+var _ ledger.Journal = (*Outbox)(nil)
