@@ -9,6 +9,7 @@ import (
 	"yitong/chaincode/consent"
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
+	"yitong/chaincode/refusal"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/share"
 )
@@ -54,15 +55,26 @@ func claimOf(in *yitongv1.AccessRequest) (share.Claim, error) {
 }
 
 func (s accesses) Open(in *yitongv1.OpenRequest, stream grpc.ServerStreamingServer[yitongv1.OpenResponse]) error {
+	if in.GetWithoutContent() && s.gateway.NoCopies {
+		return refusal.New(share.CopiesOff, "this gateway keeps nothing of what it opens", "opening it with its content")
+	}
+	watch := func(done, total int64) {
+		if in.GetWithoutContent() { // who has gone away is noticed with the next part
+			_ = stream.Send(&yitongv1.OpenResponse{Message: &yitongv1.OpenResponse_Progress{Progress: &yitongv1.OpenProgress{Received: done, Total: total}}})
+		}
+	}
 	opened, err := s.gateway.Open(stream.Context(), in.GetCustodian(), in.GetId(), func(recordID string, p record.Part) (io.Writer, error) {
 		begin := &yitongv1.OpenResponse{Message: &yitongv1.OpenResponse_Part{Part: partMessage(recordID, share.Part{Part: p})}}
 		if err := stream.Send(begin); err != nil {
 			return nil, err
 		}
+		if in.GetWithoutContent() {
+			return io.Discard, nil
+		}
 		return messageWriter{func(chunk []byte) error {
 			return stream.Send(&yitongv1.OpenResponse{Message: &yitongv1.OpenResponse_Content{Content: chunk}})
 		}}, nil
-	})
+	}, watch)
 	if err != nil {
 		return err
 	}

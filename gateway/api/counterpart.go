@@ -145,15 +145,20 @@ func (c *Counterparts) Evaluate(ctx context.Context, evaluator registry.Member, 
 }
 
 // Release implements share.Exchange.
-func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, permit string, height uint64, whom *share.Patient) (share.Delivery, error) {
+func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, q share.ReleaseQuery) (share.Delivery, error) {
 	client, err := c.client(custodian)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	in := &yitongv1.ReleaseRequest{Permit: permit, Height: height, Keys: share.Expected(ctx)}
-	if whom != nil {
-		in.Patient = patientMessage(*whom)
+	in := &yitongv1.ReleaseRequest{Permit: q.Permit, Height: q.Height, Keys: share.Expected(ctx)}
+	if q.Whom != nil {
+		in.Patient = patientMessage(*q.Whom)
+	}
+	held := map[place]int64{}
+	for _, h := range q.Held {
+		in.Held = append(in.Held, &yitongv1.HeldPart{RecordId: h.Record, Part: int32(h.Part), Bytes: h.Bytes})
+		held[place{h.Record, int32(h.Part)}] = h.Bytes
 	}
 	stream, err := client.Release(ctx, in)
 	if err != nil {
@@ -169,7 +174,7 @@ func (c *Counterparts) Release(ctx context.Context, custodian registry.Member, p
 		m, err := stream.Recv()
 		return m.GetChunk(), err
 	}}
-	if err := d.begin(first.GetManifest().GetManifest()); err != nil {
+	if err := d.begin(first.GetManifest().GetManifest(), held); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -224,27 +229,33 @@ type delivery struct {
 	chunk    func() (*yitongv1.SealedChunk, error) // the next message's
 	cancel   context.CancelFunc
 	manifest *seal.Manifest
-	next     []place
+	next     []pending // in order
 }
 
-// place is a part of the manifest, in order.
+// place is a part of the manifest.
 type place struct {
 	record string
 	part   int32
-	size   int64
+}
+
+// pending is a part that is to come, and how many bytes of it.
+type pending struct {
+	place
+	size int64
 }
 
 // maxManifestParts bounds what a custodian can make this gateway keep track of.
 const maxManifestParts = 1 << 16
 
-func (d *delivery) begin(manifest []byte) error {
+func (d *delivery) begin(manifest []byte, held map[place]int64) error {
 	d.manifest = &seal.Manifest{}
 	if err := json.Unmarshal(manifest, d.manifest); err != nil {
 		return errors.New("the custodian's first message is no manifest")
 	}
 	for _, r := range d.manifest.Records {
 		for _, p := range r.Parts {
-			d.next = append(d.next, place{r.Anchor, int32(p.Part.Index), p.Part.SealedSize})
+			at := place{r.Anchor, int32(p.Part.Index)}
+			d.next = append(d.next, pending{at, p.Part.SealedSize - held[at]})
 		}
 	}
 	if len(d.next) > maxManifestParts {

@@ -49,9 +49,13 @@ func (s exchange) Release(in *yitongv1.ReleaseRequest, stream grpc.ServerStreami
 	if err := stream.Send(first); err != nil {
 		return err
 	}
+	held := map[place]int64{}
+	for _, h := range in.GetHeld() {
+		held[place{h.GetRecordId(), h.GetPart()}] = h.GetBytes()
+	}
 	for _, r := range parcel.Manifest.Records {
 		for _, p := range r.Parts {
-			if err := sendPart(ctx, stream, parcel, r.Anchor, p.Part); err != nil {
+			if err := sendPart(ctx, stream, parcel, r.Anchor, p.Part, held[place{r.Anchor, int32(p.Part.Index)}]); err != nil {
 				return fmt.Errorf("sending part %d of record %s: %w", p.Part.Index, r.Anchor, err)
 			}
 		}
@@ -59,8 +63,11 @@ func (s exchange) Release(in *yitongv1.ReleaseRequest, stream grpc.ServerStreami
 	return nil
 }
 
-func sendPart(ctx context.Context, stream grpc.ServerStreamingServer[yitongv1.ReleaseResponse], parcel *share.Parcel, recordID string, p record.Part) error {
-	sealed, err := parcel.Sealed(ctx, recordID, p)
+func sendPart(ctx context.Context, stream grpc.ServerStreamingServer[yitongv1.ReleaseResponse], parcel *share.Parcel, recordID string, p record.Part, held int64) error {
+	if held == p.SealedSize {
+		return nil
+	}
+	sealed, err := parcel.SealedFrom(ctx, recordID, p, held)
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (d *recovery) open(stream grpc.ServerStreamingClient[yitongv1.EscrowRecover
 	if err != nil {
 		return remote(err)
 	}
-	if err := d.begin(first.GetHeader().GetManifest()); err != nil {
+	if err := d.begin(first.GetHeader().GetManifest(), nil); err != nil {
 		return err
 	}
 	d.shares = encryptedOf(first.GetHeader().GetShares())

@@ -50,6 +50,8 @@ type consortium struct {
 	gateways map[string]*share.Gateway
 	chains   map[string]*chain
 	deliver  func(share.Delivery) share.Delivery   // a hand on the wire between gateways
+	line     func(io.Reader) io.Reader             // … on what passes there
+	spared   int64                                 // bytes that requesters held already
 	lie      *delivery                             // what a custodian sends instead of the truth
 	disclose func(share.Disclosed) share.Disclosed // a hand on what a holder discloses
 	forged   *share.Disclosed                      // what a holder sends without answering
@@ -258,21 +260,26 @@ func (w wire) Evaluate(ctx context.Context, evaluator registry.Member, r handle.
 	return done, err
 }
 
-func (w wire) Release(ctx context.Context, custodian registry.Member, permit string, height uint64, whom *share.Patient) (share.Delivery, error) {
+func (w wire) Release(ctx context.Context, custodian registry.Member, q share.ReleaseQuery) (share.Delivery, error) {
 	switch {
 	case w.c.cut[custodian.MSP]:
 		return nil, share.ErrUnavailable
 	case w.c.lie != nil:
 		return w.c.lie, nil
 	}
-	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, permit, height, whom)
+	parcel, err := w.c.gateways[custodian.MSP].Release(ctx, w.from, q.Permit, q.Height, q.Whom)
 	if err != nil {
 		return nil, err
 	}
-	d := &delivery{manifest: parcel.Manifest}
+	held := map[share.Held]int64{}
+	for _, h := range q.Held {
+		held[share.Held{Record: h.Record, Part: h.Part}] = h.Bytes
+		w.c.spared += h.Bytes
+	}
+	d := &delivery{manifest: parcel.Manifest, line: w.c.line}
 	for _, r := range parcel.Manifest.Records {
 		for _, p := range r.Parts {
-			sealed, err := parcel.Sealed(ctx, r.Anchor, p.Part)
+			sealed, err := parcel.SealedFrom(ctx, r.Anchor, p.Part, held[share.Held{Record: r.Anchor, Part: p.Part.Index}])
 			if err != nil {
 				return nil, err
 			}
@@ -311,6 +318,7 @@ func (w wire) Erased(ctx context.Context, requester registry.Member, n share.Not
 type delivery struct {
 	manifest *seal.Manifest
 	parts    [][]byte
+	line     func(io.Reader) io.Reader
 }
 
 func (d *delivery) Manifest() *seal.Manifest { return d.manifest }
@@ -322,6 +330,9 @@ func (d *delivery) Part() (io.Reader, error) {
 	}
 	part := d.parts[0]
 	d.parts = d.parts[1:]
+	if d.line != nil {
+		return d.line(bytes.NewReader(part)), nil
+	}
 	return bytes.NewReader(part), nil
 }
 

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"yitong/chaincode/access"
@@ -372,5 +374,91 @@ func TestTheKeyOfACopyLiesInTheKeyStoreAlone(t *testing.T) {
 	})
 	if err != nil || names != 1 {
 		t.Errorf("%d entries, %v", names, err)
+	}
+}
+
+// cutAfter is a line that breaks after so many bytes.
+func cutAfter(r io.Reader, n int64) io.Reader {
+	return io.MultiReader(io.LimitReader(r, n), iotest.ErrReader(fmt.Errorf("%w: the line is cut", share.ErrUnavailable)))
+}
+
+// F13, F15: the line between the gateways breaks at many places, and what is opened is what was
+// sealed, each byte once; what had come isn't sent again.
+func TestALineThatBreaksIsTakenUpWhereItBroke(t *testing.T) {
+	c := newConsortium(t)
+	c.tick()
+	_, content := c.study(3 << 20)
+	c.grant(toPayers())
+	const mib = 1 << 20
+	for _, off := range []bool{false, true} {
+		for _, first := range []int64{0, 1, 39, 40, 41, mib - 1, mib, mib + 1, 2*mib + 17, 3 * mib} {
+			t.Run(fmt.Sprintf("after %d bytes, copies off %t", first, off), func(t *testing.T) {
+				c.t = t
+				c.gateways[insurer].NoCopies = off
+				if err := c.gateways[insurer].SweepCopies(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				a := c.request(record.Laboratory)
+				breaks, passed := []int64{first, 1, 0, mib}, int64(0)
+				c.spared, c.line = 0, func(r io.Reader) io.Reader {
+					counted := io.TeeReader(r, writerOf(func(b []byte) (int, error) { passed += int64(len(b)); return len(b), nil }))
+					if len(breaks) == 0 {
+						return counted
+					}
+					n := breaks[0]
+					breaks = breaks[1:]
+					return cutAfter(counted, n)
+				}
+				defer func() { c.line = nil }()
+				got := c.opens(a)[record.Laboratory]
+				if !bytes.Equal(got.Bytes(), content) {
+					t.Error("what was opened isn't what was sealed")
+				}
+				if len(breaks) != 0 {
+					t.Errorf("the line still has to break %d times: the test shows nothing", len(breaks))
+				}
+				if sealed := c.sealedSize(a); passed != sealed {
+					t.Errorf("%d bytes passed, of %d", passed, sealed)
+				}
+				if err := c.gateways[insurer].EndPermit(t.Context(), hospitalA, a.ID); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+// sealedSize is what was released under a permit.
+func (c *consortium) sealedSize(a access.Access) (n int64) {
+	c.t.Helper()
+	parcel, err := c.gateways[hospitalA].Release(c.t.Context(), insurer, a.ID, 0, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, r := range parcel.Manifest.Records {
+		for _, p := range r.Parts {
+			n += p.Part.SealedSize
+		}
+	}
+	return n
+}
+
+// A withdrawal while a transfer is broken ends it.
+func TestATransferIsNotTakenUpOnceTheConsentIsWithdrawn(t *testing.T) {
+	c := newConsortium(t)
+	c.tick()
+	c.study(3 << 20)
+	c.grant(toPayers())
+	a := c.request(record.Laboratory)
+	c.line = func(r io.Reader) io.Reader {
+		c.withdraw()
+		c.line = nil
+		return cutAfter(r, 1<<20)
+	}
+	parts := opened{}
+	_, err := c.gateways[insurer].Open(t.Context(), "HospitalA", a.ID, parts.sink)
+	wantRefusal(t, err, refusal.ConsentChanged)
+	if parts[record.Laboratory].Len() > 1<<20 {
+		t.Errorf("%d bytes were opened", parts[record.Laboratory].Len())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -27,14 +28,14 @@ type Recovery struct {
 const emergencyTime = 10 * time.Second
 
 // askRelease asks a custodian for the keys of a permit, and in an emergency not for ever.
-func (g *Gateway) askRelease(ctx context.Context, custodian registry.Member, permit access.Access, height uint64, whom *Patient) (Delivery, error) {
+func (g *Gateway) askRelease(ctx context.Context, custodian registry.Member, permit access.Access, q ReleaseQuery) (Delivery, error) {
 	ctx = Expecting(ctx, g.ring.recipients())
 	if g.Holders == nil || !permit.BreakGlass() {
-		return g.Exchange.Release(ctx, custodian, permit.ID, height, whom)
+		return g.Exchange.Release(ctx, custodian, q)
 	}
 	limited, cancel := context.WithCancel(ctx) // what is delivered is read under it
 	timer := time.AfterFunc(emergencyTime, cancel)
-	delivery, err := g.Exchange.Release(limited, custodian, permit.ID, height, whom)
+	delivery, err := g.Exchange.Release(limited, custodian, q)
 	if !timer.Stop() && ctx.Err() == nil && err != nil {
 		err = fmt.Errorf("%w: %s doesn't answer", ErrUnavailable, custodian.Name)
 	}
@@ -90,7 +91,7 @@ func (g *Gateway) openFromEscrow(ctx context.Context, name lookup, sink Sink, ca
 			if err != nil {
 				return Opened{}, fmt.Errorf("part %d of record %s: %w", s.Part.Index, r.Anchor, err)
 			}
-			n, err := g.openSealed(ctx, incoming{permit: entry.Access, manifest: opened.Manifest, record: r.Anchor, part: s.Part, key: key}, delivery, sink)
+			n, err := g.openRecovered(ctx, incoming{permit: entry.Access, manifest: opened.Manifest, record: r.Anchor, part: s.Part, key: key}, delivery, sink)
 			if err != nil {
 				return Opened{}, err
 			}
@@ -107,6 +108,30 @@ func (g *Gateway) openFromEscrow(ctx context.Context, name lookup, sink Sink, ca
 		return opened, fmt.Errorf("everything was opened; the receipt is not on the ledger yet: %w", err)
 	}
 	return opened, nil
+}
+
+// openRecovered opens the next part of what a regulator sends: all of it comes, whatever of it
+// is kept.
+func (g *Gateway) openRecovered(ctx context.Context, in incoming, d Delivery, sink Sink) (int64, error) {
+	sealed, err := d.Part()
+	if err != nil {
+		return 0, fmt.Errorf("receiving part %d of record %s: %w", in.part.Index, in.record, err)
+	}
+	to, err := sink(in.record, in.part)
+	if err != nil {
+		return 0, err
+	}
+	asked := false
+	in.from = func(offset int64) (io.Reader, error) {
+		asked = true
+		_, err := io.CopyN(io.Discard, sealed, offset)
+		return sealed, err
+	}
+	n, err := g.take(ctx, in, to)
+	if err == nil && !asked {
+		_, err = io.Copy(io.Discard, sealed) // the next part comes after it
+	}
+	return n, err
 }
 
 // askRegulators asks one regulator after the other, until one recovers.

@@ -48,3 +48,8 @@ var ObjectOf = object
 func (g *Gateway) Recipient(ctx context.Context, msp string) (seal.PublicKey, error) {
 	return g.recipient(ctx, msp)
 }
+
+// EndPermit is what a refusal or the end of a permit does.
+func (g *Gateway) EndPermit(ctx context.Context, custodian, id string) error {
+	return g.endPermit(ctx, custodian, id)
+}

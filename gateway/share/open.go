@@ -33,7 +33,11 @@ type Opened struct {
 // as this member's own peer has it, and opens the parts into sink. The receipt is
 // on the ledger when it returns. Whatever doesn't verify is an error that names
 // the part, and a receipt that says so.
-func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Opened, error) {
+//
+// A connection to the custodian that breaks is made again, and the transfer goes on where it
+// was; so does the next call, with what is kept from this one. watch is told of the sealed
+// bytes that are here, and of how many there are.
+func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink, watch ...func(done, total int64)) (Opened, error) {
 	if err := access.CheckID(id); err != nil {
 		return Opened{}, err
 	}
@@ -50,14 +54,15 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 	if err != nil {
 		return Opened{}, err
 	}
-	delivery, err := g.askRelease(ctx, holder, permit.Access, permit.height, whom)
+	q := ReleaseQuery{Permit: id, Height: permit.height, Whom: whom}
+	delivery, err := g.askRelease(ctx, holder, permit.Access, q)
 	if permit.height == 0 && refusedWith(err, refusal.NotFound) {
 		// The custodian's peer may be behind this one: say how far to wait.
-		height, herr := g.Ledger.Height(ctx)
-		if herr != nil {
+		var herr error
+		if q.Height, herr = g.Ledger.Height(ctx); herr != nil {
 			return Opened{}, herr
 		}
-		delivery, err = g.askRelease(ctx, holder, permit.Access, height, whom)
+		delivery, err = g.askRelease(ctx, holder, permit.Access, q)
 	}
 	if errors.Is(err, ErrUnavailable) && g.Holders != nil && permit.BreakGlass() {
 		return g.openFromEscrow(ctx, name, sink, err)
@@ -65,19 +70,30 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 	if err != nil {
 		return Opened{}, fmt.Errorf("asking %s for the keys: %w", holder.Name, err)
 	}
-	defer delivery.Close()
+	coming := g.newTransfer(ctx, holder, permit.Access, whom, delivery, func(done, total int64) {
+		for _, w := range watch {
+			w(done, total)
+		}
+	})
+	defer coming.Close()
 
-	manifest := delivery.Manifest()
+	manifest := coming.manifest
 	if err := g.verify(ctx, manifest, name, permit.Access); err != nil {
 		return Opened{}, g.reject(ctx, name, err)
 	}
 	if err := g.noteOpened(ctx, manifest); err != nil {
 		return Opened{}, err
 	}
+	if err := coming.held(); err != nil {
+		return Opened{}, err
+	}
 	opened := Opened{Manifest: manifest.Digest().String()}
+	next := 0
 	for _, r := range manifest.Records {
 		for _, s := range r.Parts {
-			n, err := g.openPart(ctx, permit.Access, manifest, r.Anchor, s, delivery, sink)
+			in := incoming{permit: permit.Access, manifest: opened.Manifest, record: r.Anchor, part: s.Part, from: coming.part(next)}
+			next++
+			n, err := g.openPart(ctx, manifest, in, s.Wrapped, sink)
 			if err != nil {
 				return Opened{}, g.reject(ctx, name, err)
 			}
@@ -85,6 +101,7 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink) (Op
 			opened.Bytes += n
 		}
 	}
+	coming.tell(true)
 	by, err := g.actor(ctx, id, doneOpening)
 	if err != nil {
 		return opened, err
@@ -205,40 +222,20 @@ func refusedWith(err error, code refusal.Code) bool {
 	return errors.As(err, &refused) && refused.Code == code
 }
 
-// openPart opens the next part of a delivery and returns the bytes of its content.
-func (g *Gateway) openPart(ctx context.Context, permit access.Access, m *seal.Manifest, recordID string, s seal.Shared, d Delivery, sink Sink) (int64, error) {
-	private, err := g.ring.private(s.Wrapped.Key)
+// openPart opens a part that comes and returns the bytes of its content.
+func (g *Gateway) openPart(ctx context.Context, m *seal.Manifest, in incoming, wrapped *seal.Wrapped, sink Sink) (int64, error) {
+	private, err := g.ring.private(wrapped.Key)
 	if err != nil {
-		return 0, fmt.Errorf("part %d of record %s: %w", s.Part.Index, recordID, err)
+		return 0, fmt.Errorf("part %d of record %s: %w", in.part.Index, in.record, err)
 	}
-	key, err := seal.Unwrap(private, m.Context(recordID, s.Part.Index), *s.Wrapped)
-	if err != nil {
-		return 0, fmt.Errorf("part %d of record %s: %w", s.Part.Index, recordID, err)
-	}
-	return g.openSealed(ctx, incoming{permit: permit, manifest: m.Digest().String(), record: recordID, part: s.Part, key: key}, d, sink)
-}
-
-// openSealed opens the next part of a delivery with its key.
-func (g *Gateway) openSealed(ctx context.Context, in incoming, d Delivery, sink Sink) (int64, error) {
-	sealed, err := d.Part()
-	if err != nil {
-		return 0, fmt.Errorf("receiving part %d of record %s: %w", in.part.Index, in.record, err)
+	if in.key, err = seal.Unwrap(private, m.Context(in.record, in.part.Index), *wrapped); err != nil {
+		return 0, fmt.Errorf("part %d of record %s: %w", in.part.Index, in.record, err)
 	}
 	to, err := sink(in.record, in.part)
 	if err != nil {
 		return 0, err
 	}
-	asked := false
-	in.from = func(offset int64) (io.Reader, error) {
-		asked = true
-		_, err := io.CopyN(io.Discard, sealed, offset)
-		return sealed, err
-	}
-	n, err := g.take(ctx, in, to)
-	if err == nil && !asked {
-		_, err = io.Copy(io.Discard, sealed) // the next part comes after it
-	}
-	return n, err
+	return g.take(ctx, in, to)
 }
 
 type countingWriter struct {

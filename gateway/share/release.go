@@ -28,7 +28,20 @@ type Parcel struct {
 // Sealed opens the sealed bytes of one part of the parcel. A part that was erased meanwhile is
 // refused (erased).
 func (p *Parcel) Sealed(ctx context.Context, recordID string, part record.Part) (io.ReadCloser, error) {
-	sealed, err := p.gateway.Vault.Open(ctx, vault.NameOf(recordID, part.Index), vault.SumOf(part))
+	return p.SealedFrom(ctx, recordID, part, 0)
+}
+
+// SealedFrom is Sealed without the first bytes, which the requester holds already.
+func (p *Parcel) SealedFrom(ctx context.Context, recordID string, part record.Part, held int64) (sealed io.ReadCloser, err error) {
+	name, sum := vault.NameOf(recordID, part.Index), vault.SumOf(part)
+	if held < 0 || held > part.SealedSize {
+		return nil, refusal.New(refusal.Malformed, "what is held of a part can't be more than there is of it", "0 to its sealed size")
+	}
+	if held == 0 {
+		sealed, err = p.gateway.Vault.Open(ctx, name, sum)
+	} else {
+		sealed, err = p.gateway.Vault.Range(ctx, name, sum, held, part.SealedSize-held)
+	}
 	if errors.Is(err, vault.ErrNotFound) {
 		err = cmp.Or(p.gateway.refuseGone(p.Manifest), err)
 	}

@@ -63,10 +63,8 @@ type Exchange interface {
 	// Evaluate has an evaluator evaluate blinded identifiers, 32 bytes each. What is over
 	// the quota is an *Exceeded.
 	Evaluate(ctx context.Context, evaluator registry.Member, r handle.Relation, blinded [][]byte) (handle.Evaluation, error)
-	// Release asks a custodian to let a permit's keys go. The permit stands in a
-	// block below height; 0 where that isn't known. whom it is about is said of a
-	// break-glass permit alone.
-	Release(ctx context.Context, custodian registry.Member, permit string, height uint64, whom *Patient) (Delivery, error)
+	// Release asks a custodian to let a permit's keys go.
+	Release(ctx context.Context, custodian registry.Member, q ReleaseQuery) (Delivery, error)
 	// Disclose asks a holder for what an order of this regulator's is about. The order
 	// stands in a block below height.
 	Disclose(ctx context.Context, holder registry.Member, order string, height uint64) (Disclosed, error)
@@ -79,7 +77,8 @@ type Exchange interface {
 type Delivery interface {
 	// Manifest names the parts that follow.
 	Manifest() *seal.Manifest
-	// Part reads the sealed bytes of the next part, in the manifest's order.
+	// Part reads the sealed bytes of the next part, in the manifest's order, from where
+	// what the requester holds ends.
 	Part() (io.Reader, error)
 	Close() error
 }

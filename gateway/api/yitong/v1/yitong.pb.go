@@ -2398,10 +2398,14 @@ func (x *AccessResponse) GetCommit() *Commit {
 type OpenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the access that was permitted.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Custodian     string `protobuf:"bytes,2,opt,name=custodian,proto3" json:"custodian,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id        string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Custodian string `protobuf:"bytes,2,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	// Have it released, verified and kept by the gateway, and send no content: the
+	// parts are read, as often and from where it is wanted, through Contents.
+	// Refused (copies-off) by a gateway that keeps nothing.
+	WithoutContent bool `protobuf:"varint,3,opt,name=without_content,json=withoutContent,proto3" json:"without_content,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *OpenRequest) Reset() {
@@ -2448,6 +2452,13 @@ func (x *OpenRequest) GetCustodian() string {
 	return ""
 }
 
+func (x *OpenRequest) GetWithoutContent() bool {
+	if x != nil {
+		return x.WithoutContent
+	}
+	return false
+}
+
 type OpenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -2455,6 +2466,7 @@ type OpenResponse struct {
 	//	*OpenResponse_Part
 	//	*OpenResponse_Content
 	//	*OpenResponse_Summary
+	//	*OpenResponse_Progress
 	Message       isOpenResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2524,6 +2536,15 @@ func (x *OpenResponse) GetSummary() *OpenSummary {
 	return nil
 }
 
+func (x *OpenResponse) GetProgress() *OpenProgress {
+	if x != nil {
+		if x, ok := x.Message.(*OpenResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
 type isOpenResponse_Message interface {
 	isOpenResponse_Message()
 }
@@ -2543,11 +2564,71 @@ type OpenResponse_Summary struct {
 	Summary *OpenSummary `protobuf:"bytes,3,opt,name=summary,proto3,oneof"`
 }
 
+type OpenResponse_Progress struct {
+	// Now and then, where no content was wanted.
+	Progress *OpenProgress `protobuf:"bytes,4,opt,name=progress,proto3,oneof"`
+}
+
 func (*OpenResponse_Part) isOpenResponse_Message() {}
 
 func (*OpenResponse_Content) isOpenResponse_Message() {}
 
 func (*OpenResponse_Summary) isOpenResponse_Message() {}
+
+func (*OpenResponse_Progress) isOpenResponse_Message() {}
+
+type OpenProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sealed bytes that are at the gateway, what it had before included.
+	Received      int64 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
+	Total         int64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenProgress) Reset() {
+	*x = OpenProgress{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenProgress) ProtoMessage() {}
+
+func (x *OpenProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenProgress.ProtoReflect.Descriptor instead.
+func (*OpenProgress) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *OpenProgress) GetReceived() int64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *OpenProgress) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
 
 type OpenSummary struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -2563,7 +2644,7 @@ type OpenSummary struct {
 
 func (x *OpenSummary) Reset() {
 	*x = OpenSummary{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +2656,7 @@ func (x *OpenSummary) String() string {
 func (*OpenSummary) ProtoMessage() {}
 
 func (x *OpenSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[34]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +2669,7 @@ func (x *OpenSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSummary.ProtoReflect.Descriptor instead.
 func (*OpenSummary) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{34}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *OpenSummary) GetParts() int32 {
@@ -2641,7 +2722,7 @@ type Recovered struct {
 
 func (x *Recovered) Reset() {
 	*x = Recovered{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2653,7 +2734,7 @@ func (x *Recovered) String() string {
 func (*Recovered) ProtoMessage() {}
 
 func (x *Recovered) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[35]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2666,7 +2747,7 @@ func (x *Recovered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recovered.ProtoReflect.Descriptor instead.
 func (*Recovered) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{35}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Recovered) GetRegulator() string {
@@ -2703,7 +2784,7 @@ type GetAccessRequest struct {
 
 func (x *GetAccessRequest) Reset() {
 	*x = GetAccessRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2715,7 +2796,7 @@ func (x *GetAccessRequest) String() string {
 func (*GetAccessRequest) ProtoMessage() {}
 
 func (x *GetAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[36]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2728,7 +2809,7 @@ func (x *GetAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccessRequest.ProtoReflect.Descriptor instead.
 func (*GetAccessRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{36}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetAccessRequest) GetId() string {
@@ -2763,7 +2844,7 @@ type ListAccessesRequest struct {
 
 func (x *ListAccessesRequest) Reset() {
 	*x = ListAccessesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2775,7 +2856,7 @@ func (x *ListAccessesRequest) String() string {
 func (*ListAccessesRequest) ProtoMessage() {}
 
 func (x *ListAccessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[37]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2788,7 +2869,7 @@ func (x *ListAccessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccessesRequest.ProtoReflect.Descriptor instead.
 func (*ListAccessesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{37}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListAccessesRequest) GetPage() *Page {
@@ -2822,7 +2903,7 @@ type ListAccessesResponse struct {
 
 func (x *ListAccessesResponse) Reset() {
 	*x = ListAccessesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +2915,7 @@ func (x *ListAccessesResponse) String() string {
 func (*ListAccessesResponse) ProtoMessage() {}
 
 func (x *ListAccessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[38]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +2928,7 @@ func (x *ListAccessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccessesResponse.ProtoReflect.Descriptor instead.
 func (*ListAccessesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{38}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListAccessesResponse) GetAccesses() []*Access {
@@ -2883,7 +2964,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2895,7 +2976,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[39]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2908,7 +2989,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{39}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Member) GetMspId() string {
@@ -2975,7 +3056,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3068,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[40]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3081,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{40}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{41}
 }
 
 type ListMembersResponse struct {
@@ -3012,7 +3093,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3105,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[41]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3118,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{41}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -3060,7 +3141,7 @@ type MoveRequest struct {
 
 func (x *MoveRequest) Reset() {
 	*x = MoveRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +3153,7 @@ func (x *MoveRequest) String() string {
 func (*MoveRequest) ProtoMessage() {}
 
 func (x *MoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[42]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +3166,7 @@ func (x *MoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
 func (*MoveRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{42}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *MoveRequest) GetMotion() isMoveRequest_Motion {
@@ -3140,7 +3221,7 @@ type SuspendMotion struct {
 
 func (x *SuspendMotion) Reset() {
 	*x = SuspendMotion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3152,7 +3233,7 @@ func (x *SuspendMotion) String() string {
 func (*SuspendMotion) ProtoMessage() {}
 
 func (x *SuspendMotion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[43]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3165,7 +3246,7 @@ func (x *SuspendMotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendMotion.ProtoReflect.Descriptor instead.
 func (*SuspendMotion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{43}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SuspendMotion) GetMember() string {
@@ -3191,7 +3272,7 @@ type ReinstateMotion struct {
 
 func (x *ReinstateMotion) Reset() {
 	*x = ReinstateMotion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3284,7 @@ func (x *ReinstateMotion) String() string {
 func (*ReinstateMotion) ProtoMessage() {}
 
 func (x *ReinstateMotion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[44]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3297,7 @@ func (x *ReinstateMotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReinstateMotion.ProtoReflect.Descriptor instead.
 func (*ReinstateMotion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{44}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReinstateMotion) GetMember() string {
@@ -3239,7 +3320,7 @@ type MoveResponse struct {
 
 func (x *MoveResponse) Reset() {
 	*x = MoveResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3251,7 +3332,7 @@ func (x *MoveResponse) String() string {
 func (*MoveResponse) ProtoMessage() {}
 
 func (x *MoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[45]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3264,7 +3345,7 @@ func (x *MoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveResponse.ProtoReflect.Descriptor instead.
 func (*MoveResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{45}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *MoveResponse) GetSupporters() []string {
@@ -3308,7 +3389,7 @@ type AsOf struct {
 
 func (x *AsOf) Reset() {
 	*x = AsOf{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3401,7 @@ func (x *AsOf) String() string {
 func (*AsOf) ProtoMessage() {}
 
 func (x *AsOf) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[46]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3414,7 @@ func (x *AsOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AsOf.ProtoReflect.Descriptor instead.
 func (*AsOf) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{46}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AsOf) GetHeight() uint64 {
@@ -3403,7 +3484,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3415,7 +3496,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[47]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3428,7 +3509,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{47}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AuditEntry) GetNumber() int64 {
@@ -3637,7 +3718,7 @@ type EntryFilter struct {
 
 func (x *EntryFilter) Reset() {
 	*x = EntryFilter{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3649,7 +3730,7 @@ func (x *EntryFilter) String() string {
 func (*EntryFilter) ProtoMessage() {}
 
 func (x *EntryFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[48]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3662,7 +3743,7 @@ func (x *EntryFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryFilter.ProtoReflect.Descriptor instead.
 func (*EntryFilter) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{48}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EntryFilter) GetPatient() *Patient {
@@ -3753,7 +3834,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3765,7 +3846,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[49]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3778,7 +3859,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{49}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EntriesRequest) GetFilter() *EntryFilter {
@@ -3813,7 +3894,7 @@ type EntriesResponse struct {
 
 func (x *EntriesResponse) Reset() {
 	*x = EntriesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +3906,7 @@ func (x *EntriesResponse) String() string {
 func (*EntriesResponse) ProtoMessage() {}
 
 func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[50]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +3919,7 @@ func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesResponse.ProtoReflect.Descriptor instead.
 func (*EntriesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{50}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *EntriesResponse) GetEntries() []*AuditEntry {
@@ -3872,7 +3953,7 @@ type ConsentLifeRequest struct {
 
 func (x *ConsentLifeRequest) Reset() {
 	*x = ConsentLifeRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3884,7 +3965,7 @@ func (x *ConsentLifeRequest) String() string {
 func (*ConsentLifeRequest) ProtoMessage() {}
 
 func (x *ConsentLifeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[51]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3897,7 +3978,7 @@ func (x *ConsentLifeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentLifeRequest.ProtoReflect.Descriptor instead.
 func (*ConsentLifeRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{51}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConsentLifeRequest) GetId() string {
@@ -3925,7 +4006,7 @@ type ConsentLifeResponse struct {
 
 func (x *ConsentLifeResponse) Reset() {
 	*x = ConsentLifeResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4018,7 @@ func (x *ConsentLifeResponse) String() string {
 func (*ConsentLifeResponse) ProtoMessage() {}
 
 func (x *ConsentLifeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[52]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4031,7 @@ func (x *ConsentLifeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentLifeResponse.ProtoReflect.Descriptor instead.
 func (*ConsentLifeResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{52}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ConsentLifeResponse) GetVersions() []*ConsentVersion {
@@ -3987,7 +4068,7 @@ type ConsentVersion struct {
 
 func (x *ConsentVersion) Reset() {
 	*x = ConsentVersion{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4080,7 @@ func (x *ConsentVersion) String() string {
 func (*ConsentVersion) ProtoMessage() {}
 
 func (x *ConsentVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[53]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4093,7 @@ func (x *ConsentVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentVersion.ProtoReflect.Descriptor instead.
 func (*ConsentVersion) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{53}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ConsentVersion) GetConsent() *Consent {
@@ -4058,7 +4139,7 @@ type DisclosuresRequest struct {
 
 func (x *DisclosuresRequest) Reset() {
 	*x = DisclosuresRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4070,7 +4151,7 @@ func (x *DisclosuresRequest) String() string {
 func (*DisclosuresRequest) ProtoMessage() {}
 
 func (x *DisclosuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[54]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4083,7 +4164,7 @@ func (x *DisclosuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosuresRequest.ProtoReflect.Descriptor instead.
 func (*DisclosuresRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{54}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DisclosuresRequest) GetPatient() *Patient {
@@ -4132,7 +4213,7 @@ type DisclosuresResponse struct {
 
 func (x *DisclosuresResponse) Reset() {
 	*x = DisclosuresResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +4225,7 @@ func (x *DisclosuresResponse) String() string {
 func (*DisclosuresResponse) ProtoMessage() {}
 
 func (x *DisclosuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[55]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +4238,7 @@ func (x *DisclosuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosuresResponse.ProtoReflect.Descriptor instead.
 func (*DisclosuresResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{55}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DisclosuresResponse) GetDisclosures() []*Disclosure {
@@ -4195,7 +4276,7 @@ type Disclosure struct {
 
 func (x *Disclosure) Reset() {
 	*x = Disclosure{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4207,7 +4288,7 @@ func (x *Disclosure) String() string {
 func (*Disclosure) ProtoMessage() {}
 
 func (x *Disclosure) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[56]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4220,7 +4301,7 @@ func (x *Disclosure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disclosure.ProtoReflect.Descriptor instead.
 func (*Disclosure) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{56}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Disclosure) GetAccess() *Access {
@@ -4262,7 +4343,7 @@ type DenialsRequest struct {
 
 func (x *DenialsRequest) Reset() {
 	*x = DenialsRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4274,7 +4355,7 @@ func (x *DenialsRequest) String() string {
 func (*DenialsRequest) ProtoMessage() {}
 
 func (x *DenialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[57]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4287,7 +4368,7 @@ func (x *DenialsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialsRequest.ProtoReflect.Descriptor instead.
 func (*DenialsRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{57}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DenialsRequest) GetCustodian() string {
@@ -4321,7 +4402,7 @@ type DenialsResponse struct {
 
 func (x *DenialsResponse) Reset() {
 	*x = DenialsResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4333,7 +4414,7 @@ func (x *DenialsResponse) String() string {
 func (*DenialsResponse) ProtoMessage() {}
 
 func (x *DenialsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[58]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4346,7 +4427,7 @@ func (x *DenialsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialsResponse.ProtoReflect.Descriptor instead.
 func (*DenialsResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{58}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DenialsResponse) GetReasons() []*DenialCount {
@@ -4373,7 +4454,7 @@ type DenialCount struct {
 
 func (x *DenialCount) Reset() {
 	*x = DenialCount{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4385,7 +4466,7 @@ func (x *DenialCount) String() string {
 func (*DenialCount) ProtoMessage() {}
 
 func (x *DenialCount) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[59]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4398,7 +4479,7 @@ func (x *DenialCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialCount.ProtoReflect.Descriptor instead.
 func (*DenialCount) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{59}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DenialCount) GetReason() string {
@@ -4428,7 +4509,7 @@ type UnreceiptedRequest struct {
 
 func (x *UnreceiptedRequest) Reset() {
 	*x = UnreceiptedRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4440,7 +4521,7 @@ func (x *UnreceiptedRequest) String() string {
 func (*UnreceiptedRequest) ProtoMessage() {}
 
 func (x *UnreceiptedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[60]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4453,7 +4534,7 @@ func (x *UnreceiptedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreceiptedRequest.ProtoReflect.Descriptor instead.
 func (*UnreceiptedRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{60}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *UnreceiptedRequest) GetCustodian() string {
@@ -4495,7 +4576,7 @@ type UnreceiptedResponse struct {
 
 func (x *UnreceiptedResponse) Reset() {
 	*x = UnreceiptedResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4507,7 +4588,7 @@ func (x *UnreceiptedResponse) String() string {
 func (*UnreceiptedResponse) ProtoMessage() {}
 
 func (x *UnreceiptedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[61]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4520,7 +4601,7 @@ func (x *UnreceiptedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreceiptedResponse.ProtoReflect.Descriptor instead.
 func (*UnreceiptedResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{61}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *UnreceiptedResponse) GetReleases() []*Disclosure {
@@ -4557,7 +4638,7 @@ type ExpiringRequest struct {
 
 func (x *ExpiringRequest) Reset() {
 	*x = ExpiringRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4569,7 +4650,7 @@ func (x *ExpiringRequest) String() string {
 func (*ExpiringRequest) ProtoMessage() {}
 
 func (x *ExpiringRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[62]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4582,7 +4663,7 @@ func (x *ExpiringRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiringRequest.ProtoReflect.Descriptor instead.
 func (*ExpiringRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{62}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ExpiringRequest) GetWithin() *Period {
@@ -4624,7 +4705,7 @@ type ExpiringResponse struct {
 
 func (x *ExpiringResponse) Reset() {
 	*x = ExpiringResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4636,7 +4717,7 @@ func (x *ExpiringResponse) String() string {
 func (*ExpiringResponse) ProtoMessage() {}
 
 func (x *ExpiringResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[63]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4649,7 +4730,7 @@ func (x *ExpiringResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiringResponse.ProtoReflect.Descriptor instead.
 func (*ExpiringResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{63}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ExpiringResponse) GetConsents() []*ConsentVersion {
@@ -4685,7 +4766,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4697,7 +4778,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[64]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4710,7 +4791,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{64}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ChangesRequest) GetTime() *Period {
@@ -4737,7 +4818,7 @@ type ChangesResponse struct {
 
 func (x *ChangesResponse) Reset() {
 	*x = ChangesResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4749,7 +4830,7 @@ func (x *ChangesResponse) String() string {
 func (*ChangesResponse) ProtoMessage() {}
 
 func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[65]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4762,7 +4843,7 @@ func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
 func (*ChangesResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{65}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ChangesResponse) GetChanges() []*Change {
@@ -4795,7 +4876,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4807,7 +4888,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[66]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4820,7 +4901,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{66}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Change) GetMember() string {
@@ -4873,7 +4954,7 @@ type DigestRequest struct {
 
 func (x *DigestRequest) Reset() {
 	*x = DigestRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4885,7 +4966,7 @@ func (x *DigestRequest) String() string {
 func (*DigestRequest) ProtoMessage() {}
 
 func (x *DigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[67]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4898,7 +4979,7 @@ func (x *DigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestRequest.ProtoReflect.Descriptor instead.
 func (*DigestRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{67}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{68}
 }
 
 type DigestResponse struct {
@@ -4913,7 +4994,7 @@ type DigestResponse struct {
 
 func (x *DigestResponse) Reset() {
 	*x = DigestResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4925,7 +5006,7 @@ func (x *DigestResponse) String() string {
 func (*DigestResponse) ProtoMessage() {}
 
 func (x *DigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[68]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4938,7 +5019,7 @@ func (x *DigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestResponse.ProtoReflect.Descriptor instead.
 func (*DigestResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{68}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *DigestResponse) GetDigest() []byte {
@@ -4973,7 +5054,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4985,7 +5066,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[69]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4998,7 +5079,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{69}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *TableDigest) GetTable() string {
@@ -5033,7 +5114,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5045,7 +5126,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[70]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5058,7 +5139,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{70}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RebuildRequest) GetReplace() bool {
@@ -5081,7 +5162,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5093,7 +5174,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[71]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5106,7 +5187,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{71}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RebuildResponse) GetMessage() isRebuildResponse_Message {
@@ -5161,7 +5242,7 @@ type RebuildProgress struct {
 
 func (x *RebuildProgress) Reset() {
 	*x = RebuildProgress{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5173,7 +5254,7 @@ func (x *RebuildProgress) String() string {
 func (*RebuildProgress) ProtoMessage() {}
 
 func (x *RebuildProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[72]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5186,7 +5267,7 @@ func (x *RebuildProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildProgress.ProtoReflect.Descriptor instead.
 func (*RebuildProgress) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{72}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RebuildProgress) GetBlocks() uint64 {
@@ -5216,7 +5297,7 @@ type RebuildResult struct {
 
 func (x *RebuildResult) Reset() {
 	*x = RebuildResult{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5228,7 +5309,7 @@ func (x *RebuildResult) String() string {
 func (*RebuildResult) ProtoMessage() {}
 
 func (x *RebuildResult) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[73]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5241,7 +5322,7 @@ func (x *RebuildResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResult.ProtoReflect.Descriptor instead.
 func (*RebuildResult) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{73}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RebuildResult) GetSame() bool {
@@ -5285,7 +5366,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5297,7 +5378,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[74]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5310,7 +5391,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{74}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ExportRequest) GetFormat() string {
@@ -5347,7 +5428,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5359,7 +5440,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[75]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5372,7 +5453,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{75}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ExportResponse) GetMessage() isExportResponse_Message {
@@ -5434,7 +5515,7 @@ type ExportSignature struct {
 
 func (x *ExportSignature) Reset() {
 	*x = ExportSignature{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5446,7 +5527,7 @@ func (x *ExportSignature) String() string {
 func (*ExportSignature) ProtoMessage() {}
 
 func (x *ExportSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[76]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5459,7 +5540,7 @@ func (x *ExportSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSignature.ProtoReflect.Descriptor instead.
 func (*ExportSignature) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{76}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ExportSignature) GetStatement() []byte {
@@ -5506,7 +5587,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5518,7 +5599,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[77]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5531,7 +5612,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{77}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *HistoryRequest) GetFromBlock() uint64 {
@@ -5588,7 +5669,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5600,7 +5681,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[78]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5613,7 +5694,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{78}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Event) GetBlock() uint64 {
@@ -5705,7 +5786,7 @@ type StateWrite struct {
 
 func (x *StateWrite) Reset() {
 	*x = StateWrite{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5717,7 +5798,7 @@ func (x *StateWrite) String() string {
 func (*StateWrite) ProtoMessage() {}
 
 func (x *StateWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[79]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5730,7 +5811,7 @@ func (x *StateWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateWrite.ProtoReflect.Descriptor instead.
 func (*StateWrite) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{79}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *StateWrite) GetKey() []string {
@@ -5781,7 +5862,7 @@ type Subject struct {
 
 func (x *Subject) Reset() {
 	*x = Subject{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5793,7 +5874,7 @@ func (x *Subject) String() string {
 func (*Subject) ProtoMessage() {}
 
 func (x *Subject) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[80]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5806,7 +5887,7 @@ func (x *Subject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subject.ProtoReflect.Descriptor instead.
 func (*Subject) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{80}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Subject) GetWhat() string {
@@ -5864,7 +5945,7 @@ type OrderDisclosureRequest struct {
 
 func (x *OrderDisclosureRequest) Reset() {
 	*x = OrderDisclosureRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5876,7 +5957,7 @@ func (x *OrderDisclosureRequest) String() string {
 func (*OrderDisclosureRequest) ProtoMessage() {}
 
 func (x *OrderDisclosureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[81]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5889,7 +5970,7 @@ func (x *OrderDisclosureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDisclosureRequest.ProtoReflect.Descriptor instead.
 func (*OrderDisclosureRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{81}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *OrderDisclosureRequest) GetId() string {
@@ -5931,7 +6012,7 @@ type OrderDisclosureResponse struct {
 
 func (x *OrderDisclosureResponse) Reset() {
 	*x = OrderDisclosureResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5943,7 +6024,7 @@ func (x *OrderDisclosureResponse) String() string {
 func (*OrderDisclosureResponse) ProtoMessage() {}
 
 func (x *OrderDisclosureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[82]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5956,7 +6037,7 @@ func (x *OrderDisclosureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDisclosureResponse.ProtoReflect.Descriptor instead.
 func (*OrderDisclosureResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{82}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *OrderDisclosureResponse) GetOrder() *Order {
@@ -6017,7 +6098,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6029,7 +6110,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[83]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6042,7 +6123,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{83}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Order) GetId() string {
@@ -6154,7 +6235,7 @@ type OrdersRequest struct {
 
 func (x *OrdersRequest) Reset() {
 	*x = OrdersRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6166,7 +6247,7 @@ func (x *OrdersRequest) String() string {
 func (*OrdersRequest) ProtoMessage() {}
 
 func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[84]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6179,7 +6260,7 @@ func (x *OrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersRequest.ProtoReflect.Descriptor instead.
 func (*OrdersRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{84}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *OrdersRequest) GetPage() *Page {
@@ -6206,7 +6287,7 @@ type OrdersResponse struct {
 
 func (x *OrdersResponse) Reset() {
 	*x = OrdersResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6218,7 +6299,7 @@ func (x *OrdersResponse) String() string {
 func (*OrdersResponse) ProtoMessage() {}
 
 func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[85]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6231,7 +6312,7 @@ func (x *OrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrdersResponse.ProtoReflect.Descriptor instead.
 func (*OrdersResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{85}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *OrdersResponse) GetOrders() []*Order {
@@ -6264,7 +6345,7 @@ type AnswerOrderRequest struct {
 
 func (x *AnswerOrderRequest) Reset() {
 	*x = AnswerOrderRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6276,7 +6357,7 @@ func (x *AnswerOrderRequest) String() string {
 func (*AnswerOrderRequest) ProtoMessage() {}
 
 func (x *AnswerOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[86]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6289,7 +6370,7 @@ func (x *AnswerOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerOrderRequest.ProtoReflect.Descriptor instead.
 func (*AnswerOrderRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{86}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *AnswerOrderRequest) GetId() string {
@@ -6330,7 +6411,7 @@ type AnswerOrderResponse struct {
 
 func (x *AnswerOrderResponse) Reset() {
 	*x = AnswerOrderResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6342,7 +6423,7 @@ func (x *AnswerOrderResponse) String() string {
 func (*AnswerOrderResponse) ProtoMessage() {}
 
 func (x *AnswerOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[87]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6355,7 +6436,7 @@ func (x *AnswerOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerOrderResponse.ProtoReflect.Descriptor instead.
 func (*AnswerOrderResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{87}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *AnswerOrderResponse) GetOrder() *Order {
@@ -6380,7 +6461,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6392,7 +6473,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[88]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6405,7 +6486,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{88}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{89}
 }
 
 type StatusResponse struct {
@@ -6425,7 +6506,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6437,7 +6518,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[89]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6450,7 +6531,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{89}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *StatusResponse) GetMember() *Member {
@@ -6510,7 +6591,7 @@ type AuditStanding struct {
 
 func (x *AuditStanding) Reset() {
 	*x = AuditStanding{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6522,7 +6603,7 @@ func (x *AuditStanding) String() string {
 func (*AuditStanding) ProtoMessage() {}
 
 func (x *AuditStanding) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[90]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6535,7 +6616,7 @@ func (x *AuditStanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStanding.ProtoReflect.Descriptor instead.
 func (*AuditStanding) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{90}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *AuditStanding) GetHeight() uint64 {
@@ -6571,14 +6652,17 @@ type ReleaseRequest struct {
 	Patient *Patient `protobuf:"bytes,3,opt,name=patient,proto3" json:"patient,omitempty"`
 	// Ids of the HPKE keys that the requester has: keys are wrapped to the one in
 	// the registry only if it is among them. Empty says nothing.
-	Keys          []string `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	Keys []string `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	// What the requester has of the parts from a transfer that broke off: it isn't
+	// sent again.
+	Held          []*HeldPart `protobuf:"bytes,5,rep,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6590,7 +6674,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[91]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6603,7 +6687,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{91}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ReleaseRequest) GetPermit() string {
@@ -6634,6 +6718,74 @@ func (x *ReleaseRequest) GetKeys() []string {
 	return nil
 }
 
+func (x *ReleaseRequest) GetHeld() []*HeldPart {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+type HeldPart struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	RecordId string                 `protobuf:"bytes,1,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	Part     int32                  `protobuf:"varint,2,opt,name=part,proto3" json:"part,omitempty"`
+	// The first so many sealed bytes of it.
+	Bytes         int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldPart) Reset() {
+	*x = HeldPart{}
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldPart) ProtoMessage() {}
+
+func (x *HeldPart) ProtoReflect() protoreflect.Message {
+	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldPart.ProtoReflect.Descriptor instead.
+func (*HeldPart) Descriptor() ([]byte, []int) {
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *HeldPart) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *HeldPart) GetPart() int32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *HeldPart) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 type ReleaseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -6647,7 +6799,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6659,7 +6811,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[92]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6672,7 +6824,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{92}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ReleaseResponse) GetMessage() isReleaseResponse_Message {
@@ -6730,7 +6882,7 @@ type SignedManifest struct {
 
 func (x *SignedManifest) Reset() {
 	*x = SignedManifest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6742,7 +6894,7 @@ func (x *SignedManifest) String() string {
 func (*SignedManifest) ProtoMessage() {}
 
 func (x *SignedManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[93]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6755,7 +6907,7 @@ func (x *SignedManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedManifest.ProtoReflect.Descriptor instead.
 func (*SignedManifest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{93}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *SignedManifest) GetManifest() []byte {
@@ -6784,7 +6936,7 @@ type SealedChunk struct {
 
 func (x *SealedChunk) Reset() {
 	*x = SealedChunk{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6796,7 +6948,7 @@ func (x *SealedChunk) String() string {
 func (*SealedChunk) ProtoMessage() {}
 
 func (x *SealedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[94]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6809,7 +6961,7 @@ func (x *SealedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChunk.ProtoReflect.Descriptor instead.
 func (*SealedChunk) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{94}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *SealedChunk) GetRecordId() string {
@@ -6845,7 +6997,7 @@ type DiscloseRequest struct {
 
 func (x *DiscloseRequest) Reset() {
 	*x = DiscloseRequest{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6857,7 +7009,7 @@ func (x *DiscloseRequest) String() string {
 func (*DiscloseRequest) ProtoMessage() {}
 
 func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[95]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6870,7 +7022,7 @@ func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseRequest.ProtoReflect.Descriptor instead.
 func (*DiscloseRequest) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{95}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *DiscloseRequest) GetOrder() string {
@@ -6898,7 +7050,7 @@ type DiscloseResponse struct {
 
 func (x *DiscloseResponse) Reset() {
 	*x = DiscloseResponse{}
-	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6910,7 +7062,7 @@ func (x *DiscloseResponse) String() string {
 func (*DiscloseResponse) ProtoMessage() {}
 
 func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yitong_v1_yitong_proto_msgTypes[96]
+	mi := &file_yitong_v1_yitong_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6923,7 +7075,7 @@ func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseResponse.ProtoReflect.Descriptor instead.
 func (*DiscloseResponse) Descriptor() ([]byte, []int) {
-	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{96}
+	return file_yitong_v1_yitong_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *DiscloseResponse) GetContent() []byte {
@@ -7139,15 +7291,20 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\breceived\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\breceived\"f\n" +
 	"\x0eAccessResponse\x12)\n" +
 	"\x06access\x18\x01 \x01(\v2\x11.yitong.v1.AccessR\x06access\x12)\n" +
-	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\";\n" +
+	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"d\n" +
 	"\vOpenRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
-	"\tcustodian\x18\x02 \x01(\tR\tcustodian\"\x90\x01\n" +
+	"\tcustodian\x18\x02 \x01(\tR\tcustodian\x12'\n" +
+	"\x0fwithout_content\x18\x03 \x01(\bR\x0ewithoutContent\"\xc7\x01\n" +
 	"\fOpenResponse\x12%\n" +
 	"\x04part\x18\x01 \x01(\v2\x0f.yitong.v1.PartH\x00R\x04part\x12\x1a\n" +
 	"\acontent\x18\x02 \x01(\fH\x00R\acontent\x122\n" +
-	"\asummary\x18\x03 \x01(\v2\x16.yitong.v1.OpenSummaryH\x00R\asummaryB\t\n" +
-	"\amessage\"\xb6\x01\n" +
+	"\asummary\x18\x03 \x01(\v2\x16.yitong.v1.OpenSummaryH\x00R\asummary\x125\n" +
+	"\bprogress\x18\x04 \x01(\v2\x17.yitong.v1.OpenProgressH\x00R\bprogressB\t\n" +
+	"\amessage\"@\n" +
+	"\fOpenProgress\x12\x1a\n" +
+	"\breceived\x18\x01 \x01(\x03R\breceived\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x03R\x05total\"\xb6\x01\n" +
 	"\vOpenSummary\x12\x14\n" +
 	"\x05parts\x18\x01 \x01(\x05R\x05parts\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1a\n" +
@@ -7442,12 +7599,17 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\rAuditStanding\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x10\n" +
 	"\x03lag\x18\x02 \x01(\x04R\x03lag\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"\x82\x01\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xab\x01\n" +
 	"\x0eReleaseRequest\x12\x16\n" +
 	"\x06permit\x18\x01 \x01(\tR\x06permit\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x04R\x06height\x12,\n" +
 	"\apatient\x18\x03 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x12\n" +
-	"\x04keys\x18\x04 \x03(\tR\x04keys\"\x85\x01\n" +
+	"\x04keys\x18\x04 \x03(\tR\x04keys\x12'\n" +
+	"\x04held\x18\x05 \x03(\v2\x13.yitong.v1.HeldPartR\x04held\"Q\n" +
+	"\bHeldPart\x12\x1b\n" +
+	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12\x12\n" +
+	"\x04part\x18\x02 \x01(\x05R\x04part\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\"\x85\x01\n" +
 	"\x0fReleaseResponse\x127\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x19.yitong.v1.SignedManifestH\x00R\bmanifest\x12.\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x16.yitong.v1.SealedChunkH\x00R\x05chunkB\t\n" +
@@ -7517,7 +7679,7 @@ func file_yitong_v1_yitong_proto_rawDescGZIP() []byte {
 	return file_yitong_v1_yitong_proto_rawDescData
 }
 
-var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
+var file_yitong_v1_yitong_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
 var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*Commit)(nil),                  // 0: yitong.v1.Commit
 	(*Period)(nil),                  // 1: yitong.v1.Period
@@ -7553,78 +7715,80 @@ var file_yitong_v1_yitong_proto_goTypes = []any{
 	(*AccessResponse)(nil),          // 31: yitong.v1.AccessResponse
 	(*OpenRequest)(nil),             // 32: yitong.v1.OpenRequest
 	(*OpenResponse)(nil),            // 33: yitong.v1.OpenResponse
-	(*OpenSummary)(nil),             // 34: yitong.v1.OpenSummary
-	(*Recovered)(nil),               // 35: yitong.v1.Recovered
-	(*GetAccessRequest)(nil),        // 36: yitong.v1.GetAccessRequest
-	(*ListAccessesRequest)(nil),     // 37: yitong.v1.ListAccessesRequest
-	(*ListAccessesResponse)(nil),    // 38: yitong.v1.ListAccessesResponse
-	(*Member)(nil),                  // 39: yitong.v1.Member
-	(*ListMembersRequest)(nil),      // 40: yitong.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),     // 41: yitong.v1.ListMembersResponse
-	(*MoveRequest)(nil),             // 42: yitong.v1.MoveRequest
-	(*SuspendMotion)(nil),           // 43: yitong.v1.SuspendMotion
-	(*ReinstateMotion)(nil),         // 44: yitong.v1.ReinstateMotion
-	(*MoveResponse)(nil),            // 45: yitong.v1.MoveResponse
-	(*AsOf)(nil),                    // 46: yitong.v1.AsOf
-	(*AuditEntry)(nil),              // 47: yitong.v1.AuditEntry
-	(*EntryFilter)(nil),             // 48: yitong.v1.EntryFilter
-	(*EntriesRequest)(nil),          // 49: yitong.v1.EntriesRequest
-	(*EntriesResponse)(nil),         // 50: yitong.v1.EntriesResponse
-	(*ConsentLifeRequest)(nil),      // 51: yitong.v1.ConsentLifeRequest
-	(*ConsentLifeResponse)(nil),     // 52: yitong.v1.ConsentLifeResponse
-	(*ConsentVersion)(nil),          // 53: yitong.v1.ConsentVersion
-	(*DisclosuresRequest)(nil),      // 54: yitong.v1.DisclosuresRequest
-	(*DisclosuresResponse)(nil),     // 55: yitong.v1.DisclosuresResponse
-	(*Disclosure)(nil),              // 56: yitong.v1.Disclosure
-	(*DenialsRequest)(nil),          // 57: yitong.v1.DenialsRequest
-	(*DenialsResponse)(nil),         // 58: yitong.v1.DenialsResponse
-	(*DenialCount)(nil),             // 59: yitong.v1.DenialCount
-	(*UnreceiptedRequest)(nil),      // 60: yitong.v1.UnreceiptedRequest
-	(*UnreceiptedResponse)(nil),     // 61: yitong.v1.UnreceiptedResponse
-	(*ExpiringRequest)(nil),         // 62: yitong.v1.ExpiringRequest
-	(*ExpiringResponse)(nil),        // 63: yitong.v1.ExpiringResponse
-	(*ChangesRequest)(nil),          // 64: yitong.v1.ChangesRequest
-	(*ChangesResponse)(nil),         // 65: yitong.v1.ChangesResponse
-	(*Change)(nil),                  // 66: yitong.v1.Change
-	(*DigestRequest)(nil),           // 67: yitong.v1.DigestRequest
-	(*DigestResponse)(nil),          // 68: yitong.v1.DigestResponse
-	(*TableDigest)(nil),             // 69: yitong.v1.TableDigest
-	(*RebuildRequest)(nil),          // 70: yitong.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 71: yitong.v1.RebuildResponse
-	(*RebuildProgress)(nil),         // 72: yitong.v1.RebuildProgress
-	(*RebuildResult)(nil),           // 73: yitong.v1.RebuildResult
-	(*ExportRequest)(nil),           // 74: yitong.v1.ExportRequest
-	(*ExportResponse)(nil),          // 75: yitong.v1.ExportResponse
-	(*ExportSignature)(nil),         // 76: yitong.v1.ExportSignature
-	(*HistoryRequest)(nil),          // 77: yitong.v1.HistoryRequest
-	(*Event)(nil),                   // 78: yitong.v1.Event
-	(*StateWrite)(nil),              // 79: yitong.v1.StateWrite
-	(*Subject)(nil),                 // 80: yitong.v1.Subject
-	(*OrderDisclosureRequest)(nil),  // 81: yitong.v1.OrderDisclosureRequest
-	(*OrderDisclosureResponse)(nil), // 82: yitong.v1.OrderDisclosureResponse
-	(*Order)(nil),                   // 83: yitong.v1.Order
-	(*OrdersRequest)(nil),           // 84: yitong.v1.OrdersRequest
-	(*OrdersResponse)(nil),          // 85: yitong.v1.OrdersResponse
-	(*AnswerOrderRequest)(nil),      // 86: yitong.v1.AnswerOrderRequest
-	(*AnswerOrderResponse)(nil),     // 87: yitong.v1.AnswerOrderResponse
-	(*StatusRequest)(nil),           // 88: yitong.v1.StatusRequest
-	(*StatusResponse)(nil),          // 89: yitong.v1.StatusResponse
-	(*AuditStanding)(nil),           // 90: yitong.v1.AuditStanding
-	(*ReleaseRequest)(nil),          // 91: yitong.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 92: yitong.v1.ReleaseResponse
-	(*SignedManifest)(nil),          // 93: yitong.v1.SignedManifest
-	(*SealedChunk)(nil),             // 94: yitong.v1.SealedChunk
-	(*DiscloseRequest)(nil),         // 95: yitong.v1.DiscloseRequest
-	(*DiscloseResponse)(nil),        // 96: yitong.v1.DiscloseResponse
-	(*timestamppb.Timestamp)(nil),   // 97: google.protobuf.Timestamp
-	(*Erasure)(nil),                 // 98: yitong.v1.Erasure
-	(*Hold)(nil),                    // 99: yitong.v1.Hold
-	(*HeightRequest)(nil),           // 100: yitong.v1.HeightRequest
-	(*HeightResponse)(nil),          // 101: yitong.v1.HeightResponse
+	(*OpenProgress)(nil),            // 34: yitong.v1.OpenProgress
+	(*OpenSummary)(nil),             // 35: yitong.v1.OpenSummary
+	(*Recovered)(nil),               // 36: yitong.v1.Recovered
+	(*GetAccessRequest)(nil),        // 37: yitong.v1.GetAccessRequest
+	(*ListAccessesRequest)(nil),     // 38: yitong.v1.ListAccessesRequest
+	(*ListAccessesResponse)(nil),    // 39: yitong.v1.ListAccessesResponse
+	(*Member)(nil),                  // 40: yitong.v1.Member
+	(*ListMembersRequest)(nil),      // 41: yitong.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),     // 42: yitong.v1.ListMembersResponse
+	(*MoveRequest)(nil),             // 43: yitong.v1.MoveRequest
+	(*SuspendMotion)(nil),           // 44: yitong.v1.SuspendMotion
+	(*ReinstateMotion)(nil),         // 45: yitong.v1.ReinstateMotion
+	(*MoveResponse)(nil),            // 46: yitong.v1.MoveResponse
+	(*AsOf)(nil),                    // 47: yitong.v1.AsOf
+	(*AuditEntry)(nil),              // 48: yitong.v1.AuditEntry
+	(*EntryFilter)(nil),             // 49: yitong.v1.EntryFilter
+	(*EntriesRequest)(nil),          // 50: yitong.v1.EntriesRequest
+	(*EntriesResponse)(nil),         // 51: yitong.v1.EntriesResponse
+	(*ConsentLifeRequest)(nil),      // 52: yitong.v1.ConsentLifeRequest
+	(*ConsentLifeResponse)(nil),     // 53: yitong.v1.ConsentLifeResponse
+	(*ConsentVersion)(nil),          // 54: yitong.v1.ConsentVersion
+	(*DisclosuresRequest)(nil),      // 55: yitong.v1.DisclosuresRequest
+	(*DisclosuresResponse)(nil),     // 56: yitong.v1.DisclosuresResponse
+	(*Disclosure)(nil),              // 57: yitong.v1.Disclosure
+	(*DenialsRequest)(nil),          // 58: yitong.v1.DenialsRequest
+	(*DenialsResponse)(nil),         // 59: yitong.v1.DenialsResponse
+	(*DenialCount)(nil),             // 60: yitong.v1.DenialCount
+	(*UnreceiptedRequest)(nil),      // 61: yitong.v1.UnreceiptedRequest
+	(*UnreceiptedResponse)(nil),     // 62: yitong.v1.UnreceiptedResponse
+	(*ExpiringRequest)(nil),         // 63: yitong.v1.ExpiringRequest
+	(*ExpiringResponse)(nil),        // 64: yitong.v1.ExpiringResponse
+	(*ChangesRequest)(nil),          // 65: yitong.v1.ChangesRequest
+	(*ChangesResponse)(nil),         // 66: yitong.v1.ChangesResponse
+	(*Change)(nil),                  // 67: yitong.v1.Change
+	(*DigestRequest)(nil),           // 68: yitong.v1.DigestRequest
+	(*DigestResponse)(nil),          // 69: yitong.v1.DigestResponse
+	(*TableDigest)(nil),             // 70: yitong.v1.TableDigest
+	(*RebuildRequest)(nil),          // 71: yitong.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 72: yitong.v1.RebuildResponse
+	(*RebuildProgress)(nil),         // 73: yitong.v1.RebuildProgress
+	(*RebuildResult)(nil),           // 74: yitong.v1.RebuildResult
+	(*ExportRequest)(nil),           // 75: yitong.v1.ExportRequest
+	(*ExportResponse)(nil),          // 76: yitong.v1.ExportResponse
+	(*ExportSignature)(nil),         // 77: yitong.v1.ExportSignature
+	(*HistoryRequest)(nil),          // 78: yitong.v1.HistoryRequest
+	(*Event)(nil),                   // 79: yitong.v1.Event
+	(*StateWrite)(nil),              // 80: yitong.v1.StateWrite
+	(*Subject)(nil),                 // 81: yitong.v1.Subject
+	(*OrderDisclosureRequest)(nil),  // 82: yitong.v1.OrderDisclosureRequest
+	(*OrderDisclosureResponse)(nil), // 83: yitong.v1.OrderDisclosureResponse
+	(*Order)(nil),                   // 84: yitong.v1.Order
+	(*OrdersRequest)(nil),           // 85: yitong.v1.OrdersRequest
+	(*OrdersResponse)(nil),          // 86: yitong.v1.OrdersResponse
+	(*AnswerOrderRequest)(nil),      // 87: yitong.v1.AnswerOrderRequest
+	(*AnswerOrderResponse)(nil),     // 88: yitong.v1.AnswerOrderResponse
+	(*StatusRequest)(nil),           // 89: yitong.v1.StatusRequest
+	(*StatusResponse)(nil),          // 90: yitong.v1.StatusResponse
+	(*AuditStanding)(nil),           // 91: yitong.v1.AuditStanding
+	(*ReleaseRequest)(nil),          // 92: yitong.v1.ReleaseRequest
+	(*HeldPart)(nil),                // 93: yitong.v1.HeldPart
+	(*ReleaseResponse)(nil),         // 94: yitong.v1.ReleaseResponse
+	(*SignedManifest)(nil),          // 95: yitong.v1.SignedManifest
+	(*SealedChunk)(nil),             // 96: yitong.v1.SealedChunk
+	(*DiscloseRequest)(nil),         // 97: yitong.v1.DiscloseRequest
+	(*DiscloseResponse)(nil),        // 98: yitong.v1.DiscloseResponse
+	(*timestamppb.Timestamp)(nil),   // 99: google.protobuf.Timestamp
+	(*Erasure)(nil),                 // 100: yitong.v1.Erasure
+	(*Hold)(nil),                    // 101: yitong.v1.Hold
+	(*HeightRequest)(nil),           // 102: yitong.v1.HeightRequest
+	(*HeightResponse)(nil),          // 103: yitong.v1.HeightResponse
 }
 var file_yitong_v1_yitong_proto_depIdxs = []int32{
-	97,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
-	97,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
+	99,  // 0: yitong.v1.Period.start:type_name -> google.protobuf.Timestamp
+	99,  // 1: yitong.v1.Period.end:type_name -> google.protobuf.Timestamp
 	5,   // 2: yitong.v1.SubmitRequest.header:type_name -> yitong.v1.SubmitHeader
 	2,   // 3: yitong.v1.SubmitHeader.patient:type_name -> yitong.v1.Patient
 	1,   // 4: yitong.v1.SubmitHeader.data_period:type_name -> yitong.v1.Period
@@ -7632,9 +7796,9 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	0,   // 6: yitong.v1.SubmitResponse.commit:type_name -> yitong.v1.Commit
 	2,   // 7: yitong.v1.Record.patient:type_name -> yitong.v1.Patient
 	8,   // 8: yitong.v1.Record.parts:type_name -> yitong.v1.Part
-	97,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
-	98,  // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
-	99,  // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
+	99,  // 9: yitong.v1.Record.submitted:type_name -> google.protobuf.Timestamp
+	100, // 10: yitong.v1.Record.erasure:type_name -> yitong.v1.Erasure
+	101, // 11: yitong.v1.Record.holds:type_name -> yitong.v1.Hold
 	1,   // 12: yitong.v1.Part.data_period:type_name -> yitong.v1.Period
 	3,   // 13: yitong.v1.ListRecordsRequest.page:type_name -> yitong.v1.Page
 	2,   // 14: yitong.v1.ListRecordsRequest.patient:type_name -> yitong.v1.Patient
@@ -7646,7 +7810,7 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	13,  // 20: yitong.v1.Provision.provisions:type_name -> yitong.v1.Provision
 	1,   // 21: yitong.v1.Consent.period:type_name -> yitong.v1.Period
 	13,  // 22: yitong.v1.Consent.provision:type_name -> yitong.v1.Provision
-	97,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
+	99,  // 23: yitong.v1.Consent.recorded:type_name -> google.protobuf.Timestamp
 	2,   // 24: yitong.v1.GrantRequest.patient:type_name -> yitong.v1.Patient
 	1,   // 25: yitong.v1.GrantRequest.period:type_name -> yitong.v1.Period
 	13,  // 26: yitong.v1.GrantRequest.provision:type_name -> yitong.v1.Provision
@@ -7665,160 +7829,162 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	1,   // 39: yitong.v1.AccessRequest.data_period:type_name -> yitong.v1.Period
 	26,  // 40: yitong.v1.RefusedClass.rule:type_name -> yitong.v1.Rule
 	1,   // 41: yitong.v1.Access.data_period:type_name -> yitong.v1.Period
-	97,  // 42: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
+	99,  // 42: yitong.v1.Access.requested:type_name -> google.protobuf.Timestamp
 	26,  // 43: yitong.v1.Access.rule:type_name -> yitong.v1.Rule
 	27,  // 44: yitong.v1.Access.refused:type_name -> yitong.v1.RefusedClass
-	97,  // 45: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
+	99,  // 45: yitong.v1.Access.expires:type_name -> google.protobuf.Timestamp
 	29,  // 46: yitong.v1.Access.release:type_name -> yitong.v1.Release
 	30,  // 47: yitong.v1.Access.receipt:type_name -> yitong.v1.Receipt
-	97,  // 48: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
-	97,  // 49: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
+	99,  // 48: yitong.v1.Release.released:type_name -> google.protobuf.Timestamp
+	99,  // 49: yitong.v1.Receipt.received:type_name -> google.protobuf.Timestamp
 	28,  // 50: yitong.v1.AccessResponse.access:type_name -> yitong.v1.Access
 	0,   // 51: yitong.v1.AccessResponse.commit:type_name -> yitong.v1.Commit
 	8,   // 52: yitong.v1.OpenResponse.part:type_name -> yitong.v1.Part
-	34,  // 53: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
-	0,   // 54: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
-	35,  // 55: yitong.v1.OpenSummary.recovered:type_name -> yitong.v1.Recovered
-	3,   // 56: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
-	28,  // 57: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
-	97,  // 58: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
-	39,  // 59: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
-	43,  // 60: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
-	44,  // 61: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
-	0,   // 62: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
-	97,  // 63: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
-	26,  // 64: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
-	2,   // 65: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
-	1,   // 66: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
-	48,  // 67: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
-	3,   // 68: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
-	47,  // 69: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
-	46,  // 70: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
-	3,   // 71: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
-	53,  // 72: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
-	46,  // 73: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
-	15,  // 74: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
-	0,   // 75: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
-	2,   // 76: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
-	1,   // 77: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
-	3,   // 78: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
-	56,  // 79: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
-	46,  // 80: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
-	28,  // 81: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
-	0,   // 82: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
-	1,   // 83: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
-	59,  // 84: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
-	46,  // 85: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
-	97,  // 86: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
-	3,   // 87: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
-	56,  // 88: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
-	46,  // 89: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
-	1,   // 90: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
-	3,   // 91: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
-	53,  // 92: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
-	46,  // 93: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
-	1,   // 94: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
-	66,  // 95: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
-	46,  // 96: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
-	97,  // 97: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
-	69,  // 98: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
-	46,  // 99: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
-	72,  // 100: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
-	73,  // 101: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
-	68,  // 102: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
-	68,  // 103: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
-	48,  // 104: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
-	76,  // 105: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
-	97,  // 106: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
-	79,  // 107: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
-	80,  // 108: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
-	83,  // 109: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
-	0,   // 110: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
-	80,  // 111: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
-	97,  // 112: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
-	97,  // 113: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
-	97,  // 114: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
-	97,  // 115: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
-	3,   // 116: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
-	83,  // 117: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
-	83,  // 118: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
-	0,   // 119: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
-	39,  // 120: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
-	97,  // 121: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
-	90,  // 122: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
-	2,   // 123: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
-	93,  // 124: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	94,  // 125: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,   // 126: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,   // 127: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,   // 128: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11,  // 129: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16,  // 130: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	18,  // 131: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	19,  // 132: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	21,  // 133: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	23,  // 134: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	25,  // 135: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	32,  // 136: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	36,  // 137: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	37,  // 138: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	40,  // 139: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	42,  // 140: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	77,  // 141: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	49,  // 142: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
-	51,  // 143: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
-	54,  // 144: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
-	57,  // 145: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
-	60,  // 146: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
-	62,  // 147: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
-	64,  // 148: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
-	67,  // 149: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
-	70,  // 150: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
-	74,  // 151: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
-	81,  // 152: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
-	84,  // 153: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
-	86,  // 154: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
-	88,  // 155: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	91,  // 156: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	95,  // 157: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
-	100, // 158: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
-	6,   // 159: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 160: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 161: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	20,  // 162: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	20,  // 163: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	20,  // 164: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	22,  // 165: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	24,  // 166: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	31,  // 167: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	33,  // 168: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	31,  // 169: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	38,  // 170: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	41,  // 171: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	45,  // 172: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	78,  // 173: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	50,  // 174: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	52,  // 175: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	55,  // 176: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	58,  // 177: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	61,  // 178: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	63,  // 179: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	65,  // 180: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	68,  // 181: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	71,  // 182: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	75,  // 183: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	82,  // 184: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
-	85,  // 185: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
-	87,  // 186: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
-	89,  // 187: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	92,  // 188: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	96,  // 189: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
-	101, // 190: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
-	159, // [159:191] is the sub-list for method output_type
-	127, // [127:159] is the sub-list for method input_type
-	127, // [127:127] is the sub-list for extension type_name
-	127, // [127:127] is the sub-list for extension extendee
-	0,   // [0:127] is the sub-list for field type_name
+	35,  // 53: yitong.v1.OpenResponse.summary:type_name -> yitong.v1.OpenSummary
+	34,  // 54: yitong.v1.OpenResponse.progress:type_name -> yitong.v1.OpenProgress
+	0,   // 55: yitong.v1.OpenSummary.receipt:type_name -> yitong.v1.Commit
+	36,  // 56: yitong.v1.OpenSummary.recovered:type_name -> yitong.v1.Recovered
+	3,   // 57: yitong.v1.ListAccessesRequest.page:type_name -> yitong.v1.Page
+	28,  // 58: yitong.v1.ListAccessesResponse.accesses:type_name -> yitong.v1.Access
+	99,  // 59: yitong.v1.Member.since:type_name -> google.protobuf.Timestamp
+	40,  // 60: yitong.v1.ListMembersResponse.members:type_name -> yitong.v1.Member
+	44,  // 61: yitong.v1.MoveRequest.suspend:type_name -> yitong.v1.SuspendMotion
+	45,  // 62: yitong.v1.MoveRequest.reinstate:type_name -> yitong.v1.ReinstateMotion
+	0,   // 63: yitong.v1.MoveResponse.commit:type_name -> yitong.v1.Commit
+	99,  // 64: yitong.v1.AuditEntry.claimed_time:type_name -> google.protobuf.Timestamp
+	26,  // 65: yitong.v1.AuditEntry.policy:type_name -> yitong.v1.Rule
+	2,   // 66: yitong.v1.EntryFilter.patient:type_name -> yitong.v1.Patient
+	1,   // 67: yitong.v1.EntryFilter.time:type_name -> yitong.v1.Period
+	49,  // 68: yitong.v1.EntriesRequest.filter:type_name -> yitong.v1.EntryFilter
+	3,   // 69: yitong.v1.EntriesRequest.page:type_name -> yitong.v1.Page
+	48,  // 70: yitong.v1.EntriesResponse.entries:type_name -> yitong.v1.AuditEntry
+	47,  // 71: yitong.v1.EntriesResponse.as_of:type_name -> yitong.v1.AsOf
+	3,   // 72: yitong.v1.ConsentLifeRequest.page:type_name -> yitong.v1.Page
+	54,  // 73: yitong.v1.ConsentLifeResponse.versions:type_name -> yitong.v1.ConsentVersion
+	47,  // 74: yitong.v1.ConsentLifeResponse.as_of:type_name -> yitong.v1.AsOf
+	15,  // 75: yitong.v1.ConsentVersion.consent:type_name -> yitong.v1.Consent
+	0,   // 76: yitong.v1.ConsentVersion.commit:type_name -> yitong.v1.Commit
+	2,   // 77: yitong.v1.DisclosuresRequest.patient:type_name -> yitong.v1.Patient
+	1,   // 78: yitong.v1.DisclosuresRequest.time:type_name -> yitong.v1.Period
+	3,   // 79: yitong.v1.DisclosuresRequest.page:type_name -> yitong.v1.Page
+	57,  // 80: yitong.v1.DisclosuresResponse.disclosures:type_name -> yitong.v1.Disclosure
+	47,  // 81: yitong.v1.DisclosuresResponse.as_of:type_name -> yitong.v1.AsOf
+	28,  // 82: yitong.v1.Disclosure.access:type_name -> yitong.v1.Access
+	0,   // 83: yitong.v1.Disclosure.commit:type_name -> yitong.v1.Commit
+	1,   // 84: yitong.v1.DenialsRequest.time:type_name -> yitong.v1.Period
+	60,  // 85: yitong.v1.DenialsResponse.reasons:type_name -> yitong.v1.DenialCount
+	47,  // 86: yitong.v1.DenialsResponse.as_of:type_name -> yitong.v1.AsOf
+	99,  // 87: yitong.v1.UnreceiptedRequest.before:type_name -> google.protobuf.Timestamp
+	3,   // 88: yitong.v1.UnreceiptedRequest.page:type_name -> yitong.v1.Page
+	57,  // 89: yitong.v1.UnreceiptedResponse.releases:type_name -> yitong.v1.Disclosure
+	47,  // 90: yitong.v1.UnreceiptedResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 91: yitong.v1.ExpiringRequest.within:type_name -> yitong.v1.Period
+	3,   // 92: yitong.v1.ExpiringRequest.page:type_name -> yitong.v1.Page
+	54,  // 93: yitong.v1.ExpiringResponse.consents:type_name -> yitong.v1.ConsentVersion
+	47,  // 94: yitong.v1.ExpiringResponse.as_of:type_name -> yitong.v1.AsOf
+	1,   // 95: yitong.v1.ChangesRequest.time:type_name -> yitong.v1.Period
+	67,  // 96: yitong.v1.ChangesResponse.changes:type_name -> yitong.v1.Change
+	47,  // 97: yitong.v1.ChangesResponse.as_of:type_name -> yitong.v1.AsOf
+	99,  // 98: yitong.v1.Change.day:type_name -> google.protobuf.Timestamp
+	70,  // 99: yitong.v1.DigestResponse.tables:type_name -> yitong.v1.TableDigest
+	47,  // 100: yitong.v1.DigestResponse.as_of:type_name -> yitong.v1.AsOf
+	73,  // 101: yitong.v1.RebuildResponse.progress:type_name -> yitong.v1.RebuildProgress
+	74,  // 102: yitong.v1.RebuildResponse.result:type_name -> yitong.v1.RebuildResult
+	69,  // 103: yitong.v1.RebuildResult.present:type_name -> yitong.v1.DigestResponse
+	69,  // 104: yitong.v1.RebuildResult.anew:type_name -> yitong.v1.DigestResponse
+	49,  // 105: yitong.v1.ExportRequest.filter:type_name -> yitong.v1.EntryFilter
+	77,  // 106: yitong.v1.ExportResponse.signature:type_name -> yitong.v1.ExportSignature
+	99,  // 107: yitong.v1.Event.claimed_time:type_name -> google.protobuf.Timestamp
+	80,  // 108: yitong.v1.Event.writes:type_name -> yitong.v1.StateWrite
+	81,  // 109: yitong.v1.OrderDisclosureRequest.subject:type_name -> yitong.v1.Subject
+	84,  // 110: yitong.v1.OrderDisclosureResponse.order:type_name -> yitong.v1.Order
+	0,   // 111: yitong.v1.OrderDisclosureResponse.commit:type_name -> yitong.v1.Commit
+	81,  // 112: yitong.v1.Order.subject:type_name -> yitong.v1.Subject
+	99,  // 113: yitong.v1.Order.ordered:type_name -> google.protobuf.Timestamp
+	99,  // 114: yitong.v1.Order.due:type_name -> google.protobuf.Timestamp
+	99,  // 115: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
+	99,  // 116: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
+	3,   // 117: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
+	84,  // 118: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
+	84,  // 119: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
+	0,   // 120: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
+	40,  // 121: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
+	99,  // 122: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
+	91,  // 123: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
+	2,   // 124: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
+	93,  // 125: yitong.v1.ReleaseRequest.held:type_name -> yitong.v1.HeldPart
+	95,  // 126: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	96,  // 127: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 128: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 129: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 130: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 131: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 132: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	18,  // 133: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	19,  // 134: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	21,  // 135: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	23,  // 136: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	25,  // 137: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	32,  // 138: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	37,  // 139: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	38,  // 140: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	41,  // 141: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	43,  // 142: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	78,  // 143: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	50,  // 144: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	52,  // 145: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	55,  // 146: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	58,  // 147: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	61,  // 148: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	63,  // 149: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	65,  // 150: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	68,  // 151: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	71,  // 152: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	75,  // 153: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	82,  // 154: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
+	85,  // 155: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
+	87,  // 156: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
+	89,  // 157: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	92,  // 158: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	97,  // 159: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
+	102, // 160: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
+	6,   // 161: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 162: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 163: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	20,  // 164: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	20,  // 165: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	20,  // 166: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	22,  // 167: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	24,  // 168: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	31,  // 169: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	33,  // 170: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	31,  // 171: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	39,  // 172: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	42,  // 173: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	46,  // 174: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	79,  // 175: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	51,  // 176: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	53,  // 177: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	56,  // 178: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	59,  // 179: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	62,  // 180: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	64,  // 181: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	66,  // 182: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	69,  // 183: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	72,  // 184: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	76,  // 185: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	83,  // 186: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	86,  // 187: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	88,  // 188: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	90,  // 189: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	94,  // 190: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	98,  // 191: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	103, // 192: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
+	161, // [161:193] is the sub-list for method output_type
+	129, // [129:161] is the sub-list for method input_type
+	129, // [129:129] is the sub-list for extension type_name
+	129, // [129:129] is the sub-list for extension extendee
+	0,   // [0:129] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }
@@ -7836,20 +8002,21 @@ func file_yitong_v1_yitong_proto_init() {
 		(*OpenResponse_Part)(nil),
 		(*OpenResponse_Content)(nil),
 		(*OpenResponse_Summary)(nil),
+		(*OpenResponse_Progress)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[42].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[43].OneofWrappers = []any{
 		(*MoveRequest_Suspend)(nil),
 		(*MoveRequest_Reinstate)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[71].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[72].OneofWrappers = []any{
 		(*RebuildResponse_Progress)(nil),
 		(*RebuildResponse_Result)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[75].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[76].OneofWrappers = []any{
 		(*ExportResponse_Content)(nil),
 		(*ExportResponse_Signature)(nil),
 	}
-	file_yitong_v1_yitong_proto_msgTypes[92].OneofWrappers = []any{
+	file_yitong_v1_yitong_proto_msgTypes[94].OneofWrappers = []any{
 		(*ReleaseResponse_Manifest)(nil),
 		(*ReleaseResponse_Chunk)(nil),
 	}
@@ -7859,7 +8026,7 @@ func file_yitong_v1_yitong_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yitong_v1_yitong_proto_rawDesc), len(file_yitong_v1_yitong_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   97,
+			NumMessages:   99,
 			NumExtensions: 0,
 			NumServices:   7,
 		},
