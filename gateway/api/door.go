@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -28,13 +29,14 @@ type door struct {
 	kind        registry.Kind
 	trust       Trust
 	tokens      Tokens // nil takes none
-	policy      *policy.Policies
+	policy      Decider
 	called      func(method, code string, took time.Duration) // nil counts nothing
 	asked       func(route, method string, status int, took time.Duration)
 	revocations Revocations
 	limits      *Limiter
 	tracer      trace.Tracer
 	outbox      *outbox.Outbox // nil: whoever calls sees to it that a write happens once
+	stopping    <-chan struct{}
 	log         *slog.Logger
 }
 
@@ -166,11 +168,38 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 		return err
 	}
 	defer leave()
+	if endless[short(info.FullMethod)] {
+		var done func()
+		inside, done = d.untilStopping(inside)
+		defer done()
+	}
 	named, err := d.onceStream(admitted{s, inside}, info.FullMethod)
 	if err != nil {
 		return statusOf(err)
 	}
-	return statusOf(handler(srv, named))
+	err = handler(srv, named)
+	if errors.Is(context.Cause(inside), errStopping) {
+		return errStopping
+	}
+	return statusOf(err)
+}
+
+// endless are the methods whose streams have no end of their own.
+var endless = map[string]bool{"Events.Watch": true, "Emergencies.Watch": true}
+
+var errStopping = status.Error(codes.Unavailable, "this gateway is being stopped: call again, it is back soon")
+
+// untilStopping is ctx until the gateway is being stopped.
+func (d door) untilStopping(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-d.stopping:
+			cancel(errStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // record writes one line a call. It holds no argument: they may name patients.

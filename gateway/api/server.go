@@ -32,6 +32,11 @@ const (
 	chunkSize  = 1 << 20 // bytes of content in one message of a stream
 )
 
+// Decider says who of the member's own may do what; *policy.Policies is one.
+type Decider interface {
+	Decide(policy.Question) policy.Answer
+}
+
 // Config is what a server serves.
 type Config struct {
 	Gateway     *share.Gateway
@@ -42,23 +47,24 @@ type Config struct {
 	Scratch     string               // folder that a rebuild works in
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Trust       Trust
-	Revocations Revocations      // nil: none
-	Tokens      Tokens           // of the member's people and services; nil takes none
-	Shown       []Shown          // the gateway\'s certificates
-	Policy      *policy.Policies // of the member's own people; nil is policy.Default
-	Heights     *height.Keeper   // nil exchanges none
-	Events      *events.Feed     // nil keeps none
+	Revocations Revocations    // nil: none
+	Tokens      Tokens         // of the member's people and services; nil takes none
+	Shown       []Shown        // the gateway\'s certificates
+	Policy      Decider        // of the member's own people; nil is policy.Default
+	Heights     *height.Keeper // nil exchanges none
+	Events      *events.Feed   // nil keeps none
 	Version     string
 	Called      func(method, code string, took time.Duration)              // told of each call; nil of none
 	Asked       func(route, method string, status int, took time.Duration) // told of each HTTP request; nil of none
 	Limits      *Limiter                                                   // of both doors; nil is one with the defaults
 	Tracer      trace.TracerProvider                                       // nil traces nothing
 	Outbox      *outbox.Outbox                                             // has every write happen once; nil leaves that to who calls
+	Stopping    <-chan struct{}                                            // closed when streams without an end are to end; nil never is
 	Log         *slog.Logger
 }
 
 func newDoor(c Config) door {
-	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, tokens: c.Tokens, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, asked: c.Asked, limits: c.Limits, outbox: c.Outbox, tracer: tracerOf(c.Tracer), log: c.Log}
+	d := door{self: c.Gateway.Self.MSP, kind: c.Gateway.Self.Kind, trust: c.Trust, tokens: c.Tokens, policy: c.Policy, revocations: orNone(c.Revocations), called: c.Called, asked: c.Asked, limits: c.Limits, outbox: c.Outbox, tracer: tracerOf(c.Tracer), stopping: c.Stopping, log: c.Log}
 	if d.limits == nil {
 		d.limits = NewLimiter(Limits{})
 	}

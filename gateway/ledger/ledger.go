@@ -103,6 +103,7 @@ type Ledger struct {
 	log      *slog.Logger
 	conns    connections
 	standing standing
+	observed func(step, function, outcome string, took time.Duration)
 }
 
 // Dial reads the identity and prepares the connections. It doesn't wait for a

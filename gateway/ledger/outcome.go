@@ -22,8 +22,10 @@ import (
 // Only once a peer was there to ask, and didn't see it commit in the time given,
 // is the same envelope sent again, through the next peer.
 // Should both have arrived, Fabric marks the later DUPLICATE_TXID: one effect.
-func (p *Prepared) Submit(ctx context.Context) (Commit, error) {
+func (p *Prepared) Submit(ctx context.Context) (commit Commit, err error) {
 	l := p.ledger
+	ctx, ended := l.observe(ctx, StepCommit, p.function)
+	defer func() { ended(p.id, commit.Block, err) }()
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
 	defer cancel()
 	settle, wait := l.cfg.Settle, pauses()

@@ -37,7 +37,15 @@ func (p *Prepared) Result(out any) error { return decode(p.function, p.result, o
 // Peers that can't be reached are passed over; endorsers that don't agree, as
 // those that lag do, are asked again after a pause. The errors are Submit's as
 // far as they concern endorsement.
-func (l *Ledger) Prepare(ctx context.Context, function string, in any, opts ...Option) (*Prepared, error) {
+func (l *Ledger) Prepare(ctx context.Context, function string, in any, opts ...Option) (prepared *Prepared, err error) {
+	ctx, ended := l.observe(ctx, StepEndorse, function)
+	defer func() {
+		id := ""
+		if prepared != nil {
+			id = prepared.id
+		}
+		ended(id, 0, err)
+	}()
 	arg, err := document(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: encoding the argument: %w", function, err)

@@ -107,6 +107,11 @@ type Config struct {
 	// Limits bound what callers can cost this gateway: sizes, rates, what may be under way
 	// at once, times. Each has a default.
 	Limits api.Limits `yaml:"limits,omitempty"`
+	// Drain is how long a gateway that is told to stop goes on taking calls while /readyz says
+	// that it isn't ready, so that a load balancer sees it first: at most 1m, by default 0s.
+	Drain time.Duration `yaml:"drain,omitempty"`
+	// Tracing says where OpenTelemetry traces go; by default nowhere.
+	Tracing Tracing `yaml:"tracing,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -294,6 +299,7 @@ func (c Config) check() error {
 		problem("quota needs both per_day and burst, 1 or more; leave it out for the default")
 	}
 	c.checkLimits(problem)
+	c.Tracing.check(problem)
 	if c.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		problem("log_level is %q; it must be debug, info, warn or error", c.LogLevel)
 	}

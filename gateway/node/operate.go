@@ -3,13 +3,15 @@ package node
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"math"
 	"sync/atomic"
+	"time"
 
 	"yitong/gateway/api"
 	"yitong/gateway/audit/projection"
 	"yitong/gateway/events"
+	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/operations"
 	"yitong/gateway/outbox"
@@ -35,48 +37,61 @@ func (r running) webhooks(ctx context.Context, disabled bool) (n float64, err er
 	return n, err
 }
 
+// maxBehind is how many blocks the audit's projection may be behind before it counts as ill.
+const maxBehind = 1000
+
 // operate serves what operators ask, from the start on, so that a gateway that waits for
 // its consortium is seen to be alive and not ready.
-func operate(ctx context.Context, config Config, version string, chain *ledger.Ledger, sealed vault.Vault, limits *api.Limiter, writes *outbox.Outbox, log *slog.Logger) (*operations.Operations, *atomic.Pointer[running]) {
+func operate(ctx context.Context, config Config, version string, chain *ledger.Ledger, store *keys.Store, sealed vault.Vault, limits *api.Limiter, writes *outbox.Outbox) (*operations.Operations, *atomic.Pointer[running]) {
 	now := new(atomic.Pointer[running])
+	well := peerWell(chain)
 	o := operations.New(version,
-		operations.Check{Name: "serving", Probe: func(context.Context) error {
+		&operations.Check{Name: "serving", Probe: func(context.Context) error {
 			if now.Load() == nil {
 				return errors.New("this gateway hasn't joined the consortium yet, or is stopping")
 			}
 			return nil
 		}},
-		operations.Check{Name: "peer", Probe: func(ctx context.Context) error {
+		&operations.Check{Name: "peer", Probe: func(ctx context.Context) error {
 			if err := healthy(chain.Standing(), config.Failover.lag()); err != nil {
 				return err
 			}
-			_, err := chain.Height(ctx)
-			return err
+			return well(ctx)
 		}},
-		operations.Check{Name: "events", Probe: func(context.Context) error {
+		&operations.Check{Name: "events", Probe: func(context.Context) error {
 			if r := now.Load(); r != nil {
 				return r.feed.Problem()
 			}
 			return nil
 		}},
-		operations.Check{Name: "vault", Probe: func(ctx context.Context) error {
-			for _, err := range sealed.List(ctx) {
-				return err // the first entry will do
+		&operations.Check{Name: "orderers", Every: 15 * time.Second, Probe: orderersWell(chain)},
+		&operations.Check{Name: "vault", Every: time.Minute, Probe: vaultWell(sealed, config.Member.MSP)},
+		&operations.Check{Name: "keys", Every: time.Minute, Probe: keysWell(store)},
+		&operations.Check{Name: "clock", Probe: func(context.Context) error {
+			r := now.Load()
+			if r == nil {
+				return nil
 			}
-			return nil
+			return errors.Join(r.gateway.Current(), r.gateway.ClockBehind())
 		}},
-		operations.Check{Name: "outbox", Probe: writes.Problem},
-		operations.Check{Name: "minutes", Probe: func(context.Context) error {
-			if r := now.Load(); r != nil {
-				return r.gateway.Current()
+		&operations.Check{Name: "outbox", Probe: writes.Problem},
+		&operations.Check{Name: "audit", Probe: func(ctx context.Context) error {
+			r := now.Load()
+			if r == nil {
+				return nil
 			}
-			return nil
-		}},
-		operations.Check{Name: "audit", Probe: func(context.Context) error {
-			if r := now.Load(); r != nil {
-				return r.history.Problem()
+			if err := r.history.Problem(); err != nil {
+				return err
 			}
-			return nil
+			height, err := chain.Height(ctx)
+			if err != nil {
+				return nil // which the peer's own check says
+			}
+			at, err := r.history.Checkpoint(ctx)
+			if behind := int64(height) - int64(at.Blocks); err == nil && behind > maxBehind {
+				err = fmt.Errorf("the projection is %d blocks behind the peer", behind)
+			}
+			return err
 		}},
 	)
 	// figure reads a figure of a gateway that serves.
@@ -127,6 +142,13 @@ func operate(ctx context.Context, config Config, version string, chain *ledger.L
 		n, err := r.gateway.Pending(ctx)
 		return float64(n), err
 	}))
+	o.Gauge("yitong_state_free_bytes", "Room left where the state folder lies.", func() float64 {
+		left, err := free(config.State)
+		if err != nil {
+			return math.NaN()
+		}
+		return left
+	})
 	load := func(read func(api.Load) float64) func() float64 {
 		return func() float64 { return read(limits.Load()) }
 	}

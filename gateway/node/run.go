@@ -44,11 +44,30 @@ const fateTime = 15 * time.Second
 const stopTime = 20 * time.Second
 
 // Run serves a gateway until ctx ends, and then lets what is under way finish.
-// version is what it tells callers of itself.
-func Run(ctx context.Context, config Config, version string, log *slog.Logger) (err error) {
-	rules, err := readPolicy(config.Policy)
+// version is what it tells callers of itself. What comes over changed is put into force as far
+// as it can be without a restart; nil never changes.
+//
+// When it is told to stop it isn't ready any more from then on, serves new calls for a moment
+// yet, for whoever hasn't seen that, and finishes what is under way, at both doors.
+func Run(ctx context.Context, config Config, version string, log *slog.Logger, changed <-chan Config) (err error) {
+	read, err := readPolicy(config.Policy)
 	if err != nil {
 		return err
+	}
+	rules := &livePolicy{}
+	rules.now.Store(read)
+	traces, err := config.openTracing(ctx, version, log)
+	if err != nil {
+		return err
+	}
+	if traces != nil {
+		defer func() {
+			last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			if err := traces.Shutdown(last); err != nil {
+				log.Warn("the last traces aren't exported", "error", err)
+			}
+		}()
 	}
 	store, err := openKeys(config)
 	if err != nil {
@@ -80,14 +99,19 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 		clinicians = as
 	}
 	limits := api.NewLimiter(config.Limits)
-	told, now := operate(ctx, config, version, chain, sealed, limits, writes, log)
+	told, now := operate(ctx, config, version, chain, store, sealed, limits, writes)
+	chain.Observe(told.Transacted)
+	sealed = observedVault{sealed, told.Stored}
 	following, unfollow := context.WithCancel(ctx)
 	var kept sync.WaitGroup
 	defer kept.Wait()
 	defer unfollow()
+	// Operators are answered to the end.
+	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	defer unwatch()
 	if config.Operations != "" {
 		kept.Go(func() {
-			if err := told.Serve(following, config.Operations, log); err != nil {
+			if err := told.Serve(watched, config.Operations, log); err != nil {
 				log.Error("operators can't be answered", "error", err)
 			}
 		})
@@ -212,12 +236,17 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	defer unfollow()
 	kept.Go(func() { feed.Keep(following, chain) })
 
+	stopping := make(chan struct{})
 	served := api.Config{
 		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Events: feed, Called: told.Called,
-		Asked: told.Asked, Outbox: writes, Limits: limits,
+		Asked: told.Asked, Outbox: writes, Limits: limits, Stopping: stopping,
 	}
+	if traces != nil {
+		served.Tracer = traces
+	}
+	kept.Go(func() { reload(following, config, changed, rules, limits, log) })
 	served.Shown, served.Tokens = config.shown(), bearers.verifier
 	kept.Go(func() { bearers.keep(following, log) })
 	kept.Go(func() { keepWarning(following, gateway, served.Shown, log) })
@@ -233,7 +262,8 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	if err != nil {
 		return err
 	}
-	defer questions.serve(api.NewWeb(served, append(bearers.mounts(), facade)...), limits, ended)()
+	stopWeb := sync.OnceFunc(questions.serve(api.NewWeb(served, append(bearers.mounts(), facade)...), limits, ended))
+	defer stopWeb()
 	now.Store(&running{gateway, history, feed})
 	defer now.Store(nil)
 	log.Info("serving", "member", config.Member.MSP, "address", listener.Addr().String())
@@ -243,10 +273,16 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger) (
 	case <-ctx.Done():
 	}
 	log.Info("stopping")
+	told.Drain()
+	time.Sleep(config.drainTime()) // the calls of who hasn't seen it yet are served
 	now.Store(nil)
+	close(stopping)
 	force := time.AfterFunc(stopTime, server.Stop)
 	defer force.Stop()
-	server.GracefulStop()
+	var both sync.WaitGroup
+	both.Go(stopWeb)
+	both.Go(server.GracefulStop)
+	both.Wait()
 	return nil
 }
 

@@ -1,7 +1,7 @@
 // Package operations tells those who run a gateway how it is, by plain HTTP on an
 // address of its own that only they reach (by default one of the machine itself):
 //
-//	/livez     the process answers
+//	/livez     the process answers; /healthz says the same
 //	/readyz    it can do its work now: each thing it depends on, asked
 //	/metrics   figures for Prometheus
 //
@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,27 @@ type Check struct {
 	// Probe returns nil when it is there and well. Its error is shown to whoever asks:
 	// it must not quote data.
 	Probe func(context.Context) error
+	// Every is how long an answer stands: a probe that costs something is made seldom. Who
+	// is ill is asked again at least every ten seconds. Default a second.
+	Every time.Duration
+
+	mu    sync.Mutex
+	asked time.Time
+	last  error
+}
+
+// ask probes, or gives the answer that stands.
+func (c *Check) ask(ctx context.Context, now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stands := max(c.Every, restTime)
+	if c.last != nil {
+		stands = min(stands, 10*time.Second)
+	}
+	if c.asked.IsZero() || now.Sub(c.asked) >= stands {
+		c.last, c.asked = c.Probe(ctx), now
+	}
+	return c.last
 }
 
 // probeTime is how long one probe may take before it counts as failed, and restTime how
@@ -40,11 +62,15 @@ const (
 
 // Operations is what there is to tell. It is safe for concurrent use.
 type Operations struct {
-	checks   []Check
+	checks   []*Check
 	registry *prometheus.Registry
 	calls    *prometheus.HistogramVec
 	requests *prometheus.HistogramVec
+	ledger   *prometheus.HistogramVec
+	vault    *prometheus.HistogramVec
 	now      func() time.Time
+
+	draining atomic.Bool
 
 	mu    sync.Mutex
 	last  readiness
@@ -52,7 +78,7 @@ type Operations struct {
 }
 
 // New makes the figures, and the checks that say whether the gateway is ready.
-func New(version string, checks ...Check) *Operations {
+func New(version string, checks ...*Check) *Operations {
 	o := &Operations{
 		checks: checks, registry: prometheus.NewRegistry(), now: time.Now,
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -64,9 +90,17 @@ func New(version string, checks ...Check) *Operations {
 		Name: "yitong_request_seconds", Help: "HTTP requests by route, method and status, and how long they took.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"route", "method", "status"})
+	o.ledger = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "yitong_ledger_seconds", Help: "Endorsements and commits by chaincode function and outcome, and how long they took.",
+		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"step", "function", "outcome"})
+	o.vault = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "yitong_vault_seconds", Help: "Operations on the vault by kind and outcome, and how long they took.",
+		Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300},
+	}, []string{"operation", "outcome"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "yitong_build_info", Help: "Always 1; the label says what runs.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	o.registry.MustRegister(o.calls, o.requests, build, readinessGauge{o, prometheus.NewDesc("yitong_ready", "1 where a dependency answers as it should, else 0.", []string{"check"}, nil)},
+	o.registry.MustRegister(o.calls, o.requests, o.ledger, o.vault, build, readinessGauge{o, prometheus.NewDesc("yitong_ready", "1 where a dependency answers as it should, else 0.", []string{"check"}, nil)},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return o
 }
@@ -79,6 +113,16 @@ func (o *Operations) Called(method, code string, took time.Duration) {
 // Asked counts one HTTP request that has ended. The route is what serves it, not the path.
 func (o *Operations) Asked(route, method string, status int, took time.Duration) {
 	o.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+// Transacted counts one endorsement, or one commit, that has ended.
+func (o *Operations) Transacted(step, function, outcome string, took time.Duration) {
+	o.ledger.WithLabelValues(step, function, outcome).Observe(took.Seconds())
+}
+
+// Stored counts one operation on the vault that has ended.
+func (o *Operations) Stored(operation, outcome string, took time.Duration) {
+	o.vault.WithLabelValues(operation, outcome).Observe(took.Seconds())
 }
 
 // Counts adds counters that are read when somebody asks, one for each value of a label.
@@ -107,13 +151,24 @@ func (o *Operations) Gauge(name, help string, read func() float64) {
 // Handler serves it all.
 func (o *Operations) Handler(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+	alive := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Write([]byte("alive\n"))
-	})
+	}
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", o.serveReadiness)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
 	return mux
+}
+
+// Drain makes the gateway not ready from now on, so that whoever sends it work stops doing so
+// before it stops.
+func (o *Operations) Drain() {
+	o.draining.Store(true)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked = time.Time{}
 }
 
 // Serve listens on an address until ctx ends.
@@ -163,12 +218,15 @@ func (o *Operations) ready() readiness {
 	for i, c := range o.checks {
 		asking.Go(func() {
 			o.last.Checks[i] = outcome{Name: c.Name, OK: true}
-			if err := c.Probe(ctx); err != nil {
+			if err := c.ask(ctx, o.now()); err != nil {
 				o.last.Checks[i] = outcome{Name: c.Name, Problem: err.Error()}
 			}
 		})
 	}
 	asking.Wait()
+	if o.draining.Load() {
+		o.last.Checks = append(o.last.Checks, outcome{Name: "stopping", Problem: "this gateway is being stopped: it finishes what is under way"})
+	}
 	for _, c := range o.last.Checks {
 		o.last.Ready = o.last.Ready && c.OK
 	}

@@ -33,14 +33,14 @@ func TestReadyIsWhatEveryCheckSays(t *testing.T) {
 	hanging := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, test := range []struct {
 		name   string
-		checks []operations.Check
+		checks []*operations.Check
 		code   int
 		want   []string
 	}{
-		{"all well", []operations.Check{{Name: "peer", Probe: well}, {Name: "vault", Probe: well}}, 200, []string{`"ready":true`, `{"name":"vault","ok":true}`}},
-		{"one ill", []operations.Check{{Name: "peer", Probe: ill}, {Name: "vault", Probe: well}}, 503,
+		{"all well", []*operations.Check{{Name: "peer", Probe: well}, {Name: "vault", Probe: well}}, 200, []string{`"ready":true`, `{"name":"vault","ok":true}`}},
+		{"one ill", []*operations.Check{{Name: "peer", Probe: ill}, {Name: "vault", Probe: well}}, 503,
 			[]string{`"ready":false`, `{"name":"peer","ok":false,"problem":"the peer doesn't answer"}`, `{"name":"vault","ok":true}`}},
-		{"one that hangs", []operations.Check{{Name: "peer", Probe: hanging}}, 503, []string{`"ready":false`, "deadline exceeded"}},
+		{"one that hangs", []*operations.Check{{Name: "peer", Probe: hanging}}, 503, []string{`"ready":false`, "deadline exceeded"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestReadyIsWhatEveryCheckSays(t *testing.T) {
 func TestChecksRestBetweenAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
-		o := operations.New("v1", operations.Check{Name: "peer", Probe: func(context.Context) error {
+		o := operations.New("v1", &operations.Check{Name: "peer", Probe: func(context.Context) error {
 			if asked.Add(1) == 1 {
 				return errors.New("not yet")
 			}
@@ -89,7 +89,7 @@ func TestChecksRestBetweenAnswers(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	o := operations.New("v1", operations.Check{Name: "peer", Probe: func(context.Context) error { return errors.New("down") }})
+	o := operations.New("v1", &operations.Check{Name: "peer", Probe: func(context.Context) error { return errors.New("down") }})
 	o.Called("Records.Submit", "OK", 30*time.Millisecond)
 	o.Called("Records.Submit", "PermissionDenied", time.Millisecond)
 	o.Gauge("yitong_ledger_blocks", "Blocks on the own peer.", func() float64 { return 42 })

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // A batcher lets many callers share one ledger transaction, or one query. It
@@ -40,6 +42,7 @@ type outcome[R any] struct {
 type entry[T, R any] struct {
 	item T
 	done chan outcome[R]
+	from trace.Span // of the call that it is part of
 }
 
 func newBatcher[T, R any](ctx context.Context, max int, idle, busy time.Duration, flush func(context.Context, []T) []outcome[R]) *batcher[T, R] {
@@ -50,7 +53,7 @@ func newBatcher[T, R any](ctx context.Context, max int, idle, busy time.Duration
 // A caller whose context ends first gets the context's error; its item is
 // still carried out.
 func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
-	e := entry[T, R]{item: item, done: make(chan outcome[R], 1)}
+	e := entry[T, R]{item: item, done: make(chan outcome[R], 1), from: trace.SpanFromContext(ctx)}
 	b.add(e)
 	select {
 	case o := <-e.done:
@@ -91,13 +94,21 @@ func (b *batcher[T, R]) send() {
 	b.waiting = nil
 	b.underWay++
 	b.running.Go(func() {
+		// The transaction is part of the first one's trace, and linked from there to the others'.
+		var others []trace.Link
 		items := make([]T, len(batch))
 		for i, e := range batch {
 			items[i] = e.item
+			if i > 0 && e.from.SpanContext().IsValid() {
+				others = append(others, trace.Link{SpanContext: e.from.SpanContext()})
+			}
 		}
-		for i, o := range b.flush(b.ctx, items) {
+		ctx, span := batch[0].from.TracerProvider().Tracer("yitong/gateway/share").Start(
+			trace.ContextWithSpan(b.ctx, batch[0].from), "together", trace.WithLinks(others...))
+		for i, o := range b.flush(ctx, items) {
 			batch[i].done <- o
 		}
+		span.End()
 		b.ended()
 	})
 }

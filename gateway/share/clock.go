@@ -73,6 +73,19 @@ func (g *Gateway) Current() error {
 	return g.clock.fresh(g.now())
 }
 
+// maxBehind is how far, in seconds, the own clock may be behind what the ledger closed: less
+// than endorsers allow.
+const maxBehind = 60
+
+// ClockBehind refuses (stale-clock) when this machine's clock is behind the minutes that the
+// members closed.
+func (g *Gateway) ClockBehind() error {
+	if behind := int64(g.clock.get().Closed - g.now()); behind > maxBehind {
+		return refusal.New(refusal.StaleClock, fmt.Sprintf("this machine's clock is %d s behind the ledger's", behind), "transactions once the clock is set (NTP)")
+	}
+	return nil
+}
+
 // KeepTime closes the ledger's minutes, in turn with the other members, until the
 // gateway is closed. Whoever's turn it is goes first; the others step in, one
 // after the other, when a minute stays open.
