@@ -15,7 +15,7 @@ type contents struct {
 }
 
 func (s contents) List(ctx context.Context, in *yitongv1.ListContentsRequest) (*yitongv1.ListContentsResponse, error) {
-	q := share.ContentQuery{Access: in.GetAccessId(), Custodian: in.GetCustodian()}
+	q := share.ContentQuery{Access: in.GetAccessId(), Custodian: in.GetCustodian(), Record: in.GetRecordId()}
 	if in.GetPatient() != nil {
 		p := patientOf(in.GetPatient())
 		q.Patient = &p
@@ -34,7 +34,7 @@ func (s contents) List(ctx context.Context, in *yitongv1.ListContentsRequest) (*
 func contentMessage(c share.Content) *yitongv1.ContentEntry {
 	out := &yitongv1.ContentEntry{
 		Custodian: c.Custodian, AccessId: c.Access, RecordId: c.Record, Part: partMessage(c.Record, c.Part),
-		Opened: timeMessage(c.Opened), Until: timeMessage(c.Until), Sha256: digestBytes(c),
+		Opened: timeMessage(c.Opened), Until: timeMessage(c.Until), Sha256: digestBytes(c), Status: string(c.Status),
 	}
 	if c.Patient != nil {
 		out.Patient = patientMessage(*c.Patient)

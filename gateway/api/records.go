@@ -51,7 +51,7 @@ func (s records) Submit(stream grpc.ClientStreamingServer[yitongv1.SubmitRequest
 func submissionOf(h *yitongv1.SubmitHeader) (share.Submission, error) {
 	s := share.Submission{
 		ID: h.GetId(), Patient: patientOf(h.GetPatient()), MediaType: h.GetMediaType(),
-		Supersedes: h.GetSupersedes(), Period: periodOf(h.GetDataPeriod()),
+		Supersedes: h.GetSupersedes(), Period: periodOf(h.GetDataPeriod()), Description: h.GetDescription(),
 	}
 	if code := h.GetDataClass(); code != "" {
 		class, err := record.ParseClass(code)

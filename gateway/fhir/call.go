@@ -28,6 +28,7 @@ type call struct {
 	mayBeOther bool     // what is here has a form other than JSON
 	prefer     string   // "minimal", "representation", "OperationOutcome", or "" where it doesn't say
 	lenient    bool     // unknown parameters may be left out
+	maxCount   int      // of a page; 0 is that of searches
 	squeezed   *squeezer
 	begun      bool // something was sent
 }

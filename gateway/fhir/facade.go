@@ -41,6 +41,9 @@ type facade struct {
 	bookmarks *bookmarks
 	derive    func(purpose string, parts ...string) []byte
 	started   time.Time
+
+	custodians custodians
+	patients   patients
 }
 
 // New makes the handler for everything below [Base].
@@ -59,7 +62,11 @@ func New(c Config, conn grpc.ClientConnInterface) http.Handler {
 	f.bookmarks = newBookmarks(key(c.Secret, "bookmarks"))
 	f.derive = deriver(key(c.Secret, "ids"))
 	// The table. A resource is a file of its own; it adds itself here.
-	f.resources = []resource{f.consents(), f.auditEvents(), f.tasks()}
+	f.resources = []resource{
+		f.bundles(), f.documentReferences(), f.binaries(), f.patientsOf(),
+		f.consents(), f.auditEvents(), f.tasks(),
+	}
+	f.transact = transaction
 	slices.SortFunc(f.resources, func(a, b resource) int { return cmp.Compare(a.kind, b.kind) })
 	return f.routes()
 }

@@ -176,7 +176,7 @@ func done(message string) operationOutcome {
 func Problem(out http.ResponseWriter, err error, as int) {
 	f := faultOf(err)
 	h := out.Header()
-	for _, name := range []string{"Content-Encoding", "Content-Length", "Content-Range", "Etag", "Last-Modified", "Location", "Content-Location", "Trailer", "Accept-Ranges"} {
+	for _, name := range []string{"Content-Encoding", "Content-Length", "Etag", "Last-Modified", "Location", "Content-Location", "Trailer", "Accept-Ranges"} {
 		h.Del(name)
 	}
 	h.Set("Content-Type", mediaType+"; charset=utf-8; fhirVersion=4.0")

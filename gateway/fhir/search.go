@@ -142,7 +142,7 @@ func (c *call) parse(form url.Values, known []param) (query, error) {
 		q.cursor = mark.Cursor
 		return q, err
 	}
-	q := query{count: defaultCount, form: url.Values{}}
+	q := query{count: max(defaultCount, c.maxCount), form: url.Values{}}
 	n := 0
 	for _, name := range slices.Sorted(keysOf(form)) {
 		for _, value := range form[name] {
@@ -177,7 +177,7 @@ func (c *call) parameter(q *query, name, value string, known []param) error {
 		if err != nil || n < 0 {
 			return invalid(at, "this is no number of entries", "0 to 100")
 		}
-		q.count = min(n, maxCount)
+		q.count = min(n, max(maxCount, c.maxCount))
 		q.form.Set(name, strconv.Itoa(q.count))
 		if n == 0 {
 			q.summary = "count"

@@ -26,6 +26,7 @@ type Content struct {
 	Opened    record.Instant // of an own record: submitted
 	Until     record.Instant // exclusive; zero of an own record
 	Patient   *Patient       // where it is known
+	Status    record.Status  // of an own record
 }
 
 // ContentQuery narrows a list of contents; what is zero narrows nothing.
@@ -33,6 +34,7 @@ type ContentQuery struct {
 	Patient   *Patient
 	Access    string
 	Custodian string // name or MSP id
+	Record    string
 }
 
 // Contents pages through what this member can read now, in the order of custodian, access,
@@ -109,7 +111,7 @@ func (g *Gateway) ownContents(q ContentQuery) ([]Content, error) {
 	}
 	var all []Content
 	for _, r := range records {
-		if r.Status == "" || q.Patient != nil && r.Patient != *q.Patient {
+		if r.Status == "" || q.Record != "" && r.ID != q.Record || q.Patient != nil && r.Patient != *q.Patient {
 			continue
 		}
 		going, err := g.going(r)
@@ -118,7 +120,7 @@ func (g *Gateway) ownContents(q ContentQuery) ([]Content, error) {
 		}
 		for _, p := range r.Parts {
 			if !going(p.Index) {
-				all = append(all, Content{Record: r.ID, Part: p, Opened: r.Submitted, Patient: &r.Patient})
+				all = append(all, Content{Record: r.ID, Part: p, Opened: r.Submitted, Patient: &r.Patient, Status: r.Status})
 			}
 		}
 	}
@@ -136,7 +138,7 @@ func (g *Gateway) copiedContents(ctx context.Context, q ContentQuery) ([]Content
 	}
 	var all []Content
 	for _, c := range copies {
-		if !c.Whole || c.Going || q.Custodian != "" && c.Custodian != q.Custodian {
+		if !c.Whole || c.Going || q.Record != "" && c.Record != q.Record || q.Custodian != "" && c.Custodian != q.Custodian {
 			continue
 		}
 		for id, p := range c.Permits {

@@ -37,7 +37,14 @@ type Submission struct {
 	Labels     record.Labels // likewise
 	Period     record.Period // likewise
 	Supersedes string
+	// Description is what is known about a file that isn't FHIR: a FHIR R4 Bundle with one
+	// entry, at most [MaxDescription]. It becomes the part after the file's, under the same
+	// class, labels and period, so that whoever may open the one may open the other.
+	Description []byte
 }
+
+// MaxDescription is how long a description may be, in bytes.
+const MaxDescription = 1 << 20
 
 // Submit seals a record part by part, keeps it, and anchors it on the ledger. The
 // same id with the same content again answers with the record as it is; with
@@ -107,7 +114,7 @@ func (s Submission) check() (Submission, error) {
 	if s.MediaType != FHIR && s.Class == 0 {
 		return s, refusal.New(refusal.Malformed, "a file that isn't "+FHIR+" needs its data class", "one of the data classes, for example document")
 	}
-	return s, nil
+	return s, s.checkDescription()
 }
 
 // NewID makes an id: 16 random bytes as 32 hex digits.
@@ -127,10 +134,33 @@ func (c catalogued) same(s Submission, content io.Reader) error {
 		s.Patient == c.Patient && s.MediaType == c.MediaType && s.Supersedes == c.Supersedes
 	if s.MediaType != FHIR {
 		p := c.Parts[0]
-		same = same && s.Class == p.Class && s.Labels.Widened() == p.Labels && s.Period == p.Period
+		same = same && s.Class == p.Class && s.Labels.Widened() == p.Labels && s.Period == p.Period && s.describes(c.Parts[1:])
 	}
 	if !same {
 		return refusal.New(refusal.Exists, "another record was submitted under this id", "the same content again, or a new id")
+	}
+	return nil
+}
+
+// describes reports whether the parts after a file's are what is submitted about it.
+func (s Submission) describes(rest []Part) bool {
+	if len(s.Description) == 0 || len(rest) == 0 {
+		return len(s.Description) == len(rest)
+	}
+	return rest[0].Content == sha256.Sum256(s.Description)
+}
+
+// checkDescription refuses what can't be told about a file.
+func (s Submission) checkDescription() error {
+	if len(s.Description) == 0 {
+		return nil
+	}
+	if s.MediaType == FHIR || len(s.Description) > MaxDescription {
+		return refusal.New(refusal.Malformed, "this can't be described so", "a description of at most 1 MiB, of a file that isn't "+FHIR)
+	}
+	entries, err := seal.Entries(s.Description)
+	if err != nil || len(entries) != 1 {
+		return refusal.New(refusal.Malformed, "the description can't be read", "a FHIR R4 Bundle in JSON with one DocumentReference")
 	}
 	return nil
 }
@@ -205,7 +235,11 @@ type draft struct {
 // cut makes the parts of a submission and hashes all its content on the way.
 func (s Submission) cut(content io.Reader, digest hash.Hash) ([]draft, error) {
 	if s.MediaType != FHIR {
-		return []draft{{s.Class, s.Labels.Widened(), s.Period, s.MediaType, io.TeeReader(content, digest), record.Hash{}}}, nil
+		drafts := []draft{{s.Class, s.Labels.Widened(), s.Period, s.MediaType, io.TeeReader(content, digest), record.Hash{}}}
+		if len(s.Description) > 0 {
+			drafts = append(drafts, draft{s.Class, s.Labels.Widened(), s.Period, FHIR, bytes.NewReader(s.Description), sha256.Sum256(s.Description)})
+		}
+		return drafts, nil
 	}
 	// A Bundle is read whole to be split, hence its bound; other files stream and have none.
 	bundle, err := io.ReadAll(io.LimitReader(content, seal.MaxBundle+1))

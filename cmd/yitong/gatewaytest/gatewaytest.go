@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -32,6 +33,7 @@ import (
 	"yitong/gateway/api"
 	"yitong/gateway/audit/projection"
 	"yitong/gateway/events"
+	"yitong/gateway/fhir"
 	"yitong/gateway/keys"
 	"yitong/gateway/share"
 	"yitong/gateway/vault"
@@ -133,7 +135,11 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	server := api.NewServer(served)
 	web, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	questions := api.NewWeb(served)
+	facade := fhir.Config{Member: m.Name, Kind: string(m.Kind), Version: Version, Secret: []byte("a secret of " + m.Name), Now: c.chain.ledger.Now, Log: log}
+	questions := api.NewWeb(served, api.Mount{
+		Path: fhir.Base + "/", Problem: fhir.Problem,
+		New: func(conn grpc.ClientConnInterface) http.Handler { return fhir.New(facade, conn) },
+	})
 	go func() { _ = questions.ServeTLS(web, "", "") }()
 	c.servers[m.Name] = server
 	ended := make(chan struct{})

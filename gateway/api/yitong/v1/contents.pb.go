@@ -29,8 +29,10 @@ type ListContentsRequest struct {
 	// Only what was opened under this access.
 	AccessId string `protobuf:"bytes,2,opt,name=access_id,json=accessId,proto3" json:"access_id,omitempty"`
 	// Only what is of this hospital (name or MSP id). The hospital itself: its own records.
-	Custodian     string `protobuf:"bytes,3,opt,name=custodian,proto3" json:"custodian,omitempty"`
-	Page          *Page  `protobuf:"bytes,4,opt,name=page,proto3" json:"page,omitempty"`
+	Custodian string `protobuf:"bytes,3,opt,name=custodian,proto3" json:"custodian,omitempty"`
+	Page      *Page  `protobuf:"bytes,4,opt,name=page,proto3" json:"page,omitempty"`
+	// Only parts of this record.
+	RecordId      string `protobuf:"bytes,5,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -91,6 +93,13 @@ func (x *ListContentsRequest) GetPage() *Page {
 		return x.Page
 	}
 	return nil
+}
+
+func (x *ListContentsRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
 }
 
 type ListContentsResponse struct {
@@ -160,7 +169,9 @@ type ContentEntry struct {
 	// SHA-256 of the content; empty where it isn't known.
 	Sha256 []byte `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Whose it is: of own records always, of others' where the list was asked for a patient.
-	Patient       *Patient `protobuf:"bytes,8,opt,name=patient,proto3" json:"patient,omitempty"`
+	Patient *Patient `protobuf:"bytes,8,opt,name=patient,proto3" json:"patient,omitempty"`
+	// Of an own record: "anchored", "superseded" or "retracted".
+	Status        string `protobuf:"bytes,9,opt,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +260,13 @@ func (x *ContentEntry) GetPatient() *Patient {
 		return x.Patient
 	}
 	return nil
+}
+
+func (x *ContentEntry) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
 }
 
 type ReadContentRequest struct {
@@ -414,15 +432,16 @@ var File_yitong_v1_contents_proto protoreflect.FileDescriptor
 
 const file_yitong_v1_contents_proto_rawDesc = "" +
 	"\n" +
-	"\x18yitong/v1/contents.proto\x12\tyitong.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16yitong/v1/yitong.proto\"\xa3\x01\n" +
+	"\x18yitong/v1/contents.proto\x12\tyitong.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16yitong/v1/yitong.proto\"\xc0\x01\n" +
 	"\x13ListContentsRequest\x12,\n" +
 	"\apatient\x18\x01 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x1b\n" +
 	"\taccess_id\x18\x02 \x01(\tR\baccessId\x12\x1c\n" +
 	"\tcustodian\x18\x03 \x01(\tR\tcustodian\x12#\n" +
-	"\x04page\x18\x04 \x01(\v2\x0f.yitong.v1.PageR\x04page\"p\n" +
+	"\x04page\x18\x04 \x01(\v2\x0f.yitong.v1.PageR\x04page\x12\x1b\n" +
+	"\trecord_id\x18\x05 \x01(\tR\brecordId\"p\n" +
 	"\x14ListContentsResponse\x123\n" +
 	"\bcontents\x18\x01 \x03(\v2\x17.yitong.v1.ContentEntryR\bcontents\x12#\n" +
-	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\"\xb7\x02\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\"\xcf\x02\n" +
 	"\fContentEntry\x12\x1c\n" +
 	"\tcustodian\x18\x01 \x01(\tR\tcustodian\x12\x1b\n" +
 	"\taccess_id\x18\x02 \x01(\tR\baccessId\x12\x1b\n" +
@@ -431,7 +450,8 @@ const file_yitong_v1_contents_proto_rawDesc = "" +
 	"\x06opened\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06opened\x120\n" +
 	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
 	"\x06sha256\x18\a \x01(\fR\x06sha256\x12,\n" +
-	"\apatient\x18\b \x01(\v2\x12.yitong.v1.PatientR\apatient\"\xb2\x01\n" +
+	"\apatient\x18\b \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x16\n" +
+	"\x06status\x18\t \x01(\tR\x06status\"\xb2\x01\n" +
 	"\x12ReadContentRequest\x12\x1c\n" +
 	"\tcustodian\x18\x01 \x01(\tR\tcustodian\x12\x1b\n" +
 	"\taccess_id\x18\x02 \x01(\tR\baccessId\x12\x1b\n" +

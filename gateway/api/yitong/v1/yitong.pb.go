@@ -355,7 +355,11 @@ type SubmitHeader struct {
 	// Id of the record that this one supersedes, if any.
 	Supersedes string `protobuf:"bytes,6,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
 	// Time span of the data in a file that is not FHIR.
-	DataPeriod    *Period `protobuf:"bytes,7,opt,name=data_period,json=dataPeriod,proto3" json:"data_period,omitempty"`
+	DataPeriod *Period `protobuf:"bytes,7,opt,name=data_period,json=dataPeriod,proto3" json:"data_period,omitempty"`
+	// What is known about a file that is not FHIR: a FHIR R4 Bundle in JSON with one
+	// DocumentReference, at most 1 MiB. It becomes a part of its own, of the same data
+	// class, labels and period.
+	Description   []byte `protobuf:"bytes,8,opt,name=description,proto3" json:"description,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -435,6 +439,13 @@ func (x *SubmitHeader) GetSupersedes() string {
 func (x *SubmitHeader) GetDataPeriod() *Period {
 	if x != nil {
 		return x.DataPeriod
+	}
+	return nil
+}
+
+func (x *SubmitHeader) GetDescription() []byte {
+	if x != nil {
+		return x.Description
 	}
 	return nil
 }
@@ -7112,7 +7123,7 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\rSubmitRequest\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.yitong.v1.SubmitHeaderH\x00R\x06header\x12\x1a\n" +
 	"\acontent\x18\x02 \x01(\fH\x00R\acontentB\t\n" +
-	"\amessage\"\xf6\x01\n" +
+	"\amessage\"\x98\x02\n" +
 	"\fSubmitHeader\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\apatient\x18\x02 \x01(\v2\x12.yitong.v1.PatientR\apatient\x12\x1d\n" +
@@ -7125,7 +7136,8 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"supersedes\x18\x06 \x01(\tR\n" +
 	"supersedes\x122\n" +
 	"\vdata_period\x18\a \x01(\v2\x11.yitong.v1.PeriodR\n" +
-	"dataPeriod\"f\n" +
+	"dataPeriod\x12 \n" +
+	"\vdescription\x18\b \x01(\fR\vdescription\"f\n" +
 	"\x0eSubmitResponse\x12)\n" +
 	"\x06record\x18\x01 \x01(\v2\x11.yitong.v1.RecordR\x06record\x12)\n" +
 	"\x06commit\x18\x02 \x01(\v2\x11.yitong.v1.CommitR\x06commit\"\xf8\x02\n" +

@@ -1,0 +1,442 @@
+package fhir
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/fhir/definitions"
+)
+
+func init() {
+	transactions = append(transactions,
+		"ITI-65 Provide Document Bundle: POST of a transaction; each DocumentReference becomes a record, of SubmissionSet and Folder nothing is kept",
+	)
+}
+
+// bundles are records of FHIR resources: a Bundle that is posted is one record, split into
+// parts by data class and sensitivity; one that is read holds what may be read of it.
+func (f *facade) bundles() resource {
+	return resource{
+		kind: "Bundle",
+		documentation: "A Bundle (document, collection, transaction, batch or searchset) that is posted is one record of one patient, kept byte for byte and split by data " +
+			"class and sensitivity. Read gives a collection of the resources of that record that can be read here.",
+		create: func(c *call) (answer, error) { return c.takeBundle(false) },
+		read:   readBundle, conditional: true,
+	}
+}
+
+// transaction takes a Bundle at the base.
+func transaction(c *call) (answer, error) { return c.takeBundle(true) }
+
+// takeBundle submits a Bundle: as documents, if that is what it brings (ITI-65), or as one
+// record. atBase says that it was posted to the base, and is answered as a transaction.
+func (c *call) takeBundle(atBase bool) (answer, error) {
+	b, err := c.receivedBundle()
+	if err != nil {
+		return answer{}, err
+	}
+	kind := b.head.str("type")
+	switch {
+	case atBase && kind != "transaction":
+		return answer{}, unprocessable("Bundle.type", "the base takes a transaction", "transaction; a Bundle to be kept as a record is posted to "+Base+"/Bundle")
+	case kind == "transaction" && b.provides():
+		return c.provide(b)
+	case kind == "history" || kind == "transaction-response" || kind == "batch-response":
+		return answer{}, unprocessable("Bundle.type", "this is an answer, no record", "document, collection, transaction, batch or searchset")
+	}
+	who, err := c.bundlePatient(b)
+	if err != nil {
+		return answer{}, err
+	}
+	s := submission{content: b.raw, at: "Bundle", header: &yitongv1.SubmitHeader{Patient: who, MediaType: mediaType, Id: c.recordOf(b.head.get("identifier"))}}
+	existing, err := c.ifNoneExist()
+	if err != nil {
+		return answer{}, err
+	}
+	if existing != "" {
+		s.header.Id = existing
+	}
+	r, err := c.submit(s)
+	status := http.StatusCreated
+	if err != nil && existing != "" && duplicate(err) {
+		r, err, status = &yitongv1.Record{Id: existing}, nil, http.StatusOK
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	at := "Bundle/" + r.GetId()
+	message := fmt.Sprintf("record %s is sealed in %d parts and anchored", r.GetId(), len(r.GetParts()))
+	if atBase {
+		return c.responses(make([]string, b.entries), at), nil
+	}
+	a := answer{status: status, location: at, message: message, resource: done(message), modified: timeOf(r.GetSubmitted())}
+	if c.prefer == "representation" {
+		a.resource = b.raw
+	}
+	return a, nil
+}
+
+// responses answers a transaction: where each entry went, by default to at.
+func (c *call) responses(places []string, at string) answer {
+	b := searchBundle{ResourceType: "Bundle", Type: "transaction-response"}
+	for _, p := range places {
+		if p == "" {
+			p = at
+		}
+		r := &bundleResponse{Status: "201 Created", Location: c.address() + "/" + p, ETag: `W/"1"`, LastModified: instant(c.Now())}
+		if p == "-" {
+			r = &bundleResponse{Status: "204 No Content"}
+		}
+		b.Entry = append(b.Entry, bundleEntry{Response: r})
+	}
+	return answer{resource: b}
+}
+
+// A receivedBundle is a Bundle as it came. Its entries are read one at a time: together they
+// may be large.
+type receivedBundle struct {
+	raw     []byte
+	head    *element // what stands beside the entries
+	entries int
+	kinds   map[string]int // resource types of the entries
+	each    func(func(i int, e *element) error) error
+}
+
+// receivedBundle reads the Bundle of the body, strictly, and holds every entry against the
+// definitions.
+func (c *call) receivedBundle() (*receivedBundle, error) {
+	if err := c.sent(); err != nil {
+		return nil, err
+	}
+	raw, err := c.body(maxBundle)
+	if err != nil {
+		return nil, err
+	}
+	return readReceived(raw)
+}
+
+func readReceived(raw []byte) (*receivedBundle, error) {
+	head, entries, err := cut(raw)
+	if err != nil {
+		return nil, err
+	}
+	b := &receivedBundle{raw: raw, entries: len(entries), kinds: map[string]int{}}
+	if b.head, err = parse(head, "Bundle"); err != nil {
+		return nil, err
+	}
+	if b.head.str("resourceType") != "Bundle" {
+		return nil, invalid("Bundle.resourceType", "this is another resource, or none", "a Bundle")
+	}
+	if err := validate(b.head, "Bundle"); err != nil {
+		return nil, err
+	}
+	b.each = func(f func(int, *element) error) error {
+		for i, e := range entries {
+			parsed, err := parse(e, "Bundle.entry["+strconv.Itoa(i)+"]")
+			if err == nil {
+				err = f(i, parsed)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	v := &validation{}
+	err = b.each(func(i int, e *element) error {
+		b.kinds[e.get("resource").str("resourceType")]++
+		v.entry(e, "Bundle.entry["+strconv.Itoa(i)+"]")
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if b.entries == 0 {
+		v.fault("required", "Bundle.entry", "there is nothing in it", "at least one entry with a resource")
+	}
+	return b, v.err()
+}
+
+// cut parts a Bundle into what stands beside its entries, as a document, and the raw entries.
+func cut(raw []byte) (head []byte, entries [][]byte, err error) {
+	if len(bytes.TrimSpace(raw)) == 0 || bytes.TrimSpace(raw)[0] != '{' {
+		_, err := parse(raw, "Bundle")
+		return nil, nil, cmpOr(err, invalid("Bundle", "this is no resource", "a JSON object"))
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(raw))
+	syntax := func(err error) error {
+		return (&parser{d: d, path: []string{place0(d)}}).syntax(err)
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, nil, syntax(err)
+	}
+	var rest fields
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return nil, nil, syntax(err)
+		}
+		called := name.String()
+		if called != "entry" || d.PeekKind() != '[' {
+			v, err := d.ReadValue()
+			if err != nil {
+				return nil, nil, syntax(err)
+			}
+			rest = append(rest, field{called, bytes.Clone(v)})
+			continue
+		}
+		if _, err := d.ReadToken(); err != nil {
+			return nil, nil, syntax(err)
+		}
+		for d.PeekKind() != ']' {
+			v, err := d.ReadValue()
+			if err != nil {
+				return nil, nil, syntax(err)
+			}
+			end := d.InputOffset()
+			if len(entries) == maxEntries {
+				return nil, nil, tooCostly("Bundle.entry", "there are too many", "at most "+strconv.Itoa(maxEntries))
+			}
+			entries = append(entries, raw[end-int64(len(v)):end])
+		}
+		if _, err := d.ReadToken(); err != nil {
+			return nil, nil, syntax(err)
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, nil, syntax(err)
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, nil, invalid("Bundle", "this can't be read: something comes after the end of the document", "one JSON document")
+	}
+	head, _ = rest.MarshalJSON()
+	return head, entries, nil
+}
+
+// maxEntries is how many entries a Bundle may have, as package seal has it.
+const maxEntries = 100_000
+
+func cmpOr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// place0 is where in a Bundle a decoder is.
+func place0(d *jsontext.Decoder) string {
+	if p := d.StackPointer(); p.Contains("/entry") || len(p) > 6 && p[:6] == "/entry" {
+		_, n := d.StackIndex(2)
+		if d.StackDepth() >= 2 {
+			return "Bundle.entry[" + strconv.FormatInt(max(0, n-1), 10) + "]"
+		}
+	}
+	return "Bundle"
+}
+
+// entry holds one entry of a Bundle against the definitions.
+func (v *validation) entry(e *element, at string) {
+	t, _ := definitions.Types("Bundle.entry")
+	v.complex(e, t, at)
+}
+
+// bundlePatient is whose a Bundle is: the one Patient in it, or, where there is none, the one
+// that all its references name by an identifier.
+func (c *call) bundlePatient(b *receivedBundle) (*yitongv1.Patient, error) {
+	var found *yitongv1.Patient
+	take := func(p *yitongv1.Patient, err error, at string) error {
+		if err == nil && found != nil && (p.GetSystem() != found.GetSystem() || p.GetValue() != found.GetValue()) {
+			err = unprocessable(at, "this is of another patient: a record is of one", "a Bundle for each patient")
+		}
+		if err == nil {
+			found = p
+		}
+		return err
+	}
+	err := b.each(func(i int, e *element) error {
+		r, at := e.get("resource"), "Bundle.entry["+strconv.Itoa(i)+"].resource"
+		if b.kinds["Patient"] > 0 {
+			if r.str("resourceType") != "Patient" {
+				return nil
+			}
+			if b.kinds["Patient"] > 1 {
+				return unprocessable(at, "there are several patients: a record is of one", "a Bundle for each patient")
+			}
+			p, err := identified(r, at)
+			return take(p, err, at)
+		}
+		for _, name := range []string{"subject", "patient"} {
+			id := r.get(name).get("identifier")
+			if r.get(name) == nil || r.get(name).kind != '{' || id.str("value") == "" || id.str("system") == "" {
+				continue
+			}
+			p, err := normal(at+"."+name+".identifier", id.str("system"), id.str("value"))
+			if err := take(p, err, at+"."+name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, unprocessable("Bundle.entry", "it isn't said whose this is", "a Patient with an identifier among the entries, or subjects that are named by an identifier")
+	}
+	return found, nil
+}
+
+// provided are the resource types of which a Provide Document Bundle consists.
+var provided = []string{"DocumentReference", "Binary", "List", "DocumentManifest", "Patient", "Bundle"}
+
+// provides reports whether a transaction brings documents, rather than data.
+func (b *receivedBundle) provides() bool {
+	for kind := range b.kinds {
+		if !slices.Contains(provided, kind) {
+			return false
+		}
+	}
+	return b.kinds["DocumentReference"] > 0
+}
+
+// provide does a Provide Document Bundle (IHE MHD ITI-65): a record for each DocumentReference. All
+// are checked before the first is submitted. What is interrupted is completed by the same again, if
+// the DocumentReferences have master identifiers.
+func (c *call) provide(b *receivedBundle) (answer, error) {
+	near := &surrounding{}
+	var all []*element
+	err := b.each(func(i int, e *element) error {
+		at := "Bundle.entry[" + strconv.Itoa(i) + "]"
+		if m := e.get("request").str("method"); m != "POST" {
+			return unprocessable(at+".request.method", "documents are provided, and nothing else is done", "POST")
+		}
+		near.add(e.str("fullUrl"), e.get("resource"), at+".resource")
+		all = append(all, e.get("resource"))
+		return nil
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	places := make([]string, len(all))
+	submissions := map[int]submission{}
+	var who *yitongv1.Patient
+	for i, r := range all {
+		places[i] = "-"
+		if r.str("resourceType") != "DocumentReference" {
+			continue
+		}
+		at := "Bundle.entry[" + strconv.Itoa(i) + "].resource"
+		s, err := c.fileSubmission(r, at, near)
+		if err != nil {
+			return answer{}, err
+		}
+		if who != nil && (who.GetSystem() != s.header.Patient.GetSystem() || who.GetValue() != s.header.Patient.GetValue()) {
+			return answer{}, unprocessable(at+".subject", "this is of another patient", "a transaction for each patient")
+		}
+		who = s.header.Patient
+		submissions[i] = s
+	}
+	for i := range all {
+		s, ok := submissions[i]
+		if !ok {
+			continue
+		}
+		r, err := c.submit(s)
+		if err != nil {
+			f := *faultOf(err)
+			f.Expression = s.at
+			return answer{}, &f
+		}
+		places[i] = documentPlace(r)
+	}
+	// A Binary went where its DocumentReference did.
+	for i, r := range all {
+		if s, ok := submissions[i]; ok {
+			url := r.at("content", 0, "attachment").str("url")
+			for j, other := range all {
+				if found, _ := near.find(r, s.at, url); url != "" && found == other {
+					places[j] = strings.Replace(places[i], "DocumentReference/", "Binary/", 1)
+				}
+			}
+		}
+	}
+	return c.responses(places, "-"), nil
+}
+
+// documentPlace is where the DocumentReference of a record is; of one that was split, its
+// Bundle.
+func documentPlace(r *yitongv1.Record) string {
+	if r.GetMediaType() == mediaType {
+		return "Bundle/" + r.GetId()
+	}
+	return "DocumentReference/" + place{record: r.GetId()}.id()
+}
+
+// createDocument submits a DocumentReference with its content (IHE MHD ITI-105).
+func createDocument(c *call) (answer, error) {
+	d, err := c.received("DocumentReference", maxBundle)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := c.fileSubmission(d, "DocumentReference", &surrounding{})
+	if err != nil {
+		return answer{}, err
+	}
+	existing, err := c.ifNoneExist()
+	if err != nil {
+		return answer{}, err
+	}
+	if existing != "" {
+		s.header.Id = existing
+	}
+	r, err := c.submit(s)
+	status := http.StatusCreated
+	if err != nil && existing != "" && duplicate(err) {
+		r, err, status = &yitongv1.Record{Id: existing, MediaType: s.header.MediaType}, nil, http.StatusOK
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{status: status, location: documentPlace(r), etag: "1", modified: timeOf(r.GetSubmitted()),
+		message: fmt.Sprintf("record %s is sealed and anchored", r.GetId())}
+	a.resource = done(a.message)
+	if r.GetMediaType() == mediaType || c.prefer == "minimal" || c.prefer == "OperationOutcome" {
+		return a, nil
+	}
+	parts, err := c.recordAt(place{record: r.GetId(), index: -1})
+	if err == nil {
+		a.resource, err = c.documentOf(parts, 0)
+	}
+	if err != nil { // it is kept, and who may submit need not be who may read
+		a.resource = done(a.message)
+	}
+	return a, nil
+}
+
+// readBundle gives what can be read of a record.
+func readBundle(c *call) (answer, error) {
+	p, ok := recordPlace(c.id)
+	if !ok {
+		return answer{}, notFound()
+	}
+	parts, err := c.recordAt(p)
+	if err != nil {
+		return answer{}, err
+	}
+	s := &bundleStream{c: c, of: "collection", id: c.id, left: -1}
+	for _, e := range parts {
+		if _, err := s.part(e, 0, parts); err != nil {
+			return answer{}, err
+		}
+	}
+	return answer{sent: true}, s.end(nil)
+}
