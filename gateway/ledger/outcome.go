@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"yitong/gateway/failpoint"
 )
 
 // Submit hands the transaction to the orderers and waits for its fate: nil, an
@@ -38,6 +40,7 @@ func (p *Prepared) Submit(ctx context.Context) (commit Commit, err error) {
 		handed := l.hand(ctx, peer, p.signed)
 		patience := settle
 		if handed == nil {
+			failpoint.Reach("ledger.handed " + p.function)
 			// The orderers have it, so it is late rather than lost.
 			patience = max(settle, l.cfg.Patience/4)
 		} else {

@@ -16,6 +16,7 @@ import (
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
+	"yitong/gateway/failpoint"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 )
@@ -77,6 +78,7 @@ func (g *Gateway) Grant(ctx context.Context, d Directive) (consent.Consent, Rela
 		return consent.Consent{}, r, ledger.Commit{}, err
 	}
 	in := contract.Grant{ID: d.ID, Requester: r.Requester.MSP, Handle: r.Handle, Period: d.Period, Provision: d.Provision, Evidence: proof, Actor: by}
+	failpoint.Reach("grant: attested")
 	var out consent.Consent
 	commit, err := g.establish(ctx, contract.ConsentGrant, in, &out)
 	if anew, ok := g.outdated(ctx, err); ok {
@@ -171,6 +173,7 @@ func (g *Gateway) Withdraw(ctx context.Context, p Patient, requester, id, reason
 	if err != nil {
 		return consent.Consent{}, r, ledger.Commit{}, err
 	}
+	failpoint.Reach("withdraw: prepared")
 	in := contract.Withdrawal{ID: id, Requester: r.Requester.MSP, Handle: r.Handle, Reason: reason, Actor: by}
 	var out consent.Consent
 	commit, err := g.Ledger.Submit(ctx, contract.ConsentWithdraw, in, &out)

@@ -10,6 +10,7 @@ import (
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
+	"yitong/gateway/failpoint"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/seal"
@@ -230,6 +231,7 @@ func (g *Gateway) reached(e *erasing, s step) error {
 
 // interrupted is where a test cuts an erasure short.
 func (g *Gateway) interrupted(at step) error {
+	failpoint.Reach("erase: " + string(at))
 	if g.interrupt == nil {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
+	"yitong/gateway/failpoint"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/seal"
@@ -76,6 +77,7 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink, wat
 		}
 	})
 	defer coming.Close()
+	failpoint.Reach("open: released")
 
 	manifest := coming.manifest
 	if err := g.verify(ctx, manifest, name, permit.Access); err != nil {
@@ -87,6 +89,7 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink, wat
 	if err := coming.held(); err != nil {
 		return Opened{}, err
 	}
+	failpoint.Reach("open: verified")
 	opened := Opened{Manifest: manifest.Digest().String()}
 	next := 0
 	for _, r := range manifest.Records {
@@ -102,6 +105,7 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink, wat
 		}
 	}
 	coming.tell(true)
+	failpoint.Reach("open: opened")
 	by, err := g.actor(ctx, id, doneOpening)
 	if err != nil {
 		return opened, err
@@ -110,6 +114,7 @@ func (g *Gateway) Open(ctx context.Context, custodian, id string, sink Sink, wat
 	if err != nil {
 		return opened, fmt.Errorf("everything was opened; the receipt is not on the ledger yet: %w", err)
 	}
+	failpoint.Reach("open: received")
 	return opened, nil
 }
 
@@ -302,6 +307,7 @@ func (g *Gateway) receiveAll(ctx context.Context, orders []receiptOrder) []outco
 		}
 		return results
 	}
+	failpoint.Reach("open: receipt kept")
 	return g.sendReceipts(ctx, orders)
 }
 

@@ -11,6 +11,7 @@ import (
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
+	"yitong/gateway/failpoint"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/seal"
@@ -112,7 +113,9 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Reach("release: chosen")
 	commit, err := g.commitRelease(ctx, entry, manifest)
+	failpoint.Reach("release: committed")
 	if err != nil {
 		return nil, fmt.Errorf("releasing under permit %s: %w", permit, err)
 	}
@@ -122,6 +125,7 @@ func (g *Gateway) Release(ctx context.Context, requester, permit string, height 
 	if err := g.wrap(ctx, manifest); err != nil {
 		return nil, fmt.Errorf("wrapping the keys for permit %s: %w", permit, err)
 	}
+	failpoint.Reach("release: wrapped")
 	return &Parcel{Manifest: manifest, Commit: commit, gateway: g}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
+	"yitong/gateway/failpoint"
 	"yitong/gateway/ledger"
 )
 
@@ -35,6 +36,7 @@ func (g *Gateway) Request(ctx context.Context, c Claim) (access.Access, ledger.C
 	if err != nil {
 		return access.Access{}, ledger.Commit{}, err
 	}
+	failpoint.Reach("request: drafted")
 	decided, commit, err := g.submitRequest(ctx, g.Ledger, custodian, in)
 	if anew, ok := g.outdated(ctx, err); ok {
 		return g.Request(anew, c)

@@ -19,6 +19,7 @@ import (
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
+	"yitong/gateway/failpoint"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/seal"
@@ -73,6 +74,7 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 	} else if known, err = g.sealRecord(ctx, s, content); err != nil {
 		return Record{}, ledger.Commit{}, fmt.Errorf("sealing the record: %w", err)
 	}
+	failpoint.Reach("submit: catalogued")
 	if known.Status == "" {
 		anchored, err := g.anchor(ctx, known)
 		var refused *refusal.Refusal
@@ -83,6 +85,7 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 		if err != nil {
 			return Record{}, ledger.Commit{}, fmt.Errorf("anchoring record %s: %w", s.ID, err)
 		}
+		failpoint.Reach("submit: anchored")
 		known = anchored
 		g.lodge(ctx, known)
 	}
@@ -188,6 +191,7 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 		}
 		c.Parts = append(c.Parts, p)
 	}
+	failpoint.Reach("submit: sealed")
 	c.Content = record.Hash(digest.Sum(nil))
 	if s.MediaType != FHIR {
 		c.Parts[0].Content = c.Content

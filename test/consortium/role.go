@@ -17,6 +17,7 @@ import (
 	"yitong/chaincode/ledgertest"
 	"yitong/cmd/yitong/command"
 	"yitong/cmd/yitong/consortium"
+	"yitong/gateway/failpoint"
 	"yitong/network/fabric"
 	"yitong/test/liar"
 )
@@ -40,6 +41,7 @@ func Main(m *testing.M) {
 		defer stop()
 		switch os.Args[1] {
 		case consortium.ServeGateway:
+			failpoint.Arm(die)
 			os.Exit(command.Run(ctx, os.Args[1:], command.World{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv, Now: time.Now}))
 		case consortium.ServeChaincode:
 			os.Exit(serve(ctx, func() (shim.Chaincode, error) { return liar.New(ordersFile()) }))
