@@ -93,21 +93,31 @@ func (r *reading) root(e *element, at string, rule *element, d *directive) *yito
 			r.refuse("Consent.policyRule", "a base policy other than the base decision isn't kept", "leaving it out, or OPTIN with the type permit, OPTOUT with deny")
 		}
 	}
-	actors := e.list("actor")
-	if len(actors) != 1 {
+	d.requester = r.recipient(e.list("actor"))
+	p := r.provision(e, at, 1, d.requester)
+	switch {
+	case len(e.list("actor")) != 1:
+		d.requester = ""
 		r.refuse(at+".actor", "a Consent here is about one recipient: the ledger keeps one for each relationship of patient, custodian and requester",
 			"exactly one actor, the member that may ask; for several members as many Consents")
-	} else if m := r.actor(actors[0], item(at+".actor", 0)); m.GetMember() == "" {
-		if m != nil {
-			r.refuse(item(at+".actor", 0), "a kind of members is no recipient", "the one member that may ask")
-		}
-	} else {
-		d.requester = m.GetMember()
+	case len(p.Actors) == 1 && p.Actors[0].GetKind() != "":
+		r.refuse(item(at+".actor", 0), "a kind of members is no recipient", "the one member that may ask")
 	}
-	p := r.provision(e, at, 1, d.requester)
 	// The consent's own period is what reports go by.
 	d.period, p.Period = p.Period, nil
 	return p
+}
+
+// recipient is the member that the first actor names, "" if it names none.
+func (r *reading) recipient(actors []*element) string {
+	if len(actors) == 0 {
+		return ""
+	}
+	id := actors[0].get("reference").get("identifier")
+	if id.str("system") != memberSystem {
+		return ""
+	}
+	return r.members.find(id.str("value")).GetMspId()
 }
 
 // actor reads who a provision is about.
@@ -224,7 +234,7 @@ func (r *reading) labels(e *element, at string, p *yitongv1.Provision) (normal b
 	r.codes(e.list("securityLabel"), at+".securityLabel", func(at, system, code string) {
 		graded := code == "R" || code == "V"
 		if system == confidentiality && code == "N" {
-			if normal = true; p.Type != "permit" {
+			if normal = true; p.Type == "deny" {
 				r.refuse(at, "what is normal can't be denied by itself", "a denial of everything, with a permit of the labels as its exception")
 			}
 			return
