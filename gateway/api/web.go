@@ -43,7 +43,7 @@ const (
 
 // A Mount is what else the HTTPS door serves, below a path of its own.
 type Mount struct {
-	// Path ends with a slash: "/fhir/".
+	// Path ends with a slash, "/fhir/", or is all that there is.
 	Path string
 	// New makes the handler. All that it wants of the gateway it asks over the connection,
 	// with the request's context, and with that the caller's rights and nobody else's.
@@ -90,8 +90,10 @@ func NewWeb(c Config, mounts ...Mount) *http.Server {
 			return nil
 		})
 		mux.Handle(m.Path, behind)
-		// A client posts to the path itself too, and no redirect must lose its body.
-		mux.Handle(strings.TrimSuffix(m.Path, "/"), behind)
+		if itself, below := strings.CutSuffix(m.Path, "/"); below {
+			// A client posts to the path itself too, and no redirect must lose its body.
+			mux.Handle(itself, behind)
+		}
 	}
 	mux.Handle("/", questions.around("/", func(http.ResponseWriter, *http.Request) error {
 		return status.Error(codes.NotFound, "there is nothing here; GET /v1/openapi.json lists what there is")

@@ -7,7 +7,8 @@ import (
 )
 
 // Rebase moves every port to start at base. Each member gets a block of ten
-// ports (gateway, peer, chaincode, operations; the gateway's operations at the eighth), and the ordering nodes follow
+// ports (gateway, peer, chaincode, operations; the gateway's operations, its HTTPS and the
+// sign-in provider from the eighth on), and the ordering nodes follow
 // in the block of their member: base+4 is the default's first ordering node.
 // Ordering nodes beyond a member's first come after all members.
 func (t *Topology) Rebase(base int) {
@@ -15,7 +16,7 @@ func (t *Topology) Rebase(base int) {
 	extra := base + portsPerMember*len(t.Members)
 	for i := range t.Members {
 		first := base + portsPerMember*i
-		t.Members[i].Ports = Ports{Gateway: first, Peer: first + 1, Chaincode: first + 2, Operations: first + 3, GatewayOperations: first + 7, HTTP: first + 8}
+		t.Members[i].Ports = Ports{Gateway: first, Peer: first + 1, Chaincode: first + 2, Operations: first + 3, GatewayOperations: first + 7, HTTP: first + 8, Provider: first + 9}
 	}
 	for i := range t.Orderers {
 		o := &t.Orderers[i]

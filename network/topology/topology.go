@@ -81,6 +81,8 @@ type Ports struct {
 	GatewayOperations int `yaml:"gateway-operations,omitempty"`
 	// HTTP is where the gateway answers questions over HTTPS; 0 if it doesn't.
 	HTTP int `yaml:"http,omitempty"`
+	// Provider is where people sign in to try that (cmd/yitong/provider); 0 is nowhere.
+	Provider int `yaml:"provider,omitempty"`
 }
 
 // Orderer is one ordering node.
@@ -186,6 +188,14 @@ func (m *Member) HTTPAddress() string {
 	return address(m.Host, m.Ports.HTTP)
 }
 
+// ProviderAddress is where people sign in to try that, "" if they can't.
+func (m *Member) ProviderAddress() string {
+	if m.Ports.Provider == 0 {
+		return ""
+	}
+	return address(m.Host, m.Ports.Provider)
+}
+
 // ChaincodeAddress is host:port of the member's first chaincode server.
 func (m *Member) ChaincodeAddress() string { return address(m.Host, m.Ports.Chaincode) }
 
@@ -242,6 +252,9 @@ func (t *Topology) Ports() []Port {
 		}
 		if m.Ports.HTTP != 0 {
 			add("gateway's questions over HTTPS", "http", &m.Ports.HTTP)
+		}
+		if m.Ports.Provider != 0 {
+			add("sign-in provider", "provider", &m.Ports.Provider)
 		}
 	}
 	for i := range t.Orderers {

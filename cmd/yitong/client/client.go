@@ -35,6 +35,7 @@ type Client struct {
 	Erasures    yitongv1.ErasuresClient
 	Handles     yitongv1.HandlesClient
 	Outbox      yitongv1.OutboxClient
+	Callers     yitongv1.CallersClient
 
 	conn *grpc.ClientConn
 }
@@ -51,9 +52,11 @@ func Dial(p Profile) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("using the profile of %s: %w", p.Member, err)
 	}
-	conn, err := grpc.NewClient("passthrough:///"+p.Gateway,
-		grpc.WithTransportCredentials(credentials.NewTLS(conf)),
-		grpc.WithDefaultServiceConfig(retries))
+	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(conf)), grpc.WithDefaultServiceConfig(retries)}
+	if p.Session != nil {
+		options = append(options, grpc.WithPerRPCCredentials(p.Session))
+	}
+	conn, err := grpc.NewClient("passthrough:///"+p.Gateway, options...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the connection to the gateway of %s: %w", p.Member, err)
 	}
@@ -74,6 +77,7 @@ func Dial(p Profile) (*Client, error) {
 		Erasures:    yitongv1.NewErasuresClient(conn),
 		Handles:     yitongv1.NewHandlesClient(conn),
 		Outbox:      yitongv1.NewOutboxClient(conn),
+		Callers:     yitongv1.NewCallersClient(conn),
 		conn:        conn,
 	}, nil
 }

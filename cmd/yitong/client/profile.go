@@ -42,6 +42,26 @@ type Profile struct {
 	// Users are the people of the member that this machine may act for, by name. Without
 	// one it is the member's own software.
 	Users map[string]User `yaml:"users,omitempty"`
+	// Login is where the member's people sign in; nil if this machine doesn't know.
+	Login *Login `yaml:"login,omitempty"`
+	// Service is a backend service of the member; nil if there is none here.
+	Service *Service `yaml:"service,omitempty"`
+
+	// Session is the person who signed in, for whom calls are made; nil is nobody.
+	Session *Session `yaml:"-"`
+}
+
+// Login is an OpenID provider, and as which of its clients to sign in there.
+type Login struct {
+	Issuer string `yaml:"issuer"`
+	Client string `yaml:"client"`
+}
+
+// Service is a backend service that gets tokens for its scopes (SMART Backend Services).
+type Service struct {
+	ID  string `yaml:"id"`
+	Key string `yaml:"key"` // file: its private key, a JSON Web Key
+	URL string `yaml:"url"` // of the gateway's HTTPS door, as the gateway calls it
 }
 
 // User is a person's client certificate: OU=client, the person as common name, and the
@@ -72,6 +92,11 @@ func (p Profile) For(user string) (Profile, error) {
 func (p *Profile) files(each func(path string) string) {
 	for _, file := range []*string{&p.CA, &p.Cert, &p.Key} {
 		*file = each(*file)
+	}
+	if p.Service != nil {
+		copied := *p.Service // never the caller's own
+		copied.Key = each(copied.Key)
+		p.Service = &copied
 	}
 	users := make(map[string]User, len(p.Users))
 	for name, u := range p.Users {

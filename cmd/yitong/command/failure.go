@@ -93,6 +93,8 @@ func (a *app) failureOf(ctx context.Context, err error) *failure {
 			f.next = a.repeat()
 		}
 	case errors.As(err, &f):
+	case errors.Is(err, client.ErrSessionOver) || strings.Contains(err.Error(), client.ErrSessionOver.Error()):
+		f = &failure{exit: exitDenied, err: client.ErrSessionOver, next: "sign in again with `yitong login`, or be the member's own software with `yitong logout`"}
 	case !a.began:
 		f = &failure{exit: exitUsage, err: err}
 	default:

@@ -1,15 +1,19 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"yitong/chaincode/registry"
+	"yitong/cmd/yitong/client"
+	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/policy"
 )
 
@@ -92,27 +96,40 @@ func (a *app) showResults(results []policy.Result) error {
 }
 
 func (a *app) policyWhy() *cobra.Command {
-	var file, kind string
+	var file, kind, token string
 	var q policy.Question
 	cmd := &cobra.Command{
-		Use: "why --kind KIND --role ROLE METHOD", Short: "Explain what a policy says of one call",
+		Use: "why METHOD", Short: "Explain what a policy says of one call",
 		Long: "Explain what a policy says of one call, and which rule in which line says so. METHOD is of the\n" +
 			"gateway's API: Records.Submit, Accesses.Open, …  The exit code is 0 if the call is allowed and 3\n" +
-			"if it isn't.",
-		Example: "  yitong policy why --kind insurer --role claims-handler --purpose CLMATTCH Accesses.Request",
-		Args:    cobra.ExactArgs(1),
+			"if it isn't.\n\n" +
+			"With --kind it is about somebody described by flags, and a policy file. Without, the gateway of the\n" +
+			"member named by --as explains its own policy for whoever calls: the person of --user, of yitong\n" +
+			"login, or of the token in --token FILE (- for standard input).",
+		Example: "  yitong policy why --kind insurer --role claims-handler --purpose CLMATTCH Accesses.Request\n" +
+			"  yitong policy why --as hospital-a --user clinician Records.Submit",
+		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "policy", "", "policy file (default: the one that gateways have by default)")
-	f.StringVar(&kind, "kind", "", "of the member: hospital, insurer or regulator (required)")
+	f.StringVar(&kind, "kind", "", "of the member: hospital, insurer or regulator (default: ask the gateway)")
+	f.StringVar(&token, "token", "", "file with the token of whom it is about; - for standard input")
+	f.StringSliceVar(&q.Scopes, "scope", nil, "of the token of a service (--role service): system/Consent.rs, …")
 	f.StringVar(&q.Role, "role", "", "of the person (default: software)")
 	f.StringVar(&q.User, "user", "", "the person")
 	f.StringVar(&q.Purpose, "purpose", "", "that the call names, an HL7 v3 PurposeOfUse code")
 	f.StringSliceVar(&q.Classes, "class", nil, "data classes that the call names")
-	_ = cmd.MarkFlagRequired("kind")
 	a.mustComplete(cmd, "kind", cobra.FixedCompletions([]string{"hospital", "insurer", "regulator"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q.Method, q.Kind = args[0], registry.Kind(kind)
+		if kind == "" {
+			for _, name := range []string{"policy", "role", "scope"} {
+				if cmd.Flags().Changed(name) {
+					return usage("--%s describes somebody: say of which kind of member with --kind, or leave it out to ask the gateway of --as", name)
+				}
+			}
+			return a.askWhy(cmd.Context(), token, &yitongv1.WhyRequest{Method: q.Method, Purpose: q.Purpose, Classes: q.Classes})
+		}
 		switch q.Kind {
 		case registry.Hospital, registry.Insurer, registry.Regulator:
 		default:
@@ -139,6 +156,46 @@ func (a *app) policyWhy() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// askWhy has a gateway explain its own policy for whoever calls.
+func (a *app) askWhy(ctx context.Context, tokenFile string, asked *yitongv1.WhyRequest) error {
+	p, err := a.profile()
+	if err != nil {
+		return err
+	}
+	if tokenFile != "" {
+		text, err := a.readInput(tokenFile)
+		if err != nil {
+			return err
+		}
+		// What a gateway doesn't take is refused by it; here it is only passed on.
+		p.Session = &client.Session{Token: strings.TrimSpace(string(text)), Expires: a.Now().Add(time.Hour)}
+	}
+	c, err := a.dial(p)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := a.limited(ctx)
+	defer cancel()
+	answer, err := c.Callers.Why(ctx, asked)
+	if err != nil {
+		return err
+	}
+	if a.screen.JSON {
+		if err := a.screen.Document(answer); err != nil {
+			return err
+		}
+	} else {
+		for _, e := range answer.GetExplanations() {
+			fmt.Fprintf(a.Out, "%s: %s\n", strings.TrimSpace(e.GetRole()+" "+e.GetUser()), e.GetWhy())
+		}
+	}
+	if !answer.GetAllowed() {
+		return &failure{exit: exitDenied, err: errors.New("the policy doesn't allow this call"), next: "ask whoever keeps the policy of this gateway"}
+	}
+	return nil
 }
 
 // policyIn reads a policy file; "" is the default policy.

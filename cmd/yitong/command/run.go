@@ -84,7 +84,7 @@ Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 	f.BoolVar(&a.screen.JSON, "json", false, "one JSON document per line instead of tables")
 	f.DurationVar(&a.timeout, "timeout", time.Minute, "give up on an answer after this long, 0 never; streams are not limited")
 	a.mustComplete(root, "as", a.completeMembers)
-	f.StringVar(&a.user, "user", "", "person of the member who does this, for example clinician (default $YITONG_USER, else the member's own software)")
+	f.StringVar(&a.user, "user", "", "person of the member who does this, for example clinician (default $YITONG_USER, else who signed in with yitong login, else the member's own software)")
 	a.mustComplete(root, "user", a.completeUsers)
 	_ = root.MarkPersistentFlagDirname("dir")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
@@ -108,7 +108,7 @@ Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 		cmd.GroupID = "run"
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{a.member(), a.record(), a.consent(), a.wallet(), a.access(), a.emergency(), a.audit(), a.policy(), a.handle(), a.outbox()} {
+	for _, cmd := range []*cobra.Command{a.member(), a.record(), a.consent(), a.wallet(), a.access(), a.emergency(), a.audit(), a.policy(), a.handle(), a.outbox(), a.login(), a.logout(), a.whoami(), a.token()} {
 		cmd.GroupID = "verb"
 		root.AddCommand(cmd)
 	}
@@ -143,16 +143,20 @@ func nothingElse(cmd *cobra.Command, args []string) error {
 
 // connect reaches the gateway of the member named by --as.
 func (a *app) connect() (*client.Client, error) {
-	if a.as == "" {
-		return nil, &failure{exit: exitUsage, err: errors.New("no member given"), next: "say whose software this is with --as MEMBER" + a.known()}
-	}
-	p, err := client.ReadProfile(a.dir, a.as)
-	if errors.Is(err, client.ErrNoProfile) {
-		return nil, &failure{exit: exitNotFound, err: fmt.Errorf("%s has no member %q", a.dir, a.as),
-			next: "start a consortium with `yitong up`, or name its directory with --dir" + a.known()}
-	}
+	p, err := a.profile()
 	if err != nil {
 		return nil, err
+	}
+	return a.dial(p)
+}
+
+// dial reaches a member's gateway as the person of --user, else as who signed in, else as the
+// member's own software.
+func (a *app) dial(p client.Profile) (_ *client.Client, err error) {
+	if a.user == "" && p.Session == nil {
+		if p.Session, err = client.ReadSession(a.dir, p.Member); err != nil && !errors.Is(err, client.ErrNoSession) {
+			return nil, err
+		}
 	}
 	if p, err = p.For(a.user); errors.Is(err, client.ErrNoUser) {
 		return nil, &failure{exit: exitNotFound, err: err, next: "name one of them with --user, or leave it out to be the member's own software"}
@@ -161,6 +165,19 @@ func (a *app) connect() (*client.Client, error) {
 		return nil, err
 	}
 	return client.Dial(p)
+}
+
+// profile is that of the member named by --as.
+func (a *app) profile() (client.Profile, error) {
+	if a.as == "" {
+		return client.Profile{}, &failure{exit: exitUsage, err: errors.New("no member given"), next: "say whose software this is with --as MEMBER" + a.known()}
+	}
+	p, err := client.ReadProfile(a.dir, a.as)
+	if errors.Is(err, client.ErrNoProfile) {
+		return p, &failure{exit: exitNotFound, err: fmt.Errorf("%s has no member %q", a.dir, a.as),
+			next: "start a consortium with `yitong up`, or name its directory with --dir" + a.known()}
+	}
+	return p, err
 }
 
 // known lists the members in the directory, for a hint.

@@ -114,6 +114,8 @@ func (a *app) hints(c *consortium.Consortium) string {
       --purpose CLMATTCH --class laboratory,claim
   yitong access open ID --as insurer --out opened
   yitong audit history --as regulator
+  yitong login --as hospital-a          # as a person; for trying, not for service. Names and
+                                        # passwords: members/hospital-a/provider/people.yaml
 `)
 }
 

@@ -11,6 +11,8 @@
 //	DIR/members/NAME/gateway/passphrase   opens its key store; made at random, mode 0600
 //	DIR/members/NAME/gateway/state/       vault and key store
 //	DIR/members/NAME/client.yaml          profile of the member's own software
+//	DIR/members/NAME/provider/people.yaml who can sign in to try that (cmd/yitong/provider)
+//	DIR/members/NAME/service/             keys of an example of a backend service
 //
 // A passphrase beside the key store it opens protects nobody from who reads the
 // directory. It is there so that one command can start everything; a member that
@@ -30,6 +32,7 @@ import (
 
 	"yitong/chaincode"
 	"yitong/cmd/yitong/client"
+	"yitong/cmd/yitong/provider"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/network/fabric"
 	"yitong/network/fabric/supervisor"
@@ -59,8 +62,9 @@ type Options struct {
 
 // Consortium is one that runs. Close stops it, in order.
 type Consortium struct {
-	network  *fabric.Network
-	profiles []client.Profile
+	network   *fabric.Network
+	profiles  []client.Profile
+	providers []*provider.Provider
 }
 
 // Start brings everything up and returns when every gateway answers as a member
@@ -95,6 +99,11 @@ func Start(ctx context.Context, o Options) (_ *Consortium, err error) {
 	}
 	if err := c.network.Start(ctx); err != nil {
 		return nil, err
+	}
+	for _, m := range c.network.Members() {
+		if err := c.startProvider(m); err != nil {
+			return nil, err
+		}
 	}
 	began := time.Now()
 	all, each := errgroup.WithContext(ctx)
@@ -184,4 +193,10 @@ func (c *Consortium) Dir() string { return c.network.Dir() }
 func (c *Consortium) Program() string { return c.network.Executable() }
 
 // Close stops the gateways, then the network.
-func (c *Consortium) Close() error { return c.network.Close() }
+func (c *Consortium) Close() error {
+	err := c.network.Close()
+	for _, p := range c.providers {
+		err = errors.Join(err, p.Close())
+	}
+	return err
+}

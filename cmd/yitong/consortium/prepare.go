@@ -56,13 +56,16 @@ func (c *Consortium) prepare(m *fabric.Member) (err error) {
 			config.Found = append(config.Found, candidate(member))
 		}
 	}
-	if err := node.WriteConfig(configPath(m), config); err != nil {
-		return err
-	}
 	own := m.Client()
 	profile := client.Profile{
 		Member: m.Name, MSP: m.MSP, Kind: string(m.Kind), Gateway: m.GatewayAddress(), HTTP: m.HTTPAddress(), CA: m.TLSCA(), Cert: own.TLSCert, Key: own.TLSKey,
 		Users: map[string]client.User{},
+	}
+	if err := takeTokens(m, &config, &profile); err != nil {
+		return err
+	}
+	if err := node.WriteConfig(configPath(m), config); err != nil {
+		return err
 	}
 	for _, role := range people[m.Kind] {
 		person, err := m.Person(string(role), map[string]string{access.RoleAttribute: string(role)})
