@@ -1,6 +1,10 @@
 package identity
 
-import "time"
+import (
+	"time"
+
+	"go.etcd.io/bbolt"
+)
 
 // At sets the clock of a verifier.
 func At(v *Verifier, now func() time.Time) {
@@ -14,3 +18,12 @@ func At(v *Verifier, now func() time.Time) {
 
 // ServicesAt sets that of services.
 func ServicesAt(s *Services, now func() time.Time) { s.now = now }
+
+// Remembered counts what is remembered.
+func Remembered(r *Replays) (n int) {
+	_ = r.file.View(func(tx *bbolt.Tx) error {
+		n = max(tx.Bucket(bucketTaken).Stats().KeyN, tx.Bucket(bucketExpiry).Stats().KeyN)
+		return nil
+	})
+	return n
+}
