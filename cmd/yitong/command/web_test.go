@@ -284,9 +284,15 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 	t.Run("without a certificate", func(t *testing.T) {
 		bare := visit(t, profile("regulator"))
 		bare.http.Transport.(*http.Transport).TLSClientConfig.Certificates = nil
-		if r, err := bare.http.Get(bare.base + "/v1/openapi.json"); err == nil {
+		for _, path := range []string{"/v1/openapi.json", "/v1/audit/entries", "/v1/whoami", "/fhir/Patient", "/nowhere"} {
+			r, err := bare.http.Get(bare.base + path)
+			if err != nil {
+				t.Fatal(err)
+			}
 			r.Body.Close()
-			t.Errorf("it answers %s", r.Status)
+			if r.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ") {
+				t.Errorf("%s answers %s, %v", path, r.Status, r.Header)
+			}
 		}
 	})
 	t.Run("an export, signed", func(t *testing.T) {
