@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -164,11 +165,22 @@ func ReadConfig(path string) (Config, error) {
 	var c Config
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil {
-		return Config{}, fmt.Errorf("reading %s: %w", path, err)
+	decoded := d.Decode(&c)
+	var wrong *yaml.TypeError
+	switch {
+	case errors.Is(decoded, io.EOF):
+		return Config{}, fmt.Errorf("%s is empty; `yitong config example` prints one to begin with", path)
+	case decoded != nil && !errors.As(decoded, &wrong):
+		return Config{}, fmt.Errorf("reading %s: %w", path, decoded)
 	}
 	c.resolve(filepath.Dir(path))
-	if err := c.check(); err != nil {
+	var problems []error
+	if wrong != nil { // the rest of the file was read
+		for _, p := range wrong.Errors {
+			problems = append(problems, errors.New("  - "+p))
+		}
+	}
+	if err := errors.Join(append(problems, c.check())...); err != nil {
 		return Config{}, fmt.Errorf("%s can't be used:\n%w", path, err)
 	}
 	return c, nil

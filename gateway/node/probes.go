@@ -40,7 +40,7 @@ func peerWell(chain *ledger.Ledger) func(context.Context) error {
 			return fmt.Errorf("the peer has %d blocks, and had %d: its ledger was put back", height, before)
 		}
 		var clock registry.Clock
-		return chain.Evaluate(ctx, contract.RegistryClock, nil, &clock, ledger.OwnPeerOnly())
+		return chain.Evaluate(ctx, contract.RegistryClock, contract.Nothing{}, &clock, ledger.OwnPeerOnly())
 	}
 }
 
