@@ -173,34 +173,40 @@ func cut(raw []byte) (head []byte, entries [][]byte, err error) {
 		return nil, nil, cmpOr(err, invalid("Bundle", "this is no resource", "a JSON object"))
 	}
 	d := jsontext.NewDecoder(bytes.NewReader(raw))
-	syntax := func(err error) error {
-		return (&parser{d: d, path: []string{place0(d)}}).syntax(err)
+	// wrong says what is wrong from a byte on, where there is to be a value that is called path.
+	wrong := func(from int64, path string, err error) error {
+		if _, perr := parse(bytes.TrimLeft(raw[from:], " \t\r\n,:"), path); perr != nil && path != "Bundle" {
+			return perr
+		}
+		return (&parser{d: d, path: []string{path}}).syntax(err)
 	}
 	if _, err := d.ReadToken(); err != nil {
-		return nil, nil, syntax(err)
+		return nil, nil, wrong(0, "Bundle", err)
 	}
 	var rest fields
 	for d.PeekKind() != '}' {
 		name, err := d.ReadToken()
 		if err != nil {
-			return nil, nil, syntax(err)
+			return nil, nil, wrong(0, "Bundle", err)
 		}
 		called := name.String()
 		if called != "entry" || d.PeekKind() != '[' {
+			from := d.InputOffset()
 			v, err := d.ReadValue()
 			if err != nil {
-				return nil, nil, syntax(err)
+				return nil, nil, wrong(from, "Bundle."+safeName(called), err)
 			}
 			rest = append(rest, field{called, bytes.Clone(v)})
 			continue
 		}
 		if _, err := d.ReadToken(); err != nil {
-			return nil, nil, syntax(err)
+			return nil, nil, wrong(0, "Bundle", err)
 		}
 		for d.PeekKind() != ']' {
+			from := d.InputOffset()
 			v, err := d.ReadValue()
 			if err != nil {
-				return nil, nil, syntax(err)
+				return nil, nil, wrong(from, "Bundle.entry["+strconv.Itoa(len(entries))+"]", err)
 			}
 			end := d.InputOffset()
 			if len(entries) == maxEntries {
@@ -209,11 +215,11 @@ func cut(raw []byte) (head []byte, entries [][]byte, err error) {
 			entries = append(entries, raw[end-int64(len(v)):end])
 		}
 		if _, err := d.ReadToken(); err != nil {
-			return nil, nil, syntax(err)
+			return nil, nil, wrong(0, "Bundle", err)
 		}
 	}
 	if _, err := d.ReadToken(); err != nil {
-		return nil, nil, syntax(err)
+		return nil, nil, wrong(0, "Bundle", err)
 	}
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, nil, invalid("Bundle", "this can't be read: something comes after the end of the document", "one JSON document")
@@ -230,17 +236,6 @@ func cmpOr(a, b error) error {
 		return a
 	}
 	return b
-}
-
-// place0 is where in a Bundle a decoder is.
-func place0(d *jsontext.Decoder) string {
-	if p := d.StackPointer(); p.Contains("/entry") || len(p) > 6 && p[:6] == "/entry" {
-		_, n := d.StackIndex(2)
-		if d.StackDepth() >= 2 {
-			return "Bundle.entry[" + strconv.FormatInt(max(0, n-1), 10) + "]"
-		}
-	}
-	return "Bundle"
 }
 
 // entry holds one entry of a Bundle against the definitions.

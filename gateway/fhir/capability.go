@@ -37,7 +37,7 @@ func (f *facade) capability(address string) object {
 				{"coding": []object{{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}}},
 				{"coding": []object{{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "Certificates"}}},
 			},
-			"description": "Mutual TLS with a certificate of the member, or a bearer token: see " + strings.TrimSuffix(address, Base) + Base + "/.well-known/smart-configuration",
+			"description": "Mutual TLS with a certificate of the member, or a bearer token: see " + address + smartPath,
 		},
 		"resource": f.resourceStatements(),
 	}

@@ -71,6 +71,27 @@ func New(c Config, conn grpc.ClientConnInterface) http.Handler {
 	return f.routes()
 }
 
+// Public are the paths that anybody may read, who calls or not.
+var Public = []string{Base + "/metadata", Base + smartPath}
+
+// smartPath is where SMART's clients look below a FHIR base (SMART App Launch 2.2, section 4).
+const smartPath = "/.well-known/smart-configuration"
+
+// Streams reports whether a request is answered bit by bit, and may take long.
+func Streams(in *http.Request) bool {
+	if in.Method != http.MethodGet && in.Method != http.MethodHead {
+		return strings.HasSuffix(in.URL.Path, "/$everything") && in.ContentLength == 0
+	}
+	path := strings.TrimPrefix(in.URL.Path, Base)
+	return strings.HasPrefix(path, "/Binary/") || strings.HasPrefix(path, "/Bundle/") || strings.HasSuffix(path, "/$everything")
+}
+
+// smart sends to where the gateway tells how tokens are got.
+func smart(c *call) (answer, error) {
+	http.Redirect(c.out, c.in, smartPath, http.StatusTemporaryRedirect)
+	return answer{sent: true}, nil
+}
+
 // key is the key for one purpose (HKDF-SHA-256, RFC 5869).
 func key(secret []byte, purpose string) []byte {
 	k, err := hkdf.Key(sha256.New, secret, nil, "yitong/fhir/"+purpose, 32)
@@ -124,6 +145,7 @@ func (f *facade) routes() http.Handler {
 		}
 	}
 	on(Base+"/metadata", map[string]handle{http.MethodGet: f.metadata})
+	mux.Handle("GET "+Base+smartPath, f.serve(map[string]handle{http.MethodGet: smart}, true))
 	system := map[string]handle{http.MethodPost: nowhere}
 	if f.transact != nil {
 		system[http.MethodPost] = f.transact
@@ -180,7 +202,9 @@ func (f *facade) route(r resource, on func(string, map[string]handle)) {
 func (f *facade) serve(methods map[string]handle, other bool) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
 		c := &call{facade: f, out: out, in: in, id: in.PathValue("id"), version: in.PathValue("version"), mayBeOther: other}
-		out.Header().Set("X-Request-Id", requestID(in))
+		if out.Header().Get("X-Request-Id") == "" { // the guard in front has named it otherwise
+			out.Header().Set("X-Request-Id", requestID(in))
+		}
 		defer c.close()
 		a, err := c.dispatch(methods)
 		if err == nil {

@@ -156,9 +156,13 @@ type documentDoc struct {
 	Meta                                        struct{ LastUpdated string }
 	MasterIdentifier                            struct{ System, Value string }
 	Identifier                                  []struct{ System, Value string }
-	Category, SecurityLabel                     []struct{ Coding []struct{ System, Code string } }
-	Type                                        struct{ Coding []struct{ System, Code string } }
-	Subject                                     struct {
+	Category, SecurityLabel                     []struct {
+		Coding []struct{ System, Code string }
+	}
+	Type struct {
+		Coding []struct{ System, Code string }
+	}
+	Subject struct {
 		Reference  string
 		Identifier struct{ System, Value string }
 	}

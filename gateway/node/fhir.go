@@ -34,6 +34,6 @@ func mountFHIR(config Config, store *keys.Store, version string, log *slog.Logge
 	return api.Mount{
 		Path:    fhir.Base + "/",
 		New:     func(conn grpc.ClientConnInterface) http.Handler { return fhir.New(c, conn) },
-		Problem: fhir.Problem,
+		Problem: fhir.Problem, Public: fhir.Public, Streams: fhir.Streams,
 	}, nil
 }

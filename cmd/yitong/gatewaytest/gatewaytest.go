@@ -137,7 +137,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	must(t, err)
 	facade := fhir.Config{Member: m.Name, Kind: string(m.Kind), Version: Version, Secret: []byte("a secret of " + m.Name), Now: c.chain.ledger.Now, Log: log}
 	questions := api.NewWeb(served, api.Mount{
-		Path: fhir.Base + "/", Problem: fhir.Problem,
+		Path: fhir.Base + "/", Problem: fhir.Problem, Public: fhir.Public, Streams: fhir.Streams,
 		New: func(conn grpc.ClientConnInterface) http.Handler { return fhir.New(facade, conn) },
 	})
 	go func() { _ = questions.ServeTLS(web, "", "") }()
