@@ -67,7 +67,7 @@ func (o *Outbox) openFile(path string) error {
 	}
 	// FULL: what is committed stays when power fails. Nothing else knows of it.
 	name := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=temp_store(2)"
+		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(3000)&_pragma=temp_store(2)"
 	return o.connect("sqlite", name+"&_txlock=immediate", name+"&_pragma=query_only(1)")
 }
 

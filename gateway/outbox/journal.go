@@ -35,10 +35,15 @@ func (o *Outbox) Keep(ctx context.Context, t ledger.Kept) error {
 }
 
 // Kept lists the transactions that were kept of the same function, oldest first: of the
-// entry that ctx is an attempt at, or those of none with the same argument.
+// entry that ctx is an attempt at; outside of any, all with the same argument, for share's own
+// intents go on before the entries do that they began under.
 func (o *Outbox) Kept(ctx context.Context, function string, argument []byte) ([]ledger.Kept, error) {
 	asked := digest(o.bodies, function, string(argument))
-	all, err := o.kept(ctx, "entry = ? AND function = ?", of(ctx), function)
+	where, args := "function = ?", []any{function}
+	if of(ctx) != 0 {
+		where, args = where+" AND entry = ?", append(args, of(ctx))
+	}
+	all, err := o.kept(ctx, where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +78,9 @@ func (o *Outbox) Settled(ctx context.Context, txID string) error {
 	if of(ctx) != 0 {
 		return nil
 	}
-	return o.Forget(ctx, txID)
+	return o.do(context.WithoutCancel(ctx), func(w *writer) error {
+		return w.exec("DELETE FROM transactions WHERE id = ? AND entry = 0", txID)
+	})
 }
 
 type keptRow struct {

@@ -1,0 +1,148 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+
+	"yitong/gateway/ledger"
+)
+
+// notes is a journal in memory; it outlives the ledgers that write to it, as a file would.
+type notes struct {
+	mu   sync.Mutex
+	all  []ledger.Kept
+	full error // Keep keeps and then fails: the process dies before it hands over
+	lost bool  // Settled and Forget are lost
+}
+
+func (n *notes) Kept(_ context.Context, function string, argument []byte) (found []ledger.Kept, _ error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range n.all {
+		if t.Same = string(t.Argument) == string(argument); t.Function == function && t.Same {
+			found = append(found, t)
+		}
+	}
+	return found, nil
+}
+
+func (n *notes) Keep(_ context.Context, t ledger.Kept) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all = append(n.all, t)
+	return n.full
+}
+
+func (n *notes) Settled(ctx context.Context, id string) error { return n.Forget(ctx, id) }
+
+func (n *notes) Forget(_ context.Context, id string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.lost {
+		var rest []ledger.Kept
+		for _, t := range n.all {
+			if t.TxID != id {
+				rest = append(rest, t)
+			}
+		}
+		n.all = rest
+	}
+	return nil
+}
+
+// F3, F4: what was kept is asked for by its id before anything is proposed.
+func TestAfterACrashNothingIsProposedAnewThatMayHaveBeenHandedOver(t *testing.T) {
+	dead := errors.New("the process is dead")
+	for name, c := range map[string]struct {
+		crash     func(*consortium, *notes)
+		after     func(*consortium, *notes)
+		journal   bool
+		ordered   int // envelopes that got into blocks
+		proposals int
+	}{
+		"dead before it is handed over":  {crash: func(_ *consortium, n *notes) { n.full = dead }, journal: true, ordered: 1, proposals: 1},
+		"dead once it is committed":      {crash: func(_ *consortium, n *notes) { n.lost = true }, journal: true, ordered: 1, proposals: 1},
+		"the control, without a journal": {crash: func(*consortium, *notes) {}, ordered: 2, proposals: 2},
+		"it was invalid: proposed anew": {journal: true, ordered: 2, proposals: 2,
+			crash: func(c *consortium, n *notes) {
+				n.full = dead
+				c.chain.judge = codesInTurn(peer.TxValidationCode_MVCC_READ_CONFLICT, peer.TxValidationCode_VALID)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, n := newConsortium(t, 1), &notes{}
+			if c.journal {
+				f.cfg.Journal = n
+			}
+			c.crash(f, n)
+			_, _ = f.dial(t).Submit(t.Context(), "record:Anchor", document{ID: "42"}, nil)
+			n.full, n.lost = nil, false // a new process
+			var out document
+			commit, err := f.dial(t).Submit(t.Context(), "record:Anchor", document{ID: "42"}, &out)
+			if err != nil || out.ID != "42" || commit.TxID == "" {
+				t.Fatalf("after the crash: %+v, %+v, %v", out, commit, err)
+			}
+			if got := len(f.chain.ordered()); got != c.ordered {
+				t.Errorf("%d envelopes were ordered, want %d", got, c.ordered)
+			}
+			if asked, _, _ := f.peers[0].counts(); asked != c.proposals {
+				t.Errorf("%d proposals, want %d", asked, c.proposals)
+			}
+			if c.journal && len(n.all) != 0 {
+				t.Errorf("%d transactions are kept still", len(n.all))
+			}
+		})
+	}
+}
+
+// A13: the same envelope again has no effect, and is no failure.
+func TestTheSameEnvelopeHandedOverAgainHasOneEffect(t *testing.T) {
+	f, n := newConsortium(t, 1), &notes{lost: true}
+	f.cfg.Journal = n
+	l := f.dial(t)
+	first, err := l.Submit(t.Context(), "record:Anchor", document{ID: "42"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.Again(t.Context(), n.all[0])
+	if err != nil || p != first {
+		t.Errorf("the same envelope: %+v, %v; the first was %+v", p, err, first)
+	}
+	if got := f.chain.tookEffect(arg); got != 1 {
+		t.Errorf("%d effects", got)
+	}
+	if got := len(f.chain.ordered()); got != 2 {
+		t.Errorf("%d envelopes were ordered, want the first and its duplicate", got)
+	}
+	// The control: another envelope that says the same is a second effect.
+	if _, err := l.Submit(t.Context(), "record:Retract", document{ID: "42"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.chain.tookEffect(arg); got != 2 {
+		t.Errorf("the control: %d effects", got)
+	}
+}
+
+// A37, F10: a transaction that can't be kept isn't handed over.
+func TestATransactionThatCantBeKeptIsNotHandedOver(t *testing.T) {
+	f, n := newConsortium(t, 1), &notes{full: errors.New("no space left on device")}
+	f.cfg.Journal = n
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := f.dial(t).Submit(ctx, "access:Release", document{ID: "42"}, nil); !errors.Is(err, ledger.ErrUnavailable) {
+		t.Errorf("it ends with %v", err)
+	}
+	if got := len(f.chain.ordered()); got != 0 {
+		t.Errorf("%d envelopes were ordered", got)
+	}
+	n.full, n.all = nil, nil // the control: there is room again
+	if _, err := f.dial(t).Submit(ctx, "access:Release", document{ID: "42"}, nil); err != nil || len(f.chain.ordered()) != 1 {
+		t.Errorf("with room: %v, %d ordered", err, len(f.chain.ordered()))
+	}
+}
