@@ -54,7 +54,9 @@ func openOutbox(ctx context.Context, config Config, store *keys.Store, log *slog
 // and in the key store: whatever of peer, outbox and key store is restored from an older
 // copy, the others know.
 type watermark struct {
-	chain  *ledger.Ledger
+	chain interface {
+		Height(context.Context) (uint64, error)
+	}
 	kept   *outbox.Outbox
 	store  *keys.Store
 	log    *slog.Logger
@@ -67,7 +69,9 @@ const markPace = 5 * time.Second
 
 // openWatermark reads what is kept. An outbox that has seen less than the key store is an older
 // copy: what is open in it may have been done, and undone, since, and is left to operators.
-func openWatermark(ctx context.Context, chain *ledger.Ledger, kept *outbox.Outbox, store *keys.Store, log *slog.Logger) (*watermark, error) {
+func openWatermark(ctx context.Context, chain interface {
+	Height(context.Context) (uint64, error)
+}, kept *outbox.Outbox, store *keys.Store, log *slog.Logger) (*watermark, error) {
 	w := &watermark{chain: chain, kept: kept, store: store, log: log}
 	inOutbox, err := kept.Height(ctx)
 	if err != nil {
