@@ -80,6 +80,9 @@ func NewWeb(c Config, mounts ...Mount) *http.Server {
 	mux.Handle("/v1/openapi.json", questions.around("/v1/openapi.json", func(out http.ResponseWriter, _ *http.Request) error {
 		return write(out, "application/json", openAPI())
 	}))
+	feed := questions
+	feed.streams = func(*http.Request) bool { return true }
+	mux.Handle("/v1/events", feed.around("/v1/events", w.events))
 	for _, m := range mounts {
 		g, to := guard{web: w, problem: problem, streams: m.Streams, public: m.Public}, m.New(w.inside)
 		if m.Problem != nil {

@@ -84,6 +84,10 @@ var webRoutes = []webRoute{
 	{"/v1/whoami", "Callers.Whoami", "As whom this gateway sees the caller", nil, ""},
 	{"/v1/why", "Callers.Why", "What the member's policy says of a call that the caller could make, and by which rule",
 		params([]webParam{{"method", "method", "of the API: Accesses.Request"}, {"purpose", "purpose", "HL7 v3 PurposeOfUse code that the call would name"}, {"class", "classes", "data class that it would name; may be repeated"}}), ""},
+	{"/v1/events/list", "Events.List", "What concerns this member, by pages; GET /v1/events streams the same (text/event-stream)",
+		[]webParam{{"after", "after", "position after which to begin; none is the beginning"}, {"type", "types", "consent.withdrawn, access.*, …; may be repeated"}, {"limit", "limit", "how many at most: 1 to 1000, 100 by default"}}, ""},
+	{"/v1/events/subscriptions", "Events.Subscriptions", "Webhooks that events are delivered to, and how they are", []webParam{{"id", "id", "only this one"}}, ""},
+	{"/v1/events/subscriptions/{id}/deliveries", "Events.Deliveries", "What was tried for a webhook, the newest first", params([]webParam{{"id", "id", "of the webhook"}}, paged), ""},
 	{"/v1/handles/counts", "Handles.Counts", "Evaluations of handles that the evaluators accounted for, by day",
 		params([]webParam{{"evaluator", "evaluator", "name or MSP id of who evaluated"}, {"member", "member", "name or MSP id of who was evaluated for"}}), ""},
 }

@@ -56,13 +56,13 @@ type Verifier interface {
 
 // Standing is what is known of the peers.
 type Standing struct {
-	Own      string        // address of the own peer
-	Away     time.Duration // for how long it couldn't be reached; 0 if it can
-	Lags     time.Duration // for how long it has lacked a block that the orderers signed; 0 if it lacks none
-	Blocks   uint64        // on the own peer, when it was last asked
-	Head     uint64        // that the orderers are known to have signed
+	Own       string        // address of the own peer
+	Away      time.Duration // for how long it couldn't be reached; 0 if it can
+	Lags      time.Duration // for how long it has lacked a block that the orderers signed; 0 if it lacks none
+	Blocks    uint64        // on the own peer, when it was last asked
+	Head      uint64        // that the orderers are known to have signed
 	Elsewhere bool          // blocks are being read from other members' peers
-	Switches uint64        // how often reading went over to others or came back
+	Switches  uint64        // how often reading went over to others or came back
 }
 
 // standing watches the peers. What it learns of other members' is believed only as far as

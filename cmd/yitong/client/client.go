@@ -34,6 +34,7 @@ type Client struct {
 	Keys        yitongv1.KeysClient
 	Erasures    yitongv1.ErasuresClient
 	Handles     yitongv1.HandlesClient
+	Events      yitongv1.EventsClient
 	Outbox      yitongv1.OutboxClient
 	Callers     yitongv1.CallersClient
 
@@ -76,6 +77,7 @@ func Dial(p Profile) (*Client, error) {
 		Keys:        yitongv1.NewKeysClient(conn),
 		Erasures:    yitongv1.NewErasuresClient(conn),
 		Handles:     yitongv1.NewHandlesClient(conn),
+		Events:      yitongv1.NewEventsClient(conn),
 		Outbox:      yitongv1.NewOutboxClient(conn),
 		Callers:     yitongv1.NewCallersClient(conn),
 		conn:        conn,

@@ -108,7 +108,7 @@ Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 		cmd.GroupID = "run"
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{a.member(), a.record(), a.consent(), a.wallet(), a.access(), a.emergency(), a.audit(), a.policy(), a.handle(), a.outbox(), a.login(), a.logout(), a.whoami(), a.token()} {
+	for _, cmd := range []*cobra.Command{a.member(), a.record(), a.consent(), a.wallet(), a.access(), a.emergency(), a.audit(), a.policy(), a.handle(), a.events(), a.webhook(), a.outbox(), a.login(), a.logout(), a.whoami(), a.token()} {
 		cmd.GroupID = "verb"
 		root.AddCommand(cmd)
 	}

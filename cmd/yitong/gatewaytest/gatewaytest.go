@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -122,6 +123,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	must(t, err)
 	feed, err := events.Open(t.Context(), events.Config{
 		Database: "sqlite:" + filepath.Join(folder, "events.db"), Chaincode: chaincode, Self: m, Secrets: store, Log: log, Now: c.chain.ledger.Now,
+		Webhooks: events.Webhooks{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	must(t, err)
 	following, unfollow := context.WithCancel(context.Background())
