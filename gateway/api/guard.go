@@ -34,7 +34,7 @@ var forwarded = []string{"Idempotency-Key"}
 
 // A guard is what every request over HTTPS goes through, before anything behind it runs:
 //
-//	named (X-Request-Id, traceparent) ─▶ its address isn't barred ─▶ its size and form
+//	named (X-Request-Id, traceparent) ─▶ its address isn't barred ─▶ its size, form and origin
 //	─▶ its caller, by certificate or token ─▶ the caller's rate, and what may be under way
 //	─▶ its body, read within its time
 //
@@ -109,6 +109,10 @@ type unfit struct {
 	status int
 }
 
+// sameOrigin refuses what a browser sends for a page of another site, unless it only reads:
+// there are no cookies here, but a browser shows its client certificate for any page.
+var sameOrigin = http.NewCrossOriginProtection()
+
 // pass does what the guard is for, in the order of what it costs.
 func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle func(http.ResponseWriter, *http.Request) error) error {
 	limits, address := g.limits.Limits(), addressOf(in.RemoteAddr)
@@ -120,6 +124,9 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 	if g.asksOnly && in.Method != http.MethodGet && in.Method != http.MethodHead {
 		out.Header().Set("Allow", "GET, HEAD")
 		return &unfit{status.Error(codes.Unimplemented, "this door only answers questions: ask with GET"), http.StatusMethodNotAllowed}
+	}
+	if err := sameOrigin.Check(in); err != nil {
+		return &unfit{status.Error(codes.PermissionDenied, "a page of another site sent this, and what changes something is taken from none: call from the institution's own software"), http.StatusForbidden}
 	}
 	if g.asksOnly && in.ContentLength != 0 || len(in.URL.RawQuery) > webQuery {
 		return &unfit{status.Error(codes.ResourceExhausted, "a question has no body, and at most 8 KiB of parameters"), http.StatusRequestEntityTooLarge}
