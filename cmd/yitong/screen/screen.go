@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -55,13 +56,33 @@ func (s *Screen) Document(m proto.Message) error {
 	if err := json.Compact(&line, doc); err != nil { // protojson varies its spaces on purpose
 		return fmt.Errorf("encoding the answer: %w", err)
 	}
-	line.WriteByte('\n')
-	_, err = s.Out.Write(line.Bytes())
+	_, err = s.Out.Write(append(escaped(line.Bytes()), '\n'))
 	return err
 }
 
 // Object writes any value as one line of JSON.
-func (s *Screen) Object(v any) error { return json.NewEncoder(s.Out).Encode(v) }
+func (s *Screen) Object(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = s.Out.Write(append(escaped(line), '\n'))
+	return err
+}
+
+// escaped is a JSON document in which what could move the cursor, or hide something, is
+// written as \uXXXX. encoding/json does so below U+0020 only.
+func escaped(doc []byte) []byte {
+	out := make([]byte, 0, len(doc)+1)
+	for _, r := range string(doc) {
+		if unseen(r) {
+			out = fmt.Appendf(out, "\\u%04x", r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
+}
 
 // Table writes rows under a header, columns aligned.
 func (s *Screen) Table(header []string, rows [][]string) error {
@@ -82,9 +103,12 @@ func (s *Screen) Table(header []string, rows [][]string) error {
 	return w.Flush()
 }
 
-// Say writes one line for the person who waits, on standard error.
+// Say writes one line for the person who waits, on standard error. What a gateway answered
+// may be in it, so it is cleaned line by line.
 func (s *Screen) Say(format string, args ...any) {
-	fmt.Fprintf(s.Err, format+"\n", args...)
+	for line := range strings.Lines(fmt.Sprintf(format, args...) + "\n") {
+		fmt.Fprintln(s.Err, clean(strings.TrimSuffix(line, "\n")))
+	}
 }
 
 // Colours of words that decide. Every cell of a coloured table is wrapped in the
@@ -117,14 +141,23 @@ func (s *Screen) paint(cell string) string {
 	return colour + cell + reset
 }
 
-// clean keeps what came from elsewhere from moving the cursor or a column.
+// clean keeps what came from elsewhere from moving the cursor or a column, and from
+// showing a text in another order than it has.
 func clean(cell string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if unseen(r) {
 			return ' '
 		}
 		return r
 	}, cell)
+}
+
+// unseen reports the runes that do something in a terminal instead of being seen: control
+// characters of both sets, line and paragraph separators, and what turns the writing's
+// direction (UTR 36, section 2.4; CVE-2021-42574).
+func unseen(r rune) bool {
+	return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x061c || r == 0xfeff ||
+		r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2060 && r <= 0x2069
 }
 
 // Strong, Faint and Mark dress words of a sentence on standard output.

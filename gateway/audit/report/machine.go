@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ndjson writes one AuditEvent a line (FHIR bulk data's format).
@@ -98,10 +99,11 @@ func number(n int) string {
 }
 
 // inert keeps a spreadsheet from taking text for a formula: a text that begins as one
-// does is given a quote before (OWASP, CSV injection). Some of it is chosen by whoever
+// does, in either width, is given a quote before (OWASP, CSV injection). Some of it is chosen by whoever
 // may send a transaction.
 func inert(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
+	first, _ := utf8.DecodeRuneInString(s)
+	if s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + s
 	}
 	return s

@@ -269,3 +269,34 @@ func TestASignedExportIsCheckedAgainstEveryByte(t *testing.T) {
 		t.Error("a signature under another label was taken")
 	}
 }
+
+// A25: no cell of the CSV begins as a formula does, whichever text of an entry it is from.
+func TestNoCellBeginsAFormula(t *testing.T) {
+	for _, first := range []string{"=cmd|'/c calc'!A1", "+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1"} {
+		entries, asOf := trail(t)
+		e := &entries[len(entries)-1]
+		for _, field := range []*string{
+			&e.Reason, &e.Member, &e.Agent, &e.Role, &e.AccessPoint, &e.Function, &e.Validation, &e.User, &e.UserRole,
+			&e.Custodian, &e.Requester, &e.Handle, &e.Object, &e.Purpose, &e.Policy.Consent, &e.Policy.Path, &e.Transaction,
+		} {
+			*field = first
+		}
+		e.Kind, e.Action, e.Outcome, e.Endorsers, e.Classes = projection.Kind(first), projection.Action(first), projection.Outcome(first), []string{first}, []string{first}
+		rows, err := csv.NewReader(bytes.NewReader(write(t, "csv", "", entries, asOf))).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		quoted := 0
+		for i, cell := range rows[len(rows)-1] {
+			if strings.HasPrefix(cell, first) {
+				t.Errorf("%q stands in column %s", cell, rows[0][i])
+			}
+			if strings.HasPrefix(cell, "'") {
+				quoted++
+			}
+		}
+		if quoted < 15 {
+			t.Errorf("control: only %d cells hold %q", quoted, first)
+		}
+	}
+}
