@@ -25,6 +25,7 @@ import (
 
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/consortium"
+	"yitong/cmd/yitong/screen"
 	"yitong/gateway/audit/height"
 	"yitong/gateway/audit/replay"
 	"yitong/gateway/audit/replay/channel"
@@ -363,7 +364,7 @@ func (a *app) showReport(r *replay.Report, whole bool) error {
 			a.screen.Say("from block %d by rules %s (sequence %d), %s", d.Block, d.Version, d.Sequence, judged)
 		}
 		for _, d := range r.Divergences {
-			if _, err := fmt.Fprintln(a.Out, d); err != nil {
+			if _, err := fmt.Fprintln(a.Out, screen.Clean(fmt.Sprint(d))); err != nil {
 				return err
 			}
 		}
