@@ -103,7 +103,8 @@ func (d door) begin(ctx context.Context, method string) (_ context.Context, end 
 	if requestID(ctx) == "" {
 		in, _ := metadata.FromIncomingContext(ctx)
 		ctx = withRequestID(w3c.Extract(ctx, carried(in)), carried(in).Get(requestKey))
-		_ = grpc.SetHeader(ctx, metadata.Pairs(requestKey, requestID(ctx)))
+		// Not a header: an answer that has one isn't retried (gRPC A6).
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(requestKey, requestID(ctx)))
 	}
 	ctx, span := d.tracer.Start(ctx, short(method), trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithAttributes(attribute.String("rpc.system", "grpc"), attribute.String("rpc.method", strings.TrimPrefix(method, "/"))))

@@ -311,7 +311,7 @@ func idempotencyOf(ctx context.Context, asked proto.Message, m method) (key stri
 		return "id." + id.GetId(), false, nil
 	}
 	key = outbox.Random()
-	_ = grpc.SetHeader(ctx, metadata.Pairs(idempotencyKey, key)) // a caller that isn't told has no way to ask again
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(idempotencyKey, key)) // a caller that isn't told has no way to ask again
 	return "given." + key, false, nil
 }
 
