@@ -60,8 +60,11 @@ func (g *Gateway) Contents(ctx context.Context, q ContentQuery, bookmark string,
 		}
 		q.Custodian = m.MSP
 	}
-	if q.Access != "" {
-		if err := access.CheckID(q.Access); err != nil {
+	for _, id := range []string{q.Access, q.Record} {
+		if id == "" {
+			continue
+		}
+		if err := access.CheckID(id); err != nil {
 			return nil, "", err
 		}
 	}
