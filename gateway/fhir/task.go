@@ -238,7 +238,15 @@ func taskCriterion(cr criterion, in *yitongv1.SearchRequestsRequest) (also func(
 	return nil, true, nil
 }
 
-// documentsOf are the documents that were opened under an access, as outputs of its Task.
-func (c *call) documentsOf(a *yitongv1.Access) ([]taskPiece, error) {
-	return nil, nil
+// documentsOf are the documents that were opened under an access and can be read still, as outputs
+// of its Task; none for a caller who may not read them.
+func (c *call) documentsOf(a *yitongv1.Access) (out []taskPiece, err error) {
+	found, err := c.all(&yitongv1.ListContentsRequest{AccessId: a.GetId()})
+	if status.Code(err) == codes.PermissionDenied {
+		return nil, nil
+	}
+	for _, e := range found {
+		out = append(out, taskPiece{Type: piece(outputSystem, "document"), ValueReference: &Reference{Reference: "DocumentReference/" + placeOf(e).id(), Type: "DocumentReference"}})
+	}
+	return out, err
 }

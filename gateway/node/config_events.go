@@ -15,6 +15,7 @@ import (
 
 	"yitong/chaincode/registry"
 	"yitong/gateway/events"
+	"yitong/gateway/fhir"
 	"yitong/gateway/keys"
 	"yitong/gateway/share"
 )
@@ -50,6 +51,7 @@ func openEvents(ctx context.Context, config Config, store *keys.Store, log *slog
 	if err != nil {
 		return nil, err
 	}
+	webhooks.Formats = map[string]events.Format{fhir.DeliveryFormat: fhir.Notify}
 	return events.Open(ctx, events.Config{
 		Database: config.Events.Database, Chaincode: config.Chaincode,
 		Self:        registry.Candidate{MSP: config.Member.MSP, Name: config.Member.Name, Kind: config.Member.Kind, Gateway: config.Member.Gateway},
