@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"slices"
@@ -178,7 +179,7 @@ func createConsent(c *call) (answer, error) {
 		return answer{}, needsForm(d)
 	}
 	out, err := yitongv1.NewConsentsClient(c.conn).Grant(c.ctx(), &yitongv1.GrantRequest{
-		Patient: d.patient, Requester: d.requester, Period: d.period, Provision: d.provision, Form: d.form, Identifiers: d.identifiers,
+		Id: c.idOf(d.identifiers), Patient: d.patient, Requester: d.requester, Period: d.period, Provision: d.provision, Form: d.form, Identifiers: d.identifiers,
 	})
 	if err != nil {
 		return answer{}, at("Consent", err)
@@ -186,6 +187,15 @@ func createConsent(c *call) (answer, error) {
 	a := directiveAnswer(granted(out, d, members.find(c.Member).GetMspId()), members)
 	a.status, a.location = http.StatusCreated, "Consent/"+out.GetConsent().GetId()+"/_history/"+a.etag
 	return a, nil
+}
+
+// idOf is the id of the consent that the institution calls so: of one name always the same, so
+// that the same again is done once. It is "" of none.
+func (c *call) idOf(identifiers []*yitongv1.Identifier) string {
+	if len(identifiers) == 0 {
+		return ""
+	}
+	return hex.EncodeToString(c.derive("consent", identifiers[0].GetSystem(), identifiers[0].GetValue())[:16])
 }
 
 func needsForm(d directive) error {

@@ -31,6 +31,9 @@ type Door struct {
 // Seen is every resource that came through doors.
 type Seen struct{ resources []json.RawMessage }
 
+// Len is how many there are.
+func (s *Seen) Len() int { return len(s.resources) }
+
 // Bundle is all of them, as one collection.
 func (s *Seen) Bundle() []byte {
 	type entry struct {
