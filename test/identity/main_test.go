@@ -1,0 +1,9 @@
+package identity
+
+import (
+	"testing"
+
+	"yitong/test/consortium"
+)
+
+func TestMain(m *testing.M) { consortium.Main(m) }
