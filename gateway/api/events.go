@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -78,7 +79,8 @@ func (s feed) Watch(in *yitongv1.WatchEventsRequest, stream grpc.ServerStreaming
 	if _, err := f.List(ctx, after, in.GetTypes(), 1); err != nil {
 		return err
 	}
-	if err := stream.SendHeader(nil); err != nil { // the caller knows that it watches
+	// The caller knows that it watches, and from where on.
+	if err := stream.SendHeader(metadata.Pairs("position", after.String())); err != nil {
 		return err
 	}
 	for e, err := range f.Watch(ctx, after, in.GetTypes()) {

@@ -42,17 +42,24 @@ func (w *web) events(out http.ResponseWriter, in *http.Request) error {
 	ctx, cancel := context.WithTimeout(in.Context(), w.limits.Limits().Export)
 	defer cancel()
 	client := yitongv1.NewEventsClient(w.inside)
-	if ask.After != "now" { // what is wrong with the question is answered as an error
-		if _, err := client.List(ctx, &yitongv1.ListEventsRequest{After: ask.After, Types: ask.Types, Limit: 1}); err != nil {
-			return err
-		}
+	// What is wrong with the question is answered as an error.
+	tried := &yitongv1.ListEventsRequest{Types: ask.Types, Limit: 1}
+	if ask.After != "now" {
+		tried.After = ask.After
+	}
+	if _, err := client.List(ctx, tried); err != nil {
+		return err
 	}
 	stream, err := client.Watch(ctx, ask)
 	if err != nil {
 		return err
 	}
-	if _, err := stream.Header(); err != nil {
+	from, err := stream.Header() // it watches
+	if err != nil {
 		return err
+	}
+	if at := from.Get("position"); len(at) == 1 {
+		ask.After = at[0]
 	}
 	h := out.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")

@@ -50,7 +50,7 @@ type EventsClient interface {
 	// List reads a page of the feed.
 	List(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// Watch streams the feed from a position on and goes on as blocks come. The
-	// stream's header is sent once it watches.
+	// stream's header is sent once it watches; "position" in it is where it begins.
 	Watch(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
 	// Subscribe has events delivered to a URL: HTTP POSTs, signed as Standard
 	// Webhooks has it (package gateway/events says how to verify them), at least
@@ -211,7 +211,7 @@ type EventsServer interface {
 	// List reads a page of the feed.
 	List(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// Watch streams the feed from a position on and goes on as blocks come. The
-	// stream's header is sent once it watches.
+	// stream's header is sent once it watches; "position" in it is where it begins.
 	Watch(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
 	// Subscribe has events delivered to a URL: HTTP POSTs, signed as Standard
 	// Webhooks has it (package gateway/events says how to verify them), at least
