@@ -142,6 +142,12 @@ var methods = map[string]method{
 	"Contents.List": {handling: reads},
 	"Contents.Read": {handling: reads},
 
+	"Uploads.Create": {handling: unaccompanied, names: true, why: "it answers with the upload of that id"},
+	"Uploads.Append": {handling: unaccompanied, why: "it says from where it adds, and nothing is added twice"},
+	"Uploads.Get":    {handling: reads},
+	"Uploads.Finish": {handling: unaccompanied, why: "the upload's id is its record's, which share's catalogue carries"},
+	"Uploads.Cancel": {handling: unaccompanied, why: "what is gone stays gone"},
+
 	"Events.List":          {handling: reads},
 	"Events.Watch":         {handling: reads},
 	"Events.Subscribe":     {handling: unaccompanied, why: "the same id again answers with what there is; its secret is shown once"},

@@ -99,6 +99,7 @@ func NewServer(c Config) *grpc.Server {
 func register(s grpc.ServiceRegistrar, c Config) {
 	yitongv1.RegisterRecordsServer(s, records{gateway: c.Gateway})
 	yitongv1.RegisterContentsServer(s, contents{gateway: c.Gateway})
+	yitongv1.RegisterUploadsServer(s, uploads{gateway: c.Gateway})
 	yitongv1.RegisterConsentsServer(s, consents{gateway: c.Gateway})
 	yitongv1.RegisterDirectivesServer(s, directives{auditing: newAuditing(c)})
 	yitongv1.RegisterRequestsServer(s, requests{auditing: newAuditing(c)})

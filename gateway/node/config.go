@@ -113,6 +113,8 @@ type Config struct {
 	Drain time.Duration `yaml:"drain,omitempty"`
 	// Tracing says where OpenTelemetry traces go; by default nowhere.
 	Tracing Tracing `yaml:"tracing,omitempty"`
+	// Uploads bounds what is uploaded piece by piece.
+	Uploads Uploads `yaml:"uploads,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -304,6 +306,7 @@ func (c Config) check() error {
 	if every, err := c.retentionSweep(); err != nil || every < time.Minute || every > 24*time.Hour {
 		problem("retention_sweep is %q; it must be a time from 1m to 24h, as 1h", c.RetentionSweep)
 	}
+	c.Uploads.check(problem)
 	if t := c.Escrow.Threshold; t != 0 && t < 2 {
 		problem("escrow.threshold is %d; it takes at least 2 members, a regulator and another", t)
 	}

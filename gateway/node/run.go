@@ -156,7 +156,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger, c
 		Ledger: chain, Clinicians: clinicians, Keys: store, Vault: sealed, Exchange: others, Log: log,
 		Review:  config.ReviewOrders,
 		Channel: config.Channel, Evaluator: config.Evaluator, Quota: config.Quota,
-		Retention: keep, Sweep: every, NoCopies: config.Copies.Off,
+		Retention: keep, Sweep: every, NoCopies: config.Copies.Off, Uploads: config.Uploads.policy(),
 		Current: mark.current,
 		Holders: others, Escrow: share.EscrowPolicy{Off: config.Escrow.Off, Threshold: config.Escrow.Threshold},
 	})

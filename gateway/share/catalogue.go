@@ -44,6 +44,8 @@ const (
 	bucketReceivers = "receivers" // record id/requester -> indices of the parts that it was released
 	bucketOpened    = "opened"    // custodian/record id -> copied
 	bucketCopies    = "copies"    // custodian/record id/part index -> partCopy
+	bucketUploads   = "uploads"   // record id -> staging
+	bucketStaged    = "staged"    // record id/number -> staged
 	bucketWarned    = "warned"    // record id -> part index -> when the end of its retention was warned of
 )
 

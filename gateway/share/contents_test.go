@@ -462,3 +462,18 @@ func TestATransferIsNotTakenUpOnceTheConsentIsWithdrawn(t *testing.T) {
 		t.Errorf("%d bytes were opened", parts[record.Laboratory].Len())
 	}
 }
+
+// readWhole is a file of a member's vault.
+func readWhole(t testing.TB, c *consortium, msp string, name vault.Name, size int64) []byte {
+	t.Helper()
+	r, err := c.gateways[msp].Vault.Range(t.Context(), name, vault.Sum{Size: size}, 0, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}

@@ -421,7 +421,7 @@ const (
 	fullPace = 10 // times copyPace
 )
 
-// KeepCopies deletes copies when their time is over, until the gateway is closed.
+// KeepCopies deletes copies, and uploads, when their time is over, until the gateway is closed.
 func (g *Gateway) KeepCopies() {
 	g.work.Go(func() {
 		ticker := time.NewTicker(copyPace)
@@ -432,6 +432,7 @@ func (g *Gateway) KeepCopies() {
 				sweep = g.SweepCopies
 			}
 			g.attempt("copies of opened parts could not be looked through", sweep)
+			g.attempt("uploads could not be looked through", g.ExpireUploads)
 			select {
 			case <-ticker.C:
 			case <-g.ctx.Done():

@@ -12,7 +12,7 @@ var Buckets = []string{
 	bucketConsents, bucketReleases, bucketReceipts, bucketClaims, bucketSigners,
 	bucketUsers, bucketBroken, bucketNotes,
 	bucketLodgings, bucketKept, bucketEscrowIndex,
-	bucketErasures, bucketReceivers, bucketOpened, bucketWarned, bucketCopies,
+	bucketErasures, bucketReceivers, bucketOpened, bucketWarned, bucketCopies, bucketUploads, bucketStaged,
 }
 
 // Where the secrets lie that a lying custodian would use.

@@ -22,6 +22,9 @@ func (g *Gateway) Resume(ctx context.Context) error {
 	if err := g.expireCopies(ctx); err != nil {
 		return fmt.Errorf("deleting copies whose permit is over: %w", err)
 	}
+	if err := g.ExpireUploads(ctx); err != nil {
+		return fmt.Errorf("throwing away old uploads: %w", err)
+	}
 	g.resumeErasures(ctx)
 	g.resumeReceipts(ctx)
 	g.resumeAnchors(ctx)
@@ -60,6 +63,11 @@ func (g *Gateway) sweep(ctx context.Context) error {
 		return err
 	}
 	maps.Copy(known, copies)
+	uploads, err := g.stagedSealed()
+	if err != nil {
+		return err
+	}
+	maps.Copy(known, uploads)
 	records, err := g.catalogue()
 	if err != nil {
 		return err

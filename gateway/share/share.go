@@ -117,6 +117,8 @@ type Config struct {
 	Retention retention.Policy
 	// NoCopies keeps nothing of what is opened (copies.go).
 	NoCopies bool
+	// Uploads bounds what is uploaded piece by piece.
+	Uploads UploadPolicy
 	// Sweep is how often is looked for what falls due. Default an hour.
 	Sweep time.Duration
 	// Current says why nothing may be released on what the own peer has now; nil, or a nil
@@ -143,6 +145,9 @@ type Gateway struct {
 	rotating sync.Mutex // one change of keys at a time
 	copies   locks      // by custodian and record id
 	taking   locks      // by copyName
+
+	uploading locks // by record id
+	appending appends
 
 	standings standings
 
@@ -183,6 +188,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Gather == 0 {
 		c.Gather = 20 * time.Millisecond
 	}
+	c.Uploads = c.Uploads.withDefaults()
 	if c.Sweep == 0 {
 		c.Sweep = time.Hour
 	}

@@ -19,6 +19,7 @@ import (
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/chaincode/registry"
+	"yitong/gateway/dicom"
 	"yitong/gateway/failpoint"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
@@ -31,17 +32,17 @@ const FHIR = "application/fhir+json"
 
 // Submission says what is submitted.
 type Submission struct {
-	ID         string // 32 hex digits; "" lets the gateway choose
-	Patient    Patient
-	MediaType  string
-	Class      record.Class  // of a file that isn't FHIR
-	Labels     record.Labels // likewise
-	Period     record.Period // likewise
-	Supersedes string
+	ID         string        `json:"id"` // 32 hex digits; "" lets the gateway choose
+	Patient    Patient       `json:"patient"`
+	MediaType  string        `json:"mediaType"`
+	Class      record.Class  `json:"class,omitzero"`  // of a file that isn't FHIR
+	Labels     record.Labels `json:"labels,omitzero"` // likewise
+	Period     record.Period `json:"period,omitzero"` // likewise
+	Supersedes string        `json:"supersedes,omitempty"`
 	// Description is what is known about a file that isn't FHIR: a FHIR R4 Bundle with one
 	// entry, at most [MaxDescription]. It becomes the part after the file's, under the same
 	// class, labels and period, so that whoever may open the one may open the other.
-	Description []byte
+	Description []byte `json:"description,omitempty"`
 }
 
 // MaxDescription is how long a description may be, in bytes.
@@ -56,6 +57,9 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 	}
 	s, err := s.check()
 	if err != nil {
+		return Record{}, ledger.Commit{}, err
+	}
+	if s, content, err = s.sorted(content); err != nil {
 		return Record{}, ledger.Commit{}, err
 	}
 	defer g.records.lock(s.ID)()
@@ -114,7 +118,7 @@ func (s Submission) check() (Submission, error) {
 	if len(s.MediaType) > 127 {
 		return s, refusal.New(refusal.Malformed, "the media type is too long", "at most 127 bytes")
 	}
-	if s.MediaType != FHIR && s.Class == 0 {
+	if s.MediaType != FHIR && s.MediaType != dicom.MediaType && s.Class == 0 {
 		return s, refusal.New(refusal.Malformed, "a file that isn't "+FHIR+" needs its data class", "one of the data classes, for example document")
 	}
 	return s, s.checkDescription()
