@@ -50,20 +50,29 @@ func (f *facade) auditEvents() resource {
 
 func (c *call) audit() yitongv1.AuditClient { return yitongv1.NewAuditClient(c.conn) }
 
-func readAuditEvent(c *call) (answer, error) {
-	// Block, transaction and number: the entries' own numbers are what the trail is paged by.
-	pieces := strings.Split(c.id, ".")
+// before is the bookmark behind which the entry stands that an AuditEvent is of. Its id is block,
+// transaction and number, and the entries' own numbers are what the trail is paged by.
+func before(id string) (bookmark string, ok bool) {
+	pieces := strings.Split(id, ".")
 	if len(pieces) != 3 {
-		return answer{}, notFound()
+		return "", false
 	}
 	number, err := strconv.ParseInt(pieces[2], 10, 64)
 	if err != nil || number < 0 {
+		return "", false
+	}
+	if number > 0 {
+		bookmark = strconv.FormatInt(number-1, 10)
+	}
+	return bookmark, true
+}
+
+func readAuditEvent(c *call) (answer, error) {
+	bookmark, ok := before(c.id)
+	if !ok {
 		return answer{}, notFound()
 	}
-	in := &yitongv1.EntriesRequest{Page: &yitongv1.Page{Size: 1}}
-	if number > 0 {
-		in.Page.Bookmark = strconv.FormatInt(number-1, 10)
-	}
+	in := &yitongv1.EntriesRequest{Page: &yitongv1.Page{Size: 1, Bookmark: bookmark}}
 	out, err := c.audit().Entries(c.ctx(), in)
 	if err != nil {
 		return answer{}, err
@@ -120,8 +129,16 @@ func searchAuditEvents(c *call, q query) (page, error) {
 		return page{}, err
 	}
 	wanted := max(1, q.count)
-	p := page{next: q.cursor}
-	for range rounds {
+	p, most := page{next: q.cursor}, rounds
+	id, one := onlyID(q)
+	if one { // then only the entry that it would be of is looked at
+		bookmark, ok := before(id)
+		if !ok {
+			return page{}, nil
+		}
+		p.next, wanted, most, in.NewestFirst = bookmark, 1, 1, false
+	}
+	for range most {
 		in.Page = &yitongv1.Page{Size: int32(wanted - len(p.entries)), Bookmark: p.next}
 		out, err := c.audit().Entries(c.ctx(), in)
 		if in.GetFilter().GetPatient() != nil && status.Code(err) == codes.NotFound {
@@ -142,7 +159,19 @@ func searchAuditEvents(c *call, q query) (page, error) {
 			break
 		}
 	}
+	if one {
+		p.next = ""
+	}
 	return p, nil
+}
+
+// onlyID is the one id that a search is for.
+func onlyID(q query) (string, bool) {
+	ids := q.get("_id")
+	if len(ids) != 1 || len(ids[0].values) != 1 {
+		return "", false
+	}
+	return tokenOf(ids[0].values[0]).code, true
 }
 
 // unknownPatient warns of what was left out of a search.

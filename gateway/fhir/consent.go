@@ -245,6 +245,9 @@ func updateConsent(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if d.id != c.id {
+		return answer{}, invalid("Consent.id", "it isn't the one that the address names", "the id of the address")
+	}
 	all, err := c.versions()
 	if err != nil {
 		return answer{}, err

@@ -13,6 +13,7 @@ import (
 
 // A directive is what a Consent says, in the ledger's terms.
 type directive struct {
+	id          string
 	status      string // as FHIR has it
 	patient     *yitongv1.Patient
 	requester   string // MSP id
@@ -35,7 +36,7 @@ func (r *reading) consent(e *element, self string) directive {
 	const at = "Consent"
 	r.only(e, at, "resourceType", "meta", "language", "text", "identifier", "status", "scope", "category", "patient", "dateTime", "performer",
 		"organization", "sourceAttachment", "sourceReference", "policy", "policyRule", "verification", "provision")
-	d := directive{status: e.str("status"), at: at + ".source"}
+	d := directive{id: e.str("id"), status: e.str("status"), at: at + ".source"}
 	if _, code, ok := conceptCode(e.get("scope"), consentScopes); !ok || code != "patient-privacy" {
 		r.refuse(at+".scope", "only consents to the sharing of data are kept here", consentScopes+"#patient-privacy")
 	}

@@ -19,7 +19,7 @@ func TestAPublicClientDrivesTheFacade(t *testing.T) {
 		t.Skip("no fhir-kit-client here")
 	}
 	c := consortium.Shared(t)
-	p := patient.Synthetic(t, 4200)
+	p := patient.Synthetic(t, 4210)
 	c.Submit(t, p)
 	at := func(member string) object {
 		d := door.Open(t, c, nil, member, "")
@@ -27,7 +27,7 @@ func TestAPublicClientDrivesTheFacade(t *testing.T) {
 	}
 	var consents list
 	for n := range 3 {
-		consents = append(consents, permit(p.ID, fmt.Sprint("4200-", n), "laboratory", "claim"))
+		consents = append(consents, permit(p.ID, fmt.Sprint("4210-", n), "laboratory", "claim"))
 	}
 	given, err := json.Marshal(object{
 		"hospital": at(consortium.HospitalA), "insurer": at(consortium.Insurer), "patient": p.ID.GetSystem() + "|" + p.ID.GetValue(),

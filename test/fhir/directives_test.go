@@ -159,6 +159,7 @@ func TestAConsentARequestAndTheirTrailByFHIR(t *testing.T) {
 	// A change names the version it is of.
 	narrower := permit(p.ID, "4100-1", "claim")
 	narrower["id"] = id
+	hospital.Do(t, "PUT", "Consent/"+id, permit(p.ID, "4100-1", "claim"), "If-Match", `W/"1"`).Refused(t, 400, "malformed", "Consent.id")
 	hospital.Do(t, "PUT", "Consent/"+id, narrower).Refused(t, 428, "version-needed", "http.header.If-Match")
 	hospital.Do(t, "PUT", "Consent/"+id, narrower, "If-Match", `W/"7"`).Refused(t, 412, "version-conflict", "http.header.If-Match")
 	if got := hospital.Do(t, "PUT", "Consent/"+id, narrower, "If-Match", `W/"1"`).Want(t, 200); got.Text("meta", "versionId") != "2" {
@@ -193,6 +194,9 @@ func TestAConsentARequestAndTheirTrailByFHIR(t *testing.T) {
 		t.Errorf("the denial is told as %s", decided.Body)
 	} else if one := regulator.Do(t, "GET", "AuditEvent/"+got[0].Text("id"), nil).Want(t, 200); one.Text("id") != got[0].Text("id") {
 		t.Errorf("read it is %s", one.Body)
+	}
+	if one := regulator.Do(t, "GET", "AuditEvent?_id="+decided.Entries()[0].Text("id"), nil).Want(t, 200); !slices.Equal(one.IDs(), decided.IDs()) || one.Link("next") != "" {
+		t.Errorf("by its id it is %s", one.Body)
 	}
 	life := regulator.Do(t, "GET", "AuditEvent?_sort=date&entity:identifier="+url.QueryEscape("urn:yitong:consent|"+id), nil).Want(t, 200)
 	var actions []string

@@ -1,10 +1,15 @@
 package fhir_test
 
 import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"yitong/chaincode/record"
 	"yitong/test/consortium"
@@ -109,6 +114,33 @@ func TestSubscriptions(t *testing.T) {
 	if got := insurer.Do(t, "GET", "Subscription/"+id+"/$status", nil).Want(t, 200); got.Entries()[0].Text("parameter", 3, "valueCode") != "query-status" {
 		t.Errorf("its status is %s", got.Body)
 	}
+	// What is decided is told at once: which Task it is, and nothing of it.
+	told := make(chan []byte, 16)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
+		body, err := io.ReadAll(in.Body)
+		if err == nil && in.Header.Get("Content-Type") == "application/fhir+json" && in.Header.Get("webhook-signature") != "" {
+			told <- body
+		}
+	}))
+	t.Cleanup(receiver.Close)
+	listening := insurer.Do(t, "POST", "Subscription", ask(receiver.URL+"/hook")).Want(t, 201)
+	p := patient.Synthetic(t, 4302)
+	task := insurer.Do(t, "POST", "Task", request(p.ID, "laboratory")).Want(t, 201)
+	select {
+	case body := <-told:
+		seen.Add(body)
+		var bundle door.Resource
+		if err := json.Unmarshal(body, &bundle); err != nil {
+			t.Fatal(err)
+		}
+		if bundle.Text("entry", 1, "fullUrl") != "Task/"+task.Text("id") || bundle.Text("entry", 0, "resource", "parameter", 0, "valueReference", "reference") != "Subscription/"+listening.Text("id") ||
+			strings.Contains(string(body), p.ID.GetValue()) {
+			t.Errorf("told was %s", body)
+		}
+	case <-time.After(time.Minute):
+		t.Error("nothing was told of a decision")
+	}
+	insurer.Do(t, "DELETE", "Subscription/"+listening.Text("id"), nil).Want(t, 204)
 	door.Open(t, c, &seen, consortium.Insurer, "claims-handler").Do(t, "GET", "Subscription/"+id, nil).Refused(t, 403, "not-allowed", "")
 	insurer.Do(t, "DELETE", "Subscription/"+id, nil).Want(t, 204)
 	insurer.Do(t, "GET", "Subscription/"+id, nil).Refused(t, 404, "not-found", "")

@@ -31,6 +31,9 @@ type Door struct {
 // Seen is every resource that came through doors.
 type Seen struct{ resources []json.RawMessage }
 
+// Add keeps a resource that came another way.
+func (s *Seen) Add(resource []byte) { s.resources = append(s.resources, resource) }
+
 // Len is how many there are.
 func (s *Seen) Len() int { return len(s.resources) }
 
