@@ -52,7 +52,7 @@ func (e *BundleError) Error() string {
 //
 // What a Bundle holds beside its entries (identifier, timestamp, signature) goes
 // into a part of its own, class other. Labels on the Bundle count for every
-// part; a label brings the broader ones with it (psychiatry is mental health). Drafts come in a fixed order. Errors are *BundleError.
+// part, and those of what names a Binary for the Binary; a label brings the broader ones with it (psychiatry is mental health). Drafts come in a fixed order. Errors are *BundleError.
 func Split(bundle []byte) ([]Draft, error) {
 	if err := bound(bundle); err != nil {
 		return nil, err
@@ -61,13 +61,13 @@ func Split(bundle []byte) ([]Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups := map[groupKey]*group{}
+	groups, attached := map[groupKey]*group{}, attachedLabels(b.entries)
 	for i, raw := range b.entries {
 		e, err := classify(raw)
 		if err != nil {
 			return nil, &BundleError{fmt.Sprintf("/entry/%d", i), err.Error()}
 		}
-		k := groupKey{e.class, e.labels.Union(b.labels).Widened(), e.dated}
+		k := groupKey{e.class, e.labels.Union(b.labels).Union(attached[i]).Widened(), e.dated}
 		g := groups[k]
 		if g == nil {
 			g = &group{groupKey: k}
