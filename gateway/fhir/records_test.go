@@ -28,13 +28,13 @@ const (
 
 // front is the FHIR door of one member, as its own software sees it.
 type front struct {
-	t    *testing.T
+	t    testing.TB
 	base string
 	http *http.Client
 	grpc *client.Client
 }
 
-func open(t *testing.T, dir, member, user string) *front {
+func open(t testing.TB, dir, member, user string) *front {
 	t.Helper()
 	p, err := client.ReadProfile(dir, member)
 	if err == nil {
@@ -217,7 +217,7 @@ func byPatient(more ...string) url.Values {
 }
 
 // share has the insurer open what the hospital's consent lets it: these classes.
-func share(t *testing.T, hospital, insurer *front, classes ...string) string {
+func share(t testing.TB, hospital, insurer *front, classes ...string) string {
 	t.Helper()
 	who := &yitongv1.Patient{System: mrnSystem, Value: mrnValue}
 	_, err := hospital.grpc.Consents.Grant(t.Context(), &yitongv1.GrantRequest{
