@@ -66,7 +66,11 @@ func (f *facade) capability(address string) object {
 
 // transactions say of each IHE transaction how far it is supported; docs/fhir.md says it at
 // length. Each resource's file adds its own.
-var transactions []string
+var transactions = []string{
+	"ITI-108 Access Consent (PCF): Consent create, read, update, search and withdrawal",
+	"ITI-81 Retrieve ATNA Audit Event: AuditEvent search and read, after BALP",
+	"ITI-20 Record Audit Event: not supported, the ledger alone makes them",
+}
 
 func (f *facade) resourceStatements() []object {
 	out := []object{}
