@@ -60,6 +60,7 @@ type Config struct {
 	Tracer      trace.TracerProvider                                       // nil traces nothing
 	Outbox      *outbox.Outbox                                             // has every write happen once; nil leaves that to who calls
 	Stopping    <-chan struct{}                                            // closed when streams without an end are to end; nil never is
+	Backup      Backup                                                     // writes backups; nil makes none
 	Log         *slog.Logger
 }
 
@@ -120,6 +121,7 @@ func register(s grpc.ServiceRegistrar, c Config) {
 	yitongv1.RegisterLodgingsServer(s, lodgings{gateway: c.Gateway})
 	yitongv1.RegisterCallersServer(s, callers{door: newDoor(c), name: c.Gateway.Self.Name})
 	yitongv1.RegisterHeightsServer(s, heights{keeper: c.Heights})
+	yitongv1.RegisterBackupsServer(s, backups{write: c.Backup})
 	yitongv1.RegisterEventsServer(s, feed{feed: c.Events})
 	yitongv1.RegisterOutboxServer(s, writes{outbox: c.Outbox})
 }

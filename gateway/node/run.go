@@ -241,7 +241,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger, c
 		Policy:  rules,
 		Gateway: gateway, Chain: chain, Channel: config.Channel, Chaincode: config.Chaincode, Projection: history, Scratch: config.State,
 		Certificate: shown.ForServer, Trust: trust, Revocations: revocations, Version: version, Log: log, Heights: heights, Events: feed, Called: told.Called,
-		Asked: told.Asked, Outbox: writes, Limits: limits, Stopping: stopping,
+		Asked: told.Asked, Outbox: writes, Limits: limits, Stopping: stopping, Backup: config.backups(chain, store, sealed, version),
 	}
 	if traces != nil {
 		served.Tracer = traces

@@ -36,6 +36,7 @@ type Client struct {
 	Handles     yitongv1.HandlesClient
 	Events      yitongv1.EventsClient
 	Outbox      yitongv1.OutboxClient
+	Backups     yitongv1.BackupsClient
 	Callers     yitongv1.CallersClient
 
 	conn *grpc.ClientConn
@@ -79,6 +80,7 @@ func Dial(p Profile) (*Client, error) {
 		Handles:     yitongv1.NewHandlesClient(conn),
 		Events:      yitongv1.NewEventsClient(conn),
 		Outbox:      yitongv1.NewOutboxClient(conn),
+		Backups:     yitongv1.NewBackupsClient(conn),
 		Callers:     yitongv1.NewCallersClient(conn),
 		conn:        conn,
 	}, nil

@@ -104,7 +104,7 @@ Then, by hand:          yitong record submit bundle.json --as hospital-a`,
 		return nil
 	}
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Running a consortium:"}, &cobra.Group{ID: "verb", Title: "Working with one:"})
-	for _, cmd := range []*cobra.Command{a.demo(), a.up(), a.status(), a.config()} {
+	for _, cmd := range []*cobra.Command{a.demo(), a.up(), a.status(), a.config(), a.backup()} {
 		cmd.GroupID = "run"
 		root.AddCommand(cmd)
 	}

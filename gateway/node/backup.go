@@ -1,0 +1,312 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+
+	"yitong/chaincode/registry"
+	"yitong/gateway/api"
+	"yitong/gateway/backup"
+	"yitong/gateway/credential"
+	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
+	"yitong/gateway/share"
+	"yitong/gateway/vault"
+)
+
+// backups writes backups of a gateway that runs.
+func (c Config) backups(chain *ledger.Ledger, store *keys.Store, sealed vault.Vault, version string) api.Backup {
+	return func(ctx context.Context, to io.Writer, recipients []age.Recipient, withoutVault, withAudit bool) error {
+		if len(recipients) == 0 {
+			passphrase, err := readPassphrase(c.Passphrase)
+			if err != nil {
+				return err
+			}
+			defer clear(passphrase)
+			r, err := age.NewScryptRecipient(string(passphrase))
+			if err != nil {
+				return fmt.Errorf("encrypting the backup: %w", err)
+			}
+			recipients = []age.Recipient{r}
+		}
+		height, err := chain.Height(ctx)
+		if err != nil {
+			return err
+		}
+		s := backup.Source{
+			Header: backup.Header{Member: c.Member.MSP, Channel: c.Channel, Height: height, At: time.Now().UTC().Truncate(time.Second), Gateway: version},
+			Keys:   store, Vault: sealed, Scratch: c.State,
+			Databases: map[string]string{"outbox.db": sqliteFile(c.Outbox.URL), "events.db": sqliteFile(c.Events.Database)},
+			Files:     map[string]string{"heights.jsonl": filepath.Join(c.State, "heights.jsonl")},
+		}
+		if withAudit {
+			s.Databases["audit.db"] = sqliteFile(c.Audit)
+		}
+		if !withoutVault && !strings.Contains(c.Vault, "://") {
+			s.Dir = c.Vault
+		}
+		return backup.Write(ctx, to, s, recipients...)
+	}
+}
+
+// sqliteFile is the file of a database, "" where it isn't one.
+func sqliteFile(url string) string {
+	path, _ := strings.CutPrefix(url, "sqlite:")
+	if path == url {
+		return ""
+	}
+	return path
+}
+
+// Restored is what came back, and what didn't.
+type Restored struct {
+	Header backup.Header `json:"backup"`
+	Height uint64        `json:"height"` // blocks on the own peer now
+	// Age is how long before now the backup was begun: what happened since is on the ledger,
+	// and what of it was in this gateway alone is gone (the recovery point).
+	Age time.Duration `json:"age"`
+	// Took is how long restoring took (of the recovery time).
+	Took     time.Duration  `json:"took"`
+	Holdings share.Holdings `json:"holdings"` // as it was restored
+	Again    int            `json:"again"`    // records of which was erased again what the ledger says is
+	Warnings []string       `json:"warnings,omitempty"`
+}
+
+// ErrNotEmpty says that there is something where a backup was to be restored.
+var ErrNotEmpty = errors.New("there is a gateway's state already")
+
+// Restore brings a backup back into the places that a configuration names, which must be
+// empty. Before anything is put there it is held against the ledger on the own peer: what is
+// erased there is erased again. The gateway must not run. say is told of each step.
+func Restore(ctx context.Context, config Config, from io.Reader, identities []age.Identity, say func(string, ...any), log *slog.Logger) (r Restored, err error) {
+	begun := time.Now()
+	if err := config.emptyPlaces(); err != nil {
+		return r, err
+	}
+	staging := config.State + ".restoring"
+	if err := os.RemoveAll(staging); err != nil { // of a try that was cut off
+		return r, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(staging)) }()
+	if err := os.MkdirAll(staging, 0o700); err != nil {
+		return r, err
+	}
+	say("reading the backup and checking every digest")
+	content, err := backup.Read(from, staging, identities...)
+	if err != nil {
+		return r, err
+	}
+	r.Header = content.Header
+	if r.Header.Member != config.Member.MSP || r.Header.Channel != config.Channel {
+		return r, fmt.Errorf("the backup is of %s on channel %s, the configuration of %s on %s", r.Header.Member, r.Header.Channel, config.Member.MSP, config.Channel)
+	}
+	say("holding it against the ledger")
+	if err := r.reconcile(ctx, config, staging, log); err != nil {
+		return r, err
+	}
+	say("putting it in its places")
+	if err := config.place(staging, r.Header.Vault); err != nil {
+		return r, err
+	}
+	r.Age, r.Took = time.Since(r.Header.At).Round(time.Second), time.Since(begun).Round(time.Millisecond)
+	return r, nil
+}
+
+// emptyPlaces makes sure that nothing is overwritten.
+func (c Config) emptyPlaces() error {
+	for _, path := range []string{filepath.Join(c.State, "keys.db"), sqliteFile(c.Outbox.URL), sqliteFile(c.Events.Database)} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %s; move it away first", ErrNotEmpty, path)
+		}
+	}
+	return nil
+}
+
+// reconcile opens what was read, compares it with the ledger, and erases again what is erased
+// there.
+func (r *Restored) reconcile(ctx context.Context, config Config, staging string, log *slog.Logger) (err error) {
+	passphrase, err := readPassphrase(config.Passphrase)
+	if err != nil {
+		return err
+	}
+	store, err := keys.Open(filepath.Join(staging, "keys.db"), passphrase)
+	clear(passphrase)
+	if errors.Is(err, keys.ErrPassphrase) {
+		return fmt.Errorf("%w: it takes the passphrase of when the backup was made", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer closing(&err, store.Close)
+	at := config.Vault
+	if r.Header.Vault {
+		at = filepath.Join(staging, "vault")
+	}
+	sealed, err := vault.OpenURL(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, sealed.Close)
+	chain, err := dial(ctx, config, config.Identity, nil, log)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, chain.Close)
+	trust, err := readTrust(config.Trust)
+	if err != nil {
+		return err
+	}
+	shown, err := credential.Open(credential.Files(config.TLS))
+	if err != nil {
+		return err
+	}
+	others := api.NewCounterparts(trust, nil, shown.ForClient)
+	defer closing(&err, others.Close)
+	if r.Height, err = chain.Height(ctx); err != nil {
+		return fmt.Errorf("the backup can't be held against the ledger, so nothing was restored: %w", err)
+	}
+	if r.Height < r.Header.Height {
+		return fmt.Errorf("the own peer has %d blocks, fewer than the %d when the backup was made: have it catch up first; nothing was restored", r.Height, r.Header.Height)
+	}
+	gateway, err := share.New(share.Config{
+		Self:   registry.Candidate{MSP: config.Member.MSP, Name: config.Member.Name, Kind: config.Member.Kind, Gateway: config.Member.Gateway},
+		Ledger: chain, Keys: store, Vault: sealed, Exchange: others, Holders: others, Log: log, Channel: config.Channel,
+	})
+	if err != nil {
+		return err
+	}
+	defer closing(&err, func() error { return gateway.Close(ctx) })
+	if r.Holdings, err = gateway.Holdings(ctx); err != nil {
+		return err
+	}
+	if err := gateway.Reconcile(ctx); err != nil {
+		return fmt.Errorf("what is erased on the ledger couldn't be erased again, so nothing was restored: %w", err)
+	}
+	after, err := gateway.Holdings(ctx)
+	if err != nil {
+		return err
+	}
+	if len(after.Erased) > 0 {
+		return fmt.Errorf("%d records that are erased on the ledger still have keys here; nothing was restored", len(after.Erased))
+	}
+	r.Again = len(r.Holdings.Erased)
+	r.warn()
+	return nil
+}
+
+// warn says what of the restored is not as it was.
+func (r *Restored) warn() {
+	h := r.Holdings
+	say := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
+	if n := len(h.Missing); n > 0 {
+		say("%d records have parts that aren't in the vault: the vault is older than the key store. Restore a vault that is as new; until then they can't be released", n)
+	}
+	if n := len(h.Lost); n > 0 {
+		say("%d records were anchored after the backup and aren't in it: submit them again, or have their keys recovered from escrow", n)
+	}
+	if h.Strange > 0 {
+		say("%d sealed parts in the vault are of no record in the key store: the vault is newer. The gateway deletes them when it starts; keep a copy of the vault if keys of a newer backup may turn up", h.Strange)
+	}
+	if r.Again > 0 {
+		say("%d records were erased after the backup: their keys were destroyed again", r.Again)
+	}
+	if behind := r.Height - r.Header.Height; behind > 0 {
+		say("%d blocks have come since the backup; patients' evidence and handles that were made since in this gateway alone are gone, and are asked for anew", behind)
+	}
+}
+
+// place moves what was read to where the configuration wants it, the key store last: a
+// gateway that finds none makes a new one, so it must find all or nothing.
+func (c Config) place(staging string, withVault bool) error {
+	if err := os.MkdirAll(c.State, 0o700); err != nil {
+		return err
+	}
+	move := func(name, to string) error {
+		if to == "" {
+			return nil
+		}
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		err := moveFile(filepath.Join(staging, name), to)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	if withVault {
+		if err := c.placeVault(filepath.Join(staging, "vault")); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		move("outbox.db", sqliteFile(c.Outbox.URL)), move("events.db", sqliteFile(c.Events.Database)), move("audit.db", sqliteFile(c.Audit)),
+		move("heights.jsonl", filepath.Join(c.State, "heights.jsonl")), move("keys.db", filepath.Join(c.State, "keys.db")),
+	)
+}
+
+// placeVault moves parts into the vault's folder; those that are there already are the same.
+func (c Config) placeVault(from string) error {
+	shards, err := os.ReadDir(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, shard := range shards {
+		if len(shard.Name()) != 2 {
+			continue // the vault's own
+		}
+		parts, err := os.ReadDir(filepath.Join(from, shard.Name()))
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Join(c.Vault, shard.Name()), 0o700); err != nil {
+			return err
+		}
+		for _, p := range parts {
+			if err := moveFile(filepath.Join(from, shard.Name(), p.Name()), filepath.Join(c.Vault, shard.Name(), p.Name())); err != nil {
+				return fmt.Errorf("putting a part into the vault: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// moveFile also moves to another file system, durably.
+func moveFile(from, to string) error {
+	err := os.Rename(from, to)
+	if !errors.Is(err, unix.EXDEV) {
+		return err
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := renameio.NewPendingFile(to, renameio.WithPermissions(0o600))
+	if err != nil {
+		return err
+	}
+	defer out.Cleanup()
+	if _, err := io.Copy(out, in); err != nil {
+		return err
+	}
+	return errors.Join(out.CloseAtomicallyReplace(), os.Remove(from))
+}
