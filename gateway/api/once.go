@@ -159,10 +159,11 @@ var methods = map[string]method{
 	"Events.RotateSecret":  {handling: unaccompanied, why: "the secret is shown once; who lost it has another made"},
 	"Events.Ping":          {handling: unaccompanied, why: "a ping may come twice"},
 
-	"Outbox.List":  {handling: reads},
-	"Outbox.Show":  {handling: reads},
-	"Outbox.Retry": {handling: unaccompanied, why: "it has an entry tried, which is carried out once"},
-	"Outbox.Drop":  {handling: unaccompanied, why: "what is dropped is gone"},
+	"Outbox.List":    {handling: reads},
+	"Backups.Create": {handling: reads},
+	"Outbox.Show":    {handling: reads},
+	"Outbox.Retry":   {handling: unaccompanied, why: "it has an entry tried, which is carried out once"},
+	"Outbox.Drop":    {handling: unaccompanied, why: "what is dropped is gone"},
 
 	// Between members' gateways: each names what it is about by an id on the ledger, or of a
 	// record, and says the same when it is asked again.

@@ -77,7 +77,11 @@ func Read(from io.Reader, into string, identities ...age.Identity) (Content, err
 			}
 			to, done = f, func() error { return errors.Join(f.Sync(), f.Close()) }
 		}
-		n, err := io.Copy(io.MultiWriter(to, digest), archive)
+		source := &marked{from: archive}
+		n, err := io.Copy(io.MultiWriter(to, digest), source)
+		if source.err != nil {
+			err = fmt.Errorf("%w: %w", ErrDamaged, source.err)
+		}
 		if err = errors.Join(err, done()); err != nil {
 			return c, fmt.Errorf("reading %s from the backup: %w", h.Name, err)
 		}
@@ -96,6 +100,20 @@ func Read(from io.Reader, into string, identities ...age.Identity) (Content, err
 		return c, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return c, c.check(seen)
+}
+
+// marked tells errors of reading from those of writing.
+type marked struct {
+	from io.Reader
+	err  error
+}
+
+func (m *marked) Read(b []byte) (int, error) {
+	n, err := m.from.Read(b)
+	if err != nil && err != io.EOF {
+		m.err = err
+	}
+	return n, err
 }
 
 func (c Content) check(seen map[string]Digest) error {
