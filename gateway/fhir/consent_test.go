@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -95,6 +96,23 @@ func TestAConsentIsReadAsItIsMeant(t *testing.T) {
 	// FHIR's end of a period is inclusive, to the precision that it is given in.
 	if got := d.period.GetEnd().AsTime(); !got.Equal(time.Date(2027, 11, 20, 0, 0, 0, 0, time.UTC)) || p.GetPeriod() != nil {
 		t.Errorf("the period ends %v", got)
+	}
+}
+
+// The Consent that docs/fhir.md shows is one that is taken.
+func TestTheDocumentedConsentIsTaken(t *testing.T) {
+	text, err := os.ReadFile("../../docs/fhir.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, doc, ok := strings.Cut(string(text), "$fhir/Consent <<'JSON'\n")
+	doc, _, ended := strings.Cut(doc, "    JSON\n")
+	if !ok || !ended {
+		t.Fatal("docs/fhir.md shows no Consent any more")
+	}
+	d, err := read(doc)
+	if err != nil || d.requester != "Insurer" || d.form == nil {
+		t.Errorf("it is read as %v, %v", d, err)
 	}
 }
 
