@@ -172,14 +172,18 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 		var done func()
 		inside, done = d.untilStopping(inside)
 		defer done()
+		inside, done = whileTokenLasts(inside)
+		defer done()
 	}
 	named, err := d.onceStream(admitted{s, inside}, info.FullMethod)
 	if err != nil {
 		return statusOf(err)
 	}
 	err = handler(srv, named)
-	if errors.Is(context.Cause(inside), errStopping) {
-		return errStopping
+	for _, cause := range []error{errStopping, errTokenOver} {
+		if errors.Is(context.Cause(inside), cause) {
+			return cause
+		}
 	}
 	return statusOf(err)
 }
@@ -200,6 +204,18 @@ func (d door) untilStopping(ctx context.Context) (context.Context, func()) {
 		}
 	}()
 	return ctx, func() { cancel(nil) }
+}
+
+var errTokenOver = status.Error(codes.Unauthenticated, "the token has expired: get a new one, and call again from where this ended")
+
+// whileTokenLasts is ctx until the caller's token expires, if there is one: whoever is let in
+// by a token of an hour doesn't stay for a week.
+func whileTokenLasts(ctx context.Context) (context.Context, func()) {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	if c.bearer == nil {
+		return ctx, func() {}
+	}
+	return context.WithDeadlineCause(ctx, c.bearer.Expires, errTokenOver)
 }
 
 // record writes one line a call. It holds no argument: they may name patients.

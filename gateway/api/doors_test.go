@@ -495,6 +495,26 @@ permit (principal, action == Action::"Accesses.Get", resource);`))
 	}
 }
 
+// Whoever watches by a token watches while it lasts, and is told why it ended.
+func TestAStreamEndsWithItsToken(t *testing.T) {
+	for token, bearer := range map[string]identity.Bearer{
+		"short": {Name: "li", Role: access.Auditor, Expires: time.Now().Add(200 * time.Millisecond)},
+		"long":  {Name: "li", Role: access.Auditor, Expires: time.Now().Add(time.Hour)},
+	} {
+		c := api.Config{
+			Gateway: &share.Gateway{Config: share.Config{Self: registry.Candidate{MSP: "OwnMSP", Kind: registry.Hospital}}},
+			Tokens:  bearers{token: bearer}, Log: slog.New(slog.DiscardHandler),
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		err := api.Watch(ctx, c, token, func(inside context.Context) error { <-inside.Done(); return inside.Err() })
+		ended := ctx.Err() == nil // by itself
+		cancel()
+		if over := status.Code(err) == codes.Unauthenticated && strings.Contains(err.Error(), "expired"); over != (token == "short") || ended != (token == "short") {
+			t.Errorf("%s: ended by itself: %v, %v", token, ended, err)
+		}
+	}
+}
+
 // issue signs a certificate with an authority's key, as wrong as the test wants it.
 func issue(t *testing.T, by *authority.Authority, change func(*x509.Certificate)) tls.Certificate {
 	t.Helper()

@@ -1,5 +1,30 @@
 package api
 
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+// Watch has somebody with a token alone call a method without an end, whose handler this is.
+func Watch(ctx context.Context, c Config, token string, handler func(context.Context) error) error {
+	ctx = context.WithValue(ctx, knockKey{}, &knock{authorization: []string{"Bearer " + token}})
+	return newDoor(c).stream(nil, silent{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: "/yitong.v1.Events/Watch", IsServerStream: true},
+		func(_ any, s grpc.ServerStream) error { return handler(s.Context()) })
+}
+
+// silent is a stream on which nothing is said.
+type silent struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s silent) Context() context.Context     { return s.ctx }
+func (s silent) SetHeader(metadata.MD) error  { return nil }
+func (s silent) SendHeader(metadata.MD) error { return nil }
+func (s silent) SetTrailer(metadata.MD)       {}
+
 // BetweenGateways are the services that gateways offer each other.
 var BetweenGateways = betweenGateways
 

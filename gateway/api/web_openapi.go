@@ -38,11 +38,13 @@ var openAPI = sync.OnceValue(func() []byte {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "Yitong: questions to a member's gateway", "version": "1",
-			"description": "Read-only. Every answer that comes of the projection says on which block it stands (asOf). Callers show a client certificate of the member (mutual TLS 1.3).",
+			"description": "Read-only. Every answer that comes of the projection says on which block it stands (asOf). Callers show a client certificate of the member (mutual TLS 1.3), or a bearer token of its OpenID provider or of this gateway's own (SMART Backend Services).",
 		},
-		"security":   []object{{"mutualTLS": []string{}}},
-		"components": object{"schemas": schemas, "securitySchemes": object{"mutualTLS": object{"type": "mutualTLS"}}},
-		"paths":      paths,
+		"security": []object{{"mutualTLS": []string{}}, {"bearer": []string{}}},
+		"components": object{"schemas": schemas, "securitySchemes": object{
+			"mutualTLS": object{"type": "mutualTLS"}, "bearer": object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+		}},
+		"paths": paths,
 	}, "", " ")
 	if err != nil {
 		panic(err) // maps of strings
