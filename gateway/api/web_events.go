@@ -64,7 +64,7 @@ func (w *web) events(out http.ResponseWriter, in *http.Request) error {
 	h := out.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no") // a proxy would hold it back
-	s := &eventStream{out: out, control: http.NewResponseController(out), position: ask.After}
+	s := &eventStream{out: out, control: http.NewResponseController(out), position: ask.After, stall: eventsStall}
 	if err := s.send(fmt.Sprintf("retry: %d\n\n", eventsRetry.Milliseconds())); err != nil {
 		return nil // who has gone away needs no answer
 	}
@@ -99,7 +99,8 @@ type eventStream struct {
 	out      http.ResponseWriter
 	control  *http.ResponseController
 	position string // of the last event that was sent
-	slow     bool   // it took the last piece only after a while
+	stall    time.Duration
+	slow     bool // it took the last piece only after a while
 }
 
 type event struct {
@@ -193,8 +194,8 @@ func (s *eventStream) send(piece string) error {
 		return err
 	}
 	began := time.Now()
-	_ = s.control.SetWriteDeadline(began.Add(2 * eventsStall))
+	_ = s.control.SetWriteDeadline(began.Add(2 * s.stall))
 	err := s.control.Flush()
-	s.slow = time.Since(began) > eventsStall
+	s.slow = time.Since(began) > s.stall
 	return err
 }

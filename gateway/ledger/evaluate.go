@@ -77,6 +77,11 @@ func (l *Ledger) evaluate(ctx context.Context, chaincode, function string, args 
 	order := l.standing.ordered(peers, Evaluating)
 	if ownOnly {
 		order = []int{0}
+		if l.standing.ownGone() { // one that hangs must not hold up everybody who asks
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeoutCause(ctx, goneTimeout, ErrUnavailable)
+			defer cancel()
+		}
 		// Left alone, a peer whose own chaincode doesn't answer relays another member's answer.
 		opts = append(opts, client.WithEndorsingOrganizations(l.cfg.MSP))
 	}
@@ -87,6 +92,8 @@ func (l *Ledger) evaluate(ctx context.Context, chaincode, function string, args 
 		switch {
 		case err == nil:
 			return result, nil
+		case errors.Is(context.Cause(ctx), ErrUnavailable):
+			return nil, fmt.Errorf("peer %s: %w: it hasn't answered for a while", at.address, ErrUnavailable)
 		case ctx.Err() != nil:
 			return nil, errors.Join(ctx.Err(), err)
 		case !errors.Is(err, ErrUnavailable):

@@ -27,6 +27,7 @@ const (
 	endorseTimeout  = 15 * time.Second
 	submitTimeout   = 10 * time.Second
 	evaluateTimeout = 10 * time.Second
+	goneTimeout     = 2 * time.Second // of an own peer that is known not to answer
 )
 
 // maxMessage is what a Fabric peer itself takes in one message, in bytes.

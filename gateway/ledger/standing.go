@@ -206,6 +206,12 @@ func (s *standing) signed(blocks uint64) {
 	s.seen(blocks)
 }
 
+func (s *standing) ownGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone()
+}
+
 // gone and lagging say so of the own peer; the caller holds mu.
 func (s *standing) gone() bool {
 	return !s.away.IsZero() && time.Since(s.away) >= s.ledger.cfg.Failover.Away
