@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -249,7 +248,7 @@ const maxManifestParts = 1 << 16
 
 func (d *delivery) begin(manifest []byte, held map[place]int64) error {
 	d.manifest = &seal.Manifest{}
-	if err := json.Unmarshal(manifest, d.manifest); err != nil {
+	if err := readDocument(manifest, d.manifest); err != nil {
 		return errors.New("the custodian's first message is no manifest")
 	}
 	for _, r := range d.manifest.Records {

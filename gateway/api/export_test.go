@@ -36,3 +36,6 @@ var Methods = func() map[string]string {
 	}
 	return all
 }()
+
+// ReadDocument reads what another member's gateway sent.
+var ReadDocument = readDocument

@@ -127,7 +127,7 @@ func (d *recovery) open(stream grpc.ServerStreamingClient[yitongv1.EscrowRecover
 			return remote(err)
 		}
 		p := &escrow.Package{}
-		if err := json.Unmarshal(m.GetPackage(), p); err != nil {
+		if err := readDocument(m.GetPackage(), p); err != nil {
 			return errors.New("the regulator sent something else than a package")
 		}
 		d.packages = append(d.packages, p)

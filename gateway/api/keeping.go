@@ -29,11 +29,11 @@ func (s keeping) Deposit(stream grpc.ClientStreamingServer[yitongv1.DepositReque
 	}
 	header := first.GetHeader()
 	d := share.Deposit{Package: &escrow.Package{}, Share: encryptedOf(header.GetShare()), Height: header.GetHeight()}
-	if err := json.Unmarshal(header.GetPackage(), d.Package); err != nil {
+	if err := readDocument(header.GetPackage(), d.Package); err != nil {
 		return malformed("package", errors.New("it can't be read"))
 	}
 	if len(header.GetParts()) > 0 {
-		if err := json.Unmarshal(header.GetParts(), &d.Parts); err != nil {
+		if err := readDocument(header.GetParts(), &d.Parts); err != nil {
 			return malformed("parts", errors.New("they can't be read"))
 		}
 	}
@@ -130,7 +130,7 @@ func copySealed(sealed io.ReadCloser, recordID string, part int, size int64, sen
 
 func (s keeping) Share(ctx context.Context, in *yitongv1.ShareRequest) (*yitongv1.ShareResponse, error) {
 	q := share.ShareQuery{Custodian: in.GetCustodian(), Permit: in.GetPermit(), Manifest: &seal.Manifest{}, Height: in.GetHeight()}
-	if err := json.Unmarshal(in.GetManifest(), q.Manifest); err != nil {
+	if err := readDocument(in.GetManifest(), q.Manifest); err != nil {
 		return nil, malformed("manifest", errors.New("it can't be read"))
 	}
 	ctx, err := expecting(ctx, in.GetKeys())

@@ -191,6 +191,8 @@ type chain struct {
 	msp  string
 	as   ledgertest.Identity // who signs
 	fail func(function string, done bool) error
+	// twist, where set, changes what the ledger answers to a transaction.
+	twist func(function string, out any)
 }
 
 func (l *chain) broken(function string, done bool) error {
@@ -217,7 +219,11 @@ func (l *chain) Submit(ctx context.Context, function string, in, out any) (ledge
 	if err := l.broken(function, true); err != nil {
 		return ledger.Commit{}, err
 	}
-	return ledger.Commit{TxID: tx.ID, Block: tx.Block, Own: true}, json.Unmarshal(tx.Response, out)
+	err = json.Unmarshal(tx.Response, out)
+	if l.twist != nil {
+		l.twist(function, out)
+	}
+	return ledger.Commit{TxID: tx.ID, Block: tx.Block, Own: true}, err
 }
 
 func (l *chain) Evaluate(ctx context.Context, function string, in, out any, _ ...ledger.Option) error {

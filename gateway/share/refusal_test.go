@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/consent"
+	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
 	"yitong/gateway/share"
@@ -137,5 +139,27 @@ func TestAPermitThatIsOverByTheCustodiansClockReleasesNothing(t *testing.T) {
 	c.gateways[hospitalA].Now = own
 	if n, err := c.open(a.ID); err != nil || n == 0 {
 		t.Errorf("control: by the ledger's time it holds still: %d parts, %v", n, err)
+	}
+}
+
+// What goes out is what the ledger has: where that names another manifest than the one that
+// was sent, no key leaves.
+func TestNoKeyLeavesUnderAnotherManifest(t *testing.T) {
+	c := sharing(t)
+	a := c.request(record.Laboratory)
+	twisted := 0
+	c.chains[hospitalA].twist = func(function string, out any) {
+		if released, ok := out.(*contract.Released); ok && function == contract.AccessRelease {
+			released.Results[0].Release.Manifest = strings.Repeat("ab", 32)
+			twisted++
+		}
+	}
+	parcel, err := c.gateways[hospitalA].Release(t.Context(), insurer, a.ID, 0, nil)
+	if err == nil || parcel != nil || twisted == 0 {
+		t.Errorf("released %v, %v", parcel, err)
+	}
+	c.chains[hospitalA].twist = nil
+	if n, err := c.open(a.ID); err != nil || n == 0 {
+		t.Errorf("control: %d parts, %v", n, err)
 	}
 }
