@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"net/http"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -156,9 +157,19 @@ func (c *call) open(p place, off, n int64) (*opening, error) {
 	first, err := stream.Recv()
 	if err != nil {
 		cancel()
-		return nil, err
+		return nil, ended(err)
 	}
 	return &opening{first.GetSize(), first.GetMediaType(), first.GetSha256(), stream, first.GetContent(), cancel}, nil
+}
+
+// ended answers for a content that could be read once and can't any more, because its permit
+// ended, the consent changed or it was erased: it is gone (410), and the code says why.
+func ended(err error) error {
+	f := *faultOf(err)
+	if f.Status == http.StatusConflict && f.Type == "business-rule" {
+		f.Status, f.Type = http.StatusGone, "suppressed"
+	}
+	return &f
 }
 
 // WriteTo writes the content, each piece as it comes. Only with a nil error is it whole.

@@ -94,7 +94,11 @@ func readDocument(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{resource: doc, etag: "1", modified: timeOf(parts[i].GetOpened())}, nil
+	a := answer{resource: doc, etag: documentVersion(parts[i])}
+	if a.etag == "1" { // when it was superseded isn't known here
+		a.modified = timeOf(parts[i].GetOpened())
+	}
+	return a, nil
 }
 
 // describes reports whether a part is what its submitter said of the file in the part before.
@@ -205,7 +209,7 @@ func (c *call) document(e *yitongv1.ContentEntry, said *element) []byte {
 	d.add("resourceType", "DocumentReference")
 	d.add("id", id)
 	meta := fields{}
-	meta.add("versionId", "1")
+	meta.add("versionId", documentVersion(e))
 	meta.add("lastUpdated", opened)
 	meta.rest(said.get("meta"), "versionId", "lastUpdated")
 	if said.at("meta", "profile") == nil && e.GetPatient() != nil {
@@ -281,6 +285,15 @@ func documentStatus(e *yitongv1.ContentEntry) string {
 		return "entered-in-error"
 	}
 	return "current"
+}
+
+// documentVersion is the version of a DocumentReference: it changes once, when its record is
+// superseded or retracted.
+func documentVersion(e *yitongv1.ContentEntry) string {
+	if documentStatus(e) == "current" {
+		return "1"
+	}
+	return "2"
 }
 
 // labels are the sensitivity labels: what the submitter gave, and those that the part has by

@@ -79,9 +79,10 @@ func TestDocumentsAreProvidedAsIHEDoes(t *testing.T) {
 	post(hospital, "", provideBundle([]byte("Hb 13.2 g/dL"), "88336", "88337", `"status":"current","category"`,
 		`"relatesTo":[{"code":"replaces","target":{"reference":"DocumentReference/`+d.ID+`"}}],"status":"current","category"`)).want(t, 200).into(t, &replacing)
 	d = documentDoc{}
-	hospital.do("GET", done.Entry[1].Response.Location, "").want(t, 200).into(t, &d)
-	if d.Status != "superseded" {
-		t.Errorf("what was replaced is %s", d.Status)
+	read := hospital.do("GET", done.Entry[1].Response.Location, "", "If-None-Match", `W/"1"`).want(t, 200)
+	read.into(t, &d)
+	if d.Status != "superseded" || read.Header.Get("ETag") != `W/"2"` {
+		t.Errorf("what was replaced is %s, of version %s", d.Status, read.Header.Get("ETag"))
 	}
 	post(hospital, "", aBundle()).want(t, 422) // a collection isn't posted to the base
 
