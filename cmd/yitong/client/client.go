@@ -34,6 +34,8 @@ type Client struct {
 	Keys        yitongv1.KeysClient
 	Erasures    yitongv1.ErasuresClient
 	Handles     yitongv1.HandlesClient
+	Uploads     yitongv1.UploadsClient
+	Contents    yitongv1.ContentsClient
 	Events      yitongv1.EventsClient
 	Outbox      yitongv1.OutboxClient
 	Backups     yitongv1.BackupsClient
@@ -78,6 +80,8 @@ func Dial(p Profile) (*Client, error) {
 		Keys:        yitongv1.NewKeysClient(conn),
 		Erasures:    yitongv1.NewErasuresClient(conn),
 		Handles:     yitongv1.NewHandlesClient(conn),
+		Uploads:     yitongv1.NewUploadsClient(conn),
+		Contents:    yitongv1.NewContentsClient(conn),
 		Events:      yitongv1.NewEventsClient(conn),
 		Outbox:      yitongv1.NewOutboxClient(conn),
 		Backups:     yitongv1.NewBackupsClient(conn),

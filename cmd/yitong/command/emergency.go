@@ -131,9 +131,12 @@ func (a *app) emergencyOpen() *cobra.Command {
 
 // openInto opens the parts of a permitted access into a directory, all or none.
 func (a *app) openInto(ctx context.Context, c *client.Client, id, custodian string, dir *folder.Folder) error {
-	bar := a.screen.Progress("opening", 0)
-	summary, err := c.Open(ctx, id, custodian, dir.Beside(bar))
-	bar.Close()
+	summary, ok, err := a.openKept(ctx, c, id, custodian, dir)
+	if err == nil && !ok {
+		bar := a.screen.Progress("opening", 0)
+		summary, err = c.Open(ctx, id, custodian, dir.Beside(bar))
+		bar.Close()
+	}
 	if err != nil {
 		return err
 	}

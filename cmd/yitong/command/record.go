@@ -20,6 +20,7 @@ import (
 	"yitong/cmd/yitong/screen"
 	"yitong/cmd/yitong/synthetic"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/dicom"
 )
 
 func (a *app) record() *cobra.Command {
@@ -42,7 +43,9 @@ func (a *app) recordSubmit() *cobra.Command {
 
 A FHIR R4 Bundle is split into parts by data class and sensitivity label, and its own
 patient is taken when none is given. Any other file (PDF, DICOM, …) is one part; say
-its class with --class. FILE may be - for standard input.
+its class with --class, which a DICOM file's header says itself. FILE may be - for
+standard input. A file of 64 MiB or more is uploaded piece by piece: after Ctrl-C or a
+broken connection the same command goes on where it was.
 
 --supersedes ID puts the record in the place of an older one.`,
 		Example: "  yitong record submit bundle.json --as hospital-a\n" +
@@ -81,9 +84,14 @@ its class with --class. FILE may be - for standard input.
 			return err
 		}
 		a.id = header.Id
-		bar := a.screen.Progress("sealing", size)
-		answer, err := c.Submit(ctx, &header, bar.Reader(content))
-		bar.Close()
+		var answer *yitongv1.SubmitResponse
+		if file, ok := closer.(*os.File); ok && header.MediaType != fhir && size >= large {
+			answer, err = a.upload(ctx, c, &header, cmd.Flags().Changed("id"), file, size)
+		} else {
+			bar := a.screen.Progress("sealing", size)
+			answer, err = c.Submit(ctx, &header, bar.Reader(content))
+			bar.Close()
+		}
 		if err != nil {
 			return err
 		}
@@ -161,7 +169,7 @@ func (a *app) completeHeader(h *yitongv1.SubmitHeader, content io.Reader) (err e
 		h.Id = client.NewID()
 	}
 	if h.MediaType != fhir {
-		if h.DataClass == "" {
+		if h.DataClass == "" && h.MediaType != dicom.MediaType {
 			return usage("a file of type %s needs its data class: --class, one of %s", h.MediaType, strings.Join(record.AllClasses.Codes(), ", "))
 		}
 		if h.Patient == nil {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
@@ -63,6 +64,58 @@ func (f *Folder) Beside(progress io.Writer) client.Part {
 		f.parts = append(f.parts, part)
 		return io.MultiWriter(part, progress), nil
 	}
+}
+
+// keepFrom is how large a part must be, in bytes, that what has come of it stays for the next
+// try.
+const keepFrom = 64 << 20
+
+// Resume has read write a part's content from an offset on, after what an interrupted call left
+// of it, which is none of a small one. read returns the SHA-256 of the whole, or nothing.
+func (f *Folder) Resume(p *yitongv1.Part, read func(offset int64, dst io.Writer) ([]byte, error)) error {
+	name, err := fileName(p)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.OpenFile(filepath.Join(f.dir, ".opening-"+name), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	if syscall.Flock(int(tmp.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil { // another call writes it
+		if tmp.Close(); err == nil {
+			tmp, err = os.CreateTemp(f.dir, ".opening-*")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	part := &pending{File: File{Part: p, Path: filepath.Join(f.dir, name)}, tmp: tmp}
+	if part.Size, err = tmp.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
+	f.parts = append(f.parts, part)
+	sum, err := read(part.Size, part)
+	if err != nil {
+		f.parts = f.parts[:len(f.parts)-1]
+		if part.Size < keepFrom {
+			os.Remove(tmp.Name())
+		}
+		return errors.Join(err, tmp.Close())
+	}
+	if len(sum) == 0 {
+		return nil
+	}
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, tmp); err != nil {
+		return err
+	}
+	if !bytes.Equal(h.Sum(nil), sum) {
+		return fmt.Errorf("what was read of %s isn't what the gateway says that it is, and is thrown away: open it again", part.Path)
+	}
+	return nil
 }
 
 func (p *pending) Write(b []byte) (int, error) {

@@ -37,6 +37,18 @@ func (p *Progress) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// At says how far it is.
+func (p *Progress) At(done int64) {
+	p.done = done
+	_, _ = p.Write(nil)
+}
+
+// Of says how far it is, and of how much.
+func (p *Progress) Of(done, total int64) {
+	p.total = total
+	p.At(done)
+}
+
 // Reader is r with what is read from it counted.
 func (p *Progress) Reader(r io.Reader) io.Reader { return io.TeeReader(r, p) }
 
