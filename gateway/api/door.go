@@ -175,11 +175,10 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 		inside, done = whileTokenLasts(inside)
 		defer done()
 	}
-	named, err := d.onceStream(admitted{s, inside}, info.FullMethod)
-	if err != nil {
+	if inside, err = d.onceStream(inside, info.FullMethod); err != nil {
 		return statusOf(err)
 	}
-	err = handler(srv, named)
+	err = handler(srv, admitted{s, inside})
 	for _, cause := range []error{errStopping, errTokenOver} {
 		if errors.Is(context.Cause(inside), cause) {
 			return cause

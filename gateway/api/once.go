@@ -18,7 +18,6 @@ import (
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/refusal"
-	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/identity"
 	"yitong/gateway/identity/scope"
 	"yitong/gateway/outbox"
@@ -198,9 +197,7 @@ func (d door) once(ctx context.Context, full string, req any, handler grpc.Unary
 	call := outbox.Call{Caller: entryCaller(ctx), Method: full, Key: key, Body: body, Alone: m.handling == waits}
 	out, _, err := d.outbox.Carry(ctx, call, func(ctx context.Context, e outbox.Entry) outbox.Outcome {
 		return d.attempt(ctx, e, !given, func(ctx context.Context) (any, error) {
-			mine := proto.Clone(asked)
-			name(mine, m, e.ID)
-			return handler(ctx, mine)
+			return handler(ctx, req)
 		})
 	})
 	switch {
@@ -233,7 +230,7 @@ func goesOn(err error) error {
 func (d door) attempt(ctx context.Context, e outbox.Entry, forget bool, call func(context.Context) (any, error)) (out outbox.Outcome) {
 	reply, err := func() (reply any, err error) {
 		defer d.contain(ctx, e.Method, &err) // here nobody else would
-		return call(ctx)
+		return call(share.Under(ctx, e.ID))
 	}()
 	if err = statusOf(err); err != nil {
 		out = outbox.Outcome{Final: final(err), Forget: forget, Code: codeFor(err), Err: err}
@@ -322,43 +319,18 @@ func idempotencyOf(ctx context.Context, asked proto.Message, m method) (key stri
 	return "given." + key, false, nil
 }
 
-// name gives a message that names what is made, and has no id, the one that was chosen.
-func name(asked proto.Message, m method, id string) {
-	field := asked.ProtoReflect().Descriptor().Fields().ByName("id")
-	if m.names && field != nil && asked.ProtoReflect().Get(field).String() == "" {
-		asked.ProtoReflect().Set(field, protoreflect.ValueOfString(id))
-	}
-}
-
-// firstNamed is a stream whose first message names what is made.
-type firstNamed struct {
-	grpc.ServerStream
-	method
-	id    string
-	begun bool
-}
-
 // onceStream gives a submission without an id the one that follows from its idempotency key:
 // the same key names the same record.
-func (d door) onceStream(s grpc.ServerStream, full string) (grpc.ServerStream, error) {
+func (d door) onceStream(ctx context.Context, full string) (context.Context, error) {
 	m := methods[short(full)]
 	if d.outbox == nil || !m.names {
-		return s, nil
+		return ctx, nil
 	}
-	key, given, err := idempotencyOf(s.Context(), nil, m)
+	key, given, err := idempotencyOf(ctx, nil, m)
 	if err != nil || !given {
-		return s, err
+		return ctx, err
 	}
-	return &firstNamed{ServerStream: s, method: m, id: d.outbox.ID(entryCaller(s.Context()), full, key)}, nil
-}
-
-func (n *firstNamed) RecvMsg(to any) error {
-	err := n.ServerStream.RecvMsg(to)
-	if first, ok := to.(*yitongv1.SubmitRequest); ok && err == nil && !n.begun && first.GetHeader() != nil {
-		n.begun = true
-		name(first.GetHeader(), n.method, n.id)
-	}
-	return err
+	return share.Under(ctx, d.outbox.ID(entryCaller(ctx), full, key)), nil
 }
 
 // bearerKept is the holder of a token, as the outbox keeps it. The token itself it doesn't.
@@ -431,7 +403,6 @@ func Carrier(c Config, on func(ctx context.Context, txID string) bool) func(cont
 	d, all := newDoor(c), handlers{}
 	register(all, c)
 	return func(ctx context.Context, e outbox.Entry) outbox.Outcome {
-		m := methods[short(e.Method)]
 		return d.attempt(ctx, e, false, func(ctx context.Context) (any, error) {
 			h, ok := all[e.Method]
 			if !ok {
@@ -457,7 +428,6 @@ func Carrier(c Config, on func(ctx context.Context, txID string) bool) func(cont
 				if err != nil && !d.happened(ctx, e, on) {
 					return err
 				}
-				name(asked, m, e.ID)
 				return nil
 			}, nil)
 		})

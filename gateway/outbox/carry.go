@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"sync/atomic"
 	"time"
 
 	"yitong/gateway/failpoint"
@@ -15,6 +16,8 @@ type flight struct {
 	done chan struct{}
 	out  Outcome // once done
 	err  error   // likewise: it didn't come to an attempt
+
+	repeated bool // the answer is one that was kept
 }
 
 // Random is the key of a call that has none: nobody else can ask for the same.
@@ -31,7 +34,7 @@ func Random() string {
 // Where it isn't final, Outcome.Err says why, and the entry is tried again by Resume.
 //
 // Errors: ErrReused, ErrFull, ctx's, the database's. Nothing was begun then.
-func (o *Outbox) Carry(ctx context.Context, c Call, attempt func(context.Context, Entry) Outcome) (out Outcome, repeated bool, err error) {
+func (o *Outbox) Carry(ctx context.Context, c Call, attempt func(context.Context, Entry) Outcome) (Outcome, bool, error) {
 	n, body := o.sealer.name(c.Caller, c.Method, c.Key), digest(o.bodies, c.Method, string(c.Body))
 	o.mu.Lock()
 	f, underWay := o.flights[n]
@@ -48,51 +51,74 @@ func (o *Outbox) Carry(ctx context.Context, c Call, attempt func(context.Context
 		o.running.Add(1)
 		go func() {
 			defer o.running.Done()
-			f.out, repeated, f.err = o.fly(ctx, c, attempt)
-			o.mu.Lock()
-			delete(o.flights, n)
-			o.mu.Unlock()
-			close(f.done)
+			var finish func()
+			f.out, f.repeated, finish, f.err = o.fly(ctx, c, attempt)
+			o.land(n, f, finish)
 		}()
 	}
 	o.mu.Unlock()
 	select {
 	case <-f.done:
-		return f.out, underWay || repeated, f.err
+		return f.out, underWay || f.repeated, f.err
 	case <-ctx.Done():
 		return Outcome{}, underWay, ctx.Err()
 	}
 }
 
-func (o *Outbox) fly(ctx context.Context, c Call, attempt func(context.Context, Entry) Outcome) (Outcome, bool, error) {
+func (o *Outbox) fly(ctx context.Context, c Call, attempt func(context.Context, Entry) Outcome) (out Outcome, repeated bool, finish func(), err error) {
 	inside, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Attempt)
 	defer cancel()
 	b, err := o.begin(inside, c)
 	if err != nil {
-		return Outcome{}, false, err
+		return Outcome{}, false, nil, err
 	}
 	failpoint.Reach("outbox.begun")
 	if b.state == Done {
 		var a Answer
 		if err := o.sealer.open(b.name.place("answer"), b.answer, &a); err != nil {
-			return Outcome{}, true, err
+			return Outcome{}, true, nil, err
 		}
-		return Outcome{Answer: a, Final: true}, true, nil
+		return Outcome{Answer: a, Final: true}, true, nil, nil
 	}
-	return o.try(inside, b.Entry, attempt), false, nil
+	out, finish = o.try(inside, b.Entry, attempt)
+	return out, false, finish, nil
+}
+
+// land tells those who wait for a flight how it ended, and ends it once that is kept.
+func (o *Outbox) land(n name, f *flight, finish func()) {
+	if finish != nil {
+		close(f.done)
+		finish()
+	}
+	o.mu.Lock()
+	delete(o.flights, n)
+	o.mu.Unlock()
+	if finish == nil {
+		close(f.done)
+	}
 }
 
 // try makes one attempt at an entry that was begun, and keeps how it ended.
-func (o *Outbox) try(ctx context.Context, e Entry, attempt func(context.Context, Entry) Outcome) Outcome {
-	out := attempt(with(ctx, e.Number), e)
+func (o *Outbox) try(ctx context.Context, e Entry, attempt func(context.Context, Entry) Outcome) (Outcome, func()) {
+	under := &underWay{number: e.Number, fresh: !e.Resumed}
+	out := attempt(context.WithValue(ctx, entryKey{}, under), e)
 	failpoint.Reach("outbox.tried")
-	if err := o.finish(context.WithoutCancel(ctx), e, out); err != nil {
-		// It is done, or to be tried again: either way the next attempt finds the
-		// transactions kept, and ends the same.
-		o.Log.Error("how a write ended could not be kept; it is tried again", "entry", e.Number, "method", e.Method, "error", err)
+	finish := func() {
+		if err := o.finish(context.WithoutCancel(ctx), e, out); err != nil {
+			// It is done, or to be tried again: either way the next attempt finds the
+			// transactions kept, and ends the same.
+			o.Log.Error("how a write ended could not be kept; it is tried again", "entry", e.Number, "method", e.Method, "error", err)
+		}
+		failpoint.Reach("outbox.finished")
 	}
-	failpoint.Reach("outbox.finished")
-	return out
+	if out.Final && under.kept.Load() {
+		// Its transaction is on the ledger, and kept here: were the process to die before the
+		// answer is kept, the next attempt would find the one and make the other anew. So the
+		// caller need not wait; the flight ends when it is kept.
+		return out, finish
+	}
+	finish()
+	return out, nil
 }
 
 // Resume carries on what was cut off, or failed, and sweeps, until ctx ends. attempt gets
@@ -150,14 +176,12 @@ func (o *Outbox) take(e Entry, attempt func(context.Context, Entry) Outcome, end
 		defer ended()
 		ctx, cancel := context.WithTimeout(o.ctx, o.Attempt)
 		defer cancel()
+		var finish func()
 		if f.err = o.again(ctx, e); f.err == nil {
 			o.Log.Info("a write that was cut off is carried on", "entry", e.Number, "method", e.Method)
-			f.out = o.try(ctx, e, attempt)
+			f.out, finish = o.try(ctx, e, attempt)
 		}
-		o.mu.Lock()
-		delete(o.flights, e.name)
-		o.mu.Unlock()
-		close(f.done)
+		o.land(e.name, f, finish)
 	}()
 	return true
 }
@@ -231,12 +255,16 @@ func (o *Outbox) sweep(ctx context.Context) error {
 
 type entryKey struct{}
 
-func with(ctx context.Context, number int64) context.Context {
-	return context.WithValue(ctx, entryKey{}, number)
+// underWay is the attempt that a context belongs to.
+type underWay struct {
+	number int64       // of the entry; 0 of none
+	fresh  bool        // it is the entry's first attempt
+	kept   atomic.Bool // a transaction of it was kept
 }
 
-// of is the entry that a context belongs to; 0 of none.
-func of(ctx context.Context) int64 {
-	n, _ := ctx.Value(entryKey{}).(int64)
-	return n
+func of(ctx context.Context) *underWay {
+	if u, ok := ctx.Value(entryKey{}).(*underWay); ok {
+		return u
+	}
+	return new(underWay)
 }

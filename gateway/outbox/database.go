@@ -38,6 +38,9 @@ func (o *Outbox) open(ctx context.Context) (err error) {
 		err = o.reads.QueryRowContext(ctx, "SELECT COUNT(*) FROM entries").Scan(&o.count)
 	}
 	if err == nil {
+		err = o.prepare(ctx)
+	}
+	if err == nil {
 		_, err = o.writes.ExecContext(ctx, "INSERT INTO marks (name, value) VALUES ('probed', 0) ON CONFLICT (name) DO NOTHING")
 	}
 	if err != nil {
@@ -223,21 +226,66 @@ func (o *Outbox) together(batch []op) error {
 	return nil
 }
 
+// statement is a query of the writer's, prepared once.
+func (w *writer) statement(query string) (*sql.Stmt, error) {
+	s, ok := w.prepared[query]
+	if !ok {
+		var err error
+		if s, err = w.tx.PrepareContext(w.ctx, w.bind(query)); err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	return w.tx.StmtContext(w.ctx, s), nil
+}
+
 func (w *writer) exec(query string, args ...any) error {
-	_, err := w.tx.ExecContext(w.ctx, w.bind(query), args...)
+	_, err := w.affected(query, args...)
 	return err
 }
 
 func (w *writer) affected(query string, args ...any) (int64, error) {
-	r, err := w.tx.ExecContext(w.ctx, w.bind(query), args...)
+	s, err := w.statement(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.ExecContext(w.ctx, args...)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
 }
 
-func (w *writer) row(query string, args ...any) *sql.Row {
-	return w.tx.QueryRowContext(w.ctx, w.bind(query), args...)
+// scan reads the one row of a query.
+func (w *writer) scan(query string, args []any, to ...any) error {
+	s, err := w.statement(query)
+	if err != nil {
+		return err
+	}
+	return s.QueryRowContext(w.ctx, args...).Scan(to...)
+}
+
+// often are the writes of every call.
+const (
+	findEntry   = "SELECT number, state, body, sealed, answer FROM entries WHERE name = ?"
+	enterEntry  = "INSERT INTO entries (name, body, method, state, step, attempts, outcome, next, created, ended, sealed) VALUES (?, ?, ?, ?, '', 1, '', ?, ?, 0, ?) RETURNING number"
+	stepEntry   = "UPDATE entries SET step = ? WHERE number = ?"
+	keepSigned  = "INSERT INTO transactions (id, entry, function, argument, created, sealed) VALUES (?, ?, ?, ?, ?, ?)"
+	dropSigned  = "DELETE FROM transactions WHERE entry = ?"
+	finishEntry = "UPDATE entries SET state = ?, outcome = ?, ended = ?, answer = ? WHERE number = ?"
+)
+
+// prepare prepares what every call writes, on the writer's one connection.
+func (o *Outbox) prepare(ctx context.Context) error {
+	o.prepared = map[string]*sql.Stmt{}
+	for _, query := range []string{findEntry, enterEntry, stepEntry, keepSigned, dropSigned, finishEntry} {
+		s, err := o.writes.PrepareContext(ctx, o.bind(query))
+		if err != nil {
+			return err
+		}
+		o.prepared[query] = s
+	}
+	return nil
 }
 
 func (o *Outbox) row(ctx context.Context, query string, args ...any) *sql.Row {

@@ -122,11 +122,18 @@ func held(t *testing.T, dir string, s said) {
 	intact(t, dir)
 }
 
-// lost are the calls that were said to be done and whose answers aren't there.
+// lost are the calls that were said to be done and of which neither the answer is there nor
+// the transaction, from which the same answer is made anew.
 func lost(t *testing.T, o *outbox.Outbox, s said) (keys []string) {
 	t.Helper()
 	for _, key := range s.done {
-		out, _, err := o.Carry(t.Context(), call(key, key), func(context.Context, outbox.Entry) outbox.Outcome { return told("another") })
+		out, _, err := o.Carry(t.Context(), call(key, key), func(ctx context.Context, _ outbox.Entry) outbox.Outcome {
+			kept, err := o.Kept(ctx, "f", nil)
+			if err != nil || len(kept) != 1 || string(kept[0].Signed) != key {
+				return told("another")
+			}
+			return told("answer " + key)
+		})
 		if err != nil || string(out.Answer.Message) != "answer "+key {
 			keys = append(keys, key)
 		}

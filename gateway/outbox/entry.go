@@ -89,7 +89,7 @@ func (o *Outbox) begin(ctx context.Context, c Call) (begun, error) {
 	err = o.do(ctx, func(w *writer) error {
 		full = false
 		var answer []byte
-		err := w.row("SELECT number, state, body, sealed, answer FROM entries WHERE name = ?", n[:]).Scan(&b.Number, &b.state, &b.body, &b.sealed, &answer)
+		err := w.scan(findEntry, []any{n[:]}, &b.Number, &b.state, &b.body, &b.sealed, &answer)
 		switch {
 		case err == nil:
 			b.Resumed, b.answer = true, answer
@@ -105,9 +105,7 @@ func (o *Outbox) begin(ctx context.Context, c Call) (begun, error) {
 		}
 		w.added++
 		b.state, b.body, b.sealed = Open, body[:], sealed
-		return w.row(`INSERT INTO entries (name, body, method, state, step, attempts, outcome, next, created, ended, sealed)
-			VALUES (?, ?, ?, ?, '', 1, '', ?, ?, 0, ?) RETURNING number`,
-			n[:], body[:], c.Method, Open, w.now+o.Attempt.Milliseconds(), w.now, sealed).Scan(&b.Number)
+		return w.scan(enterEntry, []any{n[:], body[:], c.Method, Open, w.now + o.Attempt.Milliseconds(), w.now, sealed}, &b.Number)
 	})
 	switch {
 	case err != nil:
@@ -153,7 +151,7 @@ func (o *Outbox) finish(ctx context.Context, e Entry, out Outcome) error {
 	if !out.Final {
 		return o.do(ctx, func(w *writer) error {
 			var attempts, created int64
-			if err := w.row("SELECT attempts, created FROM entries WHERE number = ?", e.Number).Scan(&attempts, &created); err != nil {
+			if err := w.scan("SELECT attempts, created FROM entries WHERE number = ?", []any{e.Number}, &attempts, &created); err != nil {
 				return err
 			}
 			state := Open
@@ -168,10 +166,10 @@ func (o *Outbox) finish(ctx context.Context, e Entry, out Outcome) error {
 		return err
 	}
 	return o.do(ctx, func(w *writer) error {
-		if err := w.exec("DELETE FROM transactions WHERE entry = ?", e.Number); err != nil {
+		if err := w.exec(dropSigned, e.Number); err != nil {
 			return err
 		}
-		return w.exec("UPDATE entries SET state = ?, outcome = ?, ended = ?, answer = ? WHERE number = ?", Done, out.Code, w.now, sealed, e.Number)
+		return w.exec(finishEntry, Done, out.Code, w.now, sealed, e.Number)
 	})
 }
 
@@ -181,7 +179,7 @@ func wait(attempts int64) time.Duration {
 }
 
 func (w *writer) drop(number int64) error {
-	if err := w.exec("DELETE FROM transactions WHERE entry = ?", number); err != nil {
+	if err := w.exec(dropSigned, number); err != nil {
 		return err
 	}
 	n, err := w.affected("DELETE FROM entries WHERE number = ?", number)

@@ -23,14 +23,14 @@ func (o *Outbox) Keep(ctx context.Context, t ledger.Kept) error {
 		return err
 	}
 	argument, entry := digest(o.bodies, t.Function, string(t.Argument)), of(ctx)
+	entry.kept.Store(true)
 	return o.do(context.WithoutCancel(ctx), func(w *writer) error {
-		if entry != 0 {
-			if err := w.exec("UPDATE entries SET step = ? WHERE number = ?", t.Function+" "+t.TxID, entry); err != nil {
+		if entry.number != 0 {
+			if err := w.exec(stepEntry, t.Function+" "+t.TxID, entry.number); err != nil {
 				return err
 			}
 		}
-		return w.exec("INSERT INTO transactions (id, entry, function, argument, created, sealed) VALUES (?, ?, ?, ?, ?, ?)",
-			t.TxID, entry, t.Function, argument[:], w.now, sealed)
+		return w.exec(keepSigned, t.TxID, entry.number, t.Function, argument[:], w.now, sealed)
 	})
 }
 
@@ -38,10 +38,14 @@ func (o *Outbox) Keep(ctx context.Context, t ledger.Kept) error {
 // entry that ctx is an attempt at; outside of any, all with the same argument, for share's own
 // intents go on before the entries do that they began under.
 func (o *Outbox) Kept(ctx context.Context, function string, argument []byte) ([]ledger.Kept, error) {
+	entry := of(ctx)
+	if entry.fresh && !entry.kept.Load() {
+		return nil, nil
+	}
 	asked := digest(o.bodies, function, string(argument))
 	where, args := "function = ?", []any{function}
-	if of(ctx) != 0 {
-		where, args = where+" AND entry = ?", append(args, of(ctx))
+	if entry.number != 0 {
+		where, args = where+" AND entry = ?", append(args, entry.number)
 	}
 	all, err := o.kept(ctx, where, args...)
 	if err != nil {
@@ -53,7 +57,7 @@ func (o *Outbox) Kept(ctx context.Context, function string, argument []byte) ([]
 		if t.Same {
 			t.Kept.Argument = argument
 		}
-		if t.Same || of(ctx) != 0 {
+		if t.Same || entry.number != 0 {
 			found = append(found, t)
 		}
 	}
@@ -75,7 +79,7 @@ func (o *Outbox) Forget(ctx context.Context, txID string) error {
 // Settled says that a transaction's fate is known. One of an entry stays until the entry is
 // done: were it cut off before, the attempt after it finds it here.
 func (o *Outbox) Settled(ctx context.Context, txID string) error {
-	if of(ctx) != 0 {
+	if of(ctx).number != 0 {
 		return nil
 	}
 	return o.do(context.WithoutCancel(ctx), func(w *writer) error {

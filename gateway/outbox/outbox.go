@@ -100,6 +100,7 @@ type Outbox struct {
 	postgres bool
 	reads    *sql.DB
 	writes   *sql.DB
+	prepared map[string]*sql.Stmt
 
 	ops    chan op
 	ending chan struct{} // closed: no more writes

@@ -70,7 +70,7 @@ func (g *Gateway) relationship(ctx context.Context, p Patient, requester string)
 // Grant puts a patient's consent on the ledger.
 func (g *Gateway) Grant(ctx context.Context, d Directive) (consent.Consent, Relationship, ledger.Commit, error) {
 	var err error
-	if d.ID, err = g.name(d.ID, d.Names); err != nil {
+	if d.ID, err = g.name(ctx, d.ID, d.Names); err != nil {
 		return consent.Consent{}, Relationship{}, ledger.Commit{}, err
 	}
 	r, proof, by, err := g.attest(ctx, d, 1)

@@ -97,7 +97,7 @@ func stands(order, holder string, cause error) error {
 // draft is an order as the ledger takes it, and the member that it is to.
 func (g *Gateway) draft(ctx context.Context, o DisclosureOrder) (disclosure.Draft, registry.Member, error) {
 	if o.ID == "" {
-		o.ID = NewID()
+		o.ID = chosenID(ctx)
 	}
 	d := disclosure.Draft{ID: o.ID, Reason: o.Reason, Subject: disclosure.Subject{What: o.What, ID: o.Subject, Handle: o.Handle, Version: o.Version}}
 	var holder registry.Member

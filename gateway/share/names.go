@@ -1,6 +1,7 @@
 package share
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -25,10 +26,10 @@ func (n Name) key() string { return fmt.Sprintf("%d|%s|%s", len(n.System), n.Sys
 
 // name gives a consent its names, and chooses its id where it has none: that of the consent which
 // has one of the names, or a new one. A name is of one consent only: code exists.
-func (g *Gateway) name(id string, names []Name) (string, error) {
+func (g *Gateway) name(ctx context.Context, id string, names []Name) (string, error) {
 	if len(names) == 0 {
 		if id == "" {
-			id = NewID()
+			id = chosenID(ctx)
 		}
 		return id, nil
 	}
@@ -54,7 +55,7 @@ func (g *Gateway) name(id string, names []Name) (string, error) {
 			}
 		}
 		if id == "" {
-			id = NewID()
+			id = chosenID(ctx)
 		}
 		for _, n := range names {
 			if err := save(tx, bucketNamed, n.key(), id); err != nil {

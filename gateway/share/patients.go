@@ -318,7 +318,7 @@ func (g *Gateway) SetPolicy(ctx context.Context, change func(*registry.Policy)) 
 	if err := policy.Check(); err != nil {
 		return policy, ledger.Commit{}, err
 	}
-	by, err := g.actor(ctx, NewID(), doneUpdating)
+	by, err := g.actor(ctx, chosenID(ctx), doneUpdating)
 	if err != nil {
 		return policy, ledger.Commit{}, err
 	}

@@ -51,7 +51,7 @@ type handleFinder func(ctx context.Context, custodianMSP, requesterMSP string, p
 // stand for is kept; an id is chosen where the claim has none.
 func (g *Gateway) draftRequest(ctx context.Context, c *Claim, find handleFinder) (in access.Request, custodian registry.Member, err error) {
 	if c.ID == "" {
-		c.ID = NewID()
+		c.ID = chosenID(ctx)
 	}
 	patient, err := c.Patient.Normalise()
 	if err != nil {

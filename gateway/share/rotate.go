@@ -66,7 +66,7 @@ func (g *Gateway) Rotate(ctx context.Context, use string, grace time.Duration) (
 		wanted.Signing = signingKey(*nextSigning)
 	}
 	seconds := int64(grace / time.Second)
-	by, err := g.actor(ctx, NewID(), doneUpdating)
+	by, err := g.actor(ctx, chosenID(ctx), doneUpdating)
 	if err != nil {
 		return Rotated{}, err
 	}

@@ -55,7 +55,7 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 	if g.Self.Kind != registry.Hospital {
 		return Record{}, ledger.Commit{}, refusal.New(refusal.KindNotAllowed, "a "+string(g.Self.Kind)+" holds no records", "a hospital's gateway")
 	}
-	s, err := s.check()
+	s, err := s.check(ctx)
 	if err != nil {
 		return Record{}, ledger.Commit{}, err
 	}
@@ -96,13 +96,13 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 	return known.Record, known.Commit, nil
 }
 
-func (s Submission) check() (Submission, error) {
+func (s Submission) check(ctx context.Context) (Submission, error) {
 	var err error
 	if s.Patient, err = s.Patient.Normalise(); err != nil {
 		return s, err
 	}
 	if s.ID == "" {
-		s.ID = NewID()
+		s.ID = chosenID(ctx)
 	}
 	if err := access.CheckID(s.ID); err != nil {
 		return s, err

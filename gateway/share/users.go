@@ -23,6 +23,22 @@ func By(ctx context.Context, p Person) context.Context {
 
 type personKey struct{}
 
+// Under says which id a call is known by from its first attempt on (32 hex digits). What a use
+// case names by itself follows from it, so that a later attempt says the same.
+func Under(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, idKey{}, id)
+}
+
+type idKey struct{}
+
+// chosenID is the id that a call is known by; a new one where nobody chose any.
+func chosenID(ctx context.Context) string {
+	if id, ok := ctx.Value(idKey{}).(string); ok {
+		return id
+	}
+	return NewID()
+}
+
 // What persons do, as it follows an id in the name of a digest. The same by the same
 // person is the same digest, so that a retry says what was said.
 const (
