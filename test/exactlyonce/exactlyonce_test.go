@@ -169,6 +169,7 @@ func TestWhateverIsKilledAWriteHappensOnce(t *testing.T) {
 		}
 		run++
 		t.Run(fmt.Sprintf("%s, %s killed at %s", k.use, k.victim, k.at), func(t *testing.T) {
+			quiet(t, c)
 			w := useCases[k.use](t, c, patient.Synthetic(t, 7000+uint64(n)))
 			if strings.HasPrefix(k.victim, "gateway-") {
 				killGateway(t, c, k, w)
@@ -189,6 +190,20 @@ func TestWhateverIsKilledAWriteHappensOnce(t *testing.T) {
 		})
 	}
 	t.Logf("%d kills of %d in %s", run, len(matrix()), time.Since(began).Round(time.Second))
+}
+
+// quiet waits until all that the kill before this one ended is there again.
+func quiet(t *testing.T, c *consortium.Consortium) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), recovery)
+	defer cancel()
+	for _, kind := range []string{"orderer-", "peer-", "gateway-"} {
+		for _, p := range c.Processes(kind) {
+			if err := c.Network().Supervisor().Await(ctx, p.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 func killGateway(t *testing.T, c *consortium.Consortium, k kill, w write) {
