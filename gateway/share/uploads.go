@@ -111,7 +111,7 @@ func (g *Gateway) CreateUpload(ctx context.Context, s Submission, size int64) (U
 	if g.Self.Kind != registry.Hospital {
 		return Upload{}, refusal.New(refusal.KindNotAllowed, "a "+string(g.Self.Kind)+" holds no records", "a hospital's gateway")
 	}
-	s, err := s.check()
+	s, err := s.check(ctx)
 	if err != nil {
 		return Upload{}, err
 	}
