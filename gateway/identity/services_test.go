@@ -343,6 +343,52 @@ func TestATokenEndsWithWhatItRestsOn(t *testing.T) {
 	}
 }
 
+// Keys may be at an address too: found when they are needed, there or not, and followed.
+func TestAServicesKeysMayBeAtAnAddress(t *testing.T) {
+	d := newDesk(t)
+	doc, err := os.ReadFile(d.client.KeysFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked int
+	there := true
+	published := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+		if asked++; !there {
+			out.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		out.Write(doc)
+	}))
+	defer published.Close()
+	c := d.client
+	c.KeysFile, c.KeysURL = "", published.URL+"/jwks"
+	d.open(t, c)
+	there = false
+	if code, got := d.ask(form(d.assertion(t, nil), "system/Consent.rs")); code != http.StatusServiceUnavailable || got["error"] != "temporarily_unavailable" {
+		t.Errorf("its keys are away: %d %v", code, got)
+	}
+	there = true
+	now := time.Now()
+	identity.ServicesAt(d.services, func() time.Time { return now.Add(11 * time.Second) })
+	for range 20 {
+		if code, got := d.ask(form(d.assertion(t, nil), "system/Consent.rs")); code != http.StatusOK {
+			t.Fatalf("%d %v", code, got)
+		}
+	}
+	if code, got := d.ask(form(d.assertion(t, func(h, _ map[string]any) { h["jku"] = c.KeysURL }), "system/Consent.rs")); code != http.StatusOK {
+		t.Errorf("jku is the address that is registered: %d %v", code, got)
+	}
+	if code, _ := d.ask(form(d.assertion(t, func(h, _ map[string]any) { h["jku"] = published.URL + "/other" }), "system/Consent.rs")); code != http.StatusUnauthorized {
+		t.Errorf("jku is another: %d", code)
+	}
+	for n := range 20 { // names of keys that aren't there are no way to have the address asked
+		d.ask(form(d.assertion(t, func(h, _ map[string]any) { h["kid"] = fmt.Sprint("made up ", n) }), "system/Consent.rs"))
+	}
+	if asked > 3 {
+		t.Errorf("the address was asked %d times", asked)
+	}
+}
+
 func TestScopes(t *testing.T) {
 	for _, bad := range []string{"", "system/", "system/Consent", "system/Consent.", "system/Consent.sr", "system/Consent.rr", "system/Consent.x", "system/Patient.rs?x=1", "user/Consent.rs", "system/consent.rs", "system/.rs", "system/Consent.rs "} {
 		if s, err := scope.Parse(bad); err == nil {
