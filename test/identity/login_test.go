@@ -3,6 +3,8 @@ package identity
 import (
 	"bytes"
 	"context"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -45,6 +47,8 @@ func run(ctx context.Context, dir string, out *terminal, args ...string) int {
 	}
 	return command.Run(ctx, args, command.World{In: strings.NewReader(""), Out: out, Err: out, Env: env, Now: time.Now})
 }
+
+var shownCode = regexp.MustCompile(`Open (\S+) and type the code (\S+) there`)
 
 var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+/authorize\S+`)
 
@@ -120,6 +124,29 @@ func TestTheCommandsActForWhoSignedIn(t *testing.T) {
 	if _, err := os.Stat(session); err == nil {
 		t.Error("the session lies there still")
 	}
+	// Without a browser here, with a code: a wrong one signs nobody in.
+	out = &terminal{more: make(chan struct{}, 1)}
+	go func() { ended <- run(t.Context(), c.Dir(), out, "login", "--device") }()
+	for !shownCode.MatchString(out.String()) {
+		<-out.more
+	}
+	found := shownCode.FindStringSubmatch(out.String())
+	secret := password(t, c, consortium.HospitalA, "auditor")
+	for _, code := range []string{"BBBB-BBBB", found[2]} {
+		sent, err := http.PostForm(found[1], url.Values{"code": {code}, "name": {"auditor"}, "password": {secret}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent.Body.Close()
+		if (sent.StatusCode == http.StatusOK) != (code == found[2]) {
+			t.Errorf("the code %s: %s", code, sent.Status)
+		}
+	}
+	if code := <-ended; code != 0 || !strings.Contains(out.String(), "auditor") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	do(0, "signed out", "logout")
+
 	// Who interrupts a sign-in leaves nothing behind.
 	ctx, cancel := context.WithCancel(t.Context())
 	out = &terminal{more: make(chan struct{}, 1)}

@@ -149,6 +149,45 @@ func (s *SignIn) End(ctx context.Context, brought url.Values, dir, member string
 	return out, out.take(ctx, s.provider, token, s.nonce)
 }
 
+// DeviceSignIn is the way to a session without a browser on this machine (RFC 8628): the
+// person opens URL wherever there is one, and types Code.
+type DeviceSignIn struct {
+	URL, Code string
+
+	asked    *oauth2.DeviceAuthResponse
+	config   oauth2.Config
+	provider *oidc.Provider
+}
+
+// BeginDevice begins to sign in without a browser on this machine.
+func (l Login) BeginDevice(ctx context.Context) (*DeviceSignIn, error) {
+	ctx, cancel := context.WithTimeout(ctx, providerTime)
+	defer cancel()
+	p, err := oidc.NewProvider(ctx, l.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("the provider %s can't be reached: %w", l.Issuer, err)
+	}
+	if p.Endpoint().DeviceAuthURL == "" {
+		return nil, fmt.Errorf("the provider %s knows no device codes", l.Issuer)
+	}
+	s := &DeviceSignIn{provider: p, config: oauth2.Config{ClientID: l.Client, Endpoint: p.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "profile", oidc.ScopeOfflineAccess}}}
+	if s.asked, err = s.config.DeviceAuth(ctx); err != nil {
+		return nil, fmt.Errorf("asking %s for a code: %w", l.Issuer, err)
+	}
+	s.URL, s.Code = s.asked.VerificationURI, s.asked.UserCode
+	return s, nil
+}
+
+// End waits until the person has signed in, and keeps the session for a member.
+func (s *DeviceSignIn) End(ctx context.Context, issuer, dir, member string) (*Session, error) {
+	token, err := s.config.DeviceAccessToken(ctx, s.asked)
+	if err != nil {
+		return nil, fmt.Errorf("getting the token: %w", err)
+	}
+	out := &Session{Issuer: issuer, Client: s.config.ClientID, path: sessionPath(dir, member)}
+	return out, out.take(ctx, s.provider, token, "")
+}
+
 // take keeps what a provider gave. The caller holds mu, or the only reference.
 func (s *Session) take(ctx context.Context, p *oidc.Provider, token *oauth2.Token, nonce string) error {
 	text, _ := token.Extra("id_token").(string)

@@ -26,7 +26,7 @@ const comeBack = "/callback"
 
 func (a *app) login() *cobra.Command {
 	var at client.Login
-	var noBrowser bool
+	var noBrowser, device bool
 	cmd := &cobra.Command{
 		Use: "login", Short: "Sign in as a person of a member, at its OpenID provider",
 		Long: `Sign in as a person of a member, at its OpenID provider (authorization code with PKCE). The
@@ -43,6 +43,7 @@ members/MEMBER/provider/people.yaml of the directory.`,
 	f.StringVar(&at.Issuer, "issuer", "", "the provider (default: the one in the member's profile)")
 	f.StringVar(&at.Client, "client", "", "client id there (default: the one in the member's profile)")
 	f.BoolVar(&noBrowser, "no-browser", false, "only print the address")
+	f.BoolVar(&device, "device", false, "sign in with a code, in a browser on another machine")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		p, err := a.profile()
 		if err != nil {
@@ -59,7 +60,12 @@ members/MEMBER/provider/people.yaml of the directory.`,
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), signInTime)
 		defer cancel()
-		if err := a.signIn(ctx, at, p, noBrowser); err != nil {
+		if device {
+			err = a.signInDevice(ctx, at, p)
+		} else {
+			err = a.signIn(ctx, at, p, noBrowser)
+		}
+		if err != nil {
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return &failure{exit: exitUnavailable, err: errors.New("nobody signed in within ten minutes"), next: "the same command begins again"}
 			}
@@ -126,6 +132,22 @@ func (a *app) signIn(ctx context.Context, at client.Login, p client.Profile, noB
 			return nil
 		}
 	}
+}
+
+// signInDevice has somebody sign in with a browser anywhere, and keeps the session.
+func (a *app) signInDevice(ctx context.Context, at client.Login, p client.Profile) error {
+	begun, err := at.BeginDevice(ctx)
+	if err != nil {
+		return &failure{exit: exitUnavailable, err: err, next: "leave out --device, or check the provider and its address"}
+	}
+	a.screen.Say("Open %s and type the code %s there.", begun.URL, begun.Code)
+	if _, err := begun.End(ctx, at.Issuer, a.dir, p.Member); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &failure{exit: exitDenied, err: err, next: "`yitong login` begins again"}
+	}
+	return nil
 }
 
 // browse opens an address where there is a browser. It is printed in any case.

@@ -6,7 +6,10 @@ import (
 	"net/http"
 )
 
-const signInPath = "/sign-in"
+const (
+	signInPath = "/sign-in"
+	devicePath = "/device"
+)
 
 // pages are what people see.
 type pages struct {
@@ -30,41 +33,62 @@ button { padding: .6rem; border: 0; background: #0b57d0; color: #fff; }
 </style>
 <h1>Sign in at {{.Member}}</h1>
 {{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}
-<form method="post" action="/sign-in">
+{{if .Done}}<p role="status">You are signed in on the device. This page can be closed.</p>{{else}}
+{{if .Device}}<form method="post" action="/device">
+<p>Only go on if you began this yourself, and the code is the one that your terminal shows.</p>
+<label for="code">Code</label>
+<input id="code" name="code" value="{{.ID}}" autocomplete="off" autocapitalize="characters" required>
+{{else}}<form method="post" action="/sign-in">
 <input type="hidden" name="id" value="{{.ID}}">
-<label for="name">Name</label>
+{{end}}<label for="name">Name</label>
 <input id="name" name="name" autocomplete="username" autocapitalize="none" required autofocus>
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required>
 <button>Sign in</button>
 </form>
-<p class="note">For trying, not for service. Names and passwords are in members/{{.Member}}/provider/people.yaml of the consortium's directory.</p>
+{{end}}<p class="note">For trying, not for service. Names and passwords are in members/{{.Member}}/provider/people.yaml of the consortium's directory.</p>
 </html>
 `))
 
-func (p *pages) render(out http.ResponseWriter, id string, problem error) {
+// shown is what a page says.
+type shown struct {
+	Member, ID, Problem string
+	Device, Done        bool
+}
+
+func (p *pages) render(out http.ResponseWriter, say shown, problem error) {
 	h := out.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
-	said := struct{ Member, ID, Problem string }{Member: p.member, ID: id}
+	say.Member = p.member
 	if problem != nil {
-		said.Problem = problem.Error()
+		say.Problem = problem.Error()
 		out.WriteHeader(http.StatusForbidden)
 	}
-	_ = page.Execute(out, said) // who has gone away needs no page
+	_ = page.Execute(out, say) // who has gone away needs no page
+}
+
+func (p *pages) showDevice(out http.ResponseWriter, in *http.Request) {
+	p.render(out, shown{ID: in.URL.Query().Get("user_code"), Device: true}, nil)
+}
+
+func (p *pages) checkDevice(out http.ResponseWriter, in *http.Request) {
+	code := in.PostFormValue("code")
+	err := p.storage.signInDevice(code, in.PostFormValue("name"), in.PostFormValue("password"))
+	p.render(out, shown{ID: code, Device: true, Done: err == nil}, err)
 }
 
 func (p *pages) show(out http.ResponseWriter, in *http.Request) {
-	p.render(out, in.URL.Query().Get("id"), nil)
+	p.render(out, shown{ID: in.URL.Query().Get("id")}, nil)
 }
 
 func (p *pages) check(out http.ResponseWriter, in *http.Request) {
 	id := in.PostFormValue("id")
 	if err := p.storage.signIn(id, in.PostFormValue("name"), in.PostFormValue("password")); err != nil {
-		p.render(out, id, err)
+		p.render(out, shown{ID: id}, err)
 		return
 	}
 	http.Redirect(out, in, p.done(in.Context(), id), http.StatusSeeOther)

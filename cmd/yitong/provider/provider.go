@@ -8,7 +8,7 @@
 //
 // The protocol is zitadel/oidc's, a certified implementation: authorization code flow with
 // PKCE (RFC 7636), required, for one public client whose redirects go to this machine
-// (RFC 8252), and refresh tokens. Sessions are kept in memory: after a restart people sign
+// (RFC 8252), device codes (RFC 8628) where there is no browser, and refresh tokens. Sessions are kept in memory: after a restart people sign
 // in again.
 package provider
 
@@ -99,7 +99,8 @@ func Start(address, folder, member string, roles []string) (*Provider, error) {
 	rand.Read(secret[:]) // never fails (crypto/rand)
 	protocol, err := op.NewProvider(&op.Config{
 		CryptoKey: secret, CodeMethodS256: true, GrantTypeRefreshToken: true,
-		SupportedScopes: []string{"openid", "profile", "offline_access"}, SupportedClaims: []string{"sub", NameClaim, RoleClaim},
+		DeviceAuthorization: op.DeviceAuthorizationConfig{Lifetime: signInTime, PollInterval: time.Second, UserFormPath: devicePath, UserCode: op.UserCodeBase20},
+		SupportedScopes:     []string{"openid", "profile", "offline_access"}, SupportedClaims: []string{"sub", NameClaim, RoleClaim},
 	}, store, op.StaticIssuer(p.issuer), op.WithAllowInsecure(), op.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
 	if err != nil {
 		return nil, fmt.Errorf("making the provider: %w", err)
@@ -108,6 +109,8 @@ func Start(address, folder, member string, roles []string) (*Provider, error) {
 	pages := &pages{member: member, storage: store, done: op.AuthCallbackURL(protocol)}
 	mux.HandleFunc("GET "+signInPath, pages.show)
 	mux.Handle("POST "+signInPath, op.NewIssuerInterceptor(protocol.IssuerFromRequest).HandlerFunc(pages.check))
+	mux.HandleFunc("GET "+devicePath, pages.showDevice)
+	mux.HandleFunc("POST "+devicePath, pages.checkDevice)
 	mux.Handle("/", protocol)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type storage struct {
 	requests map[string]*request // by id
 	codes    map[string]string   // id of the request, by code
 	sessions map[string]*session // by refresh token
+	devices  map[string]*device  // by device code
 	failed   map[string]failures // by person
 }
 
@@ -46,7 +48,7 @@ type failures struct {
 func newStorage(people []Person, key jose.JSONWebKey) *storage {
 	s := &storage{
 		people: map[string]Person{}, key: signing{key}, requests: map[string]*request{},
-		codes: map[string]string{}, sessions: map[string]*session{}, failed: map[string]failures{},
+		codes: map[string]string{}, sessions: map[string]*session{}, devices: map[string]*device{}, failed: map[string]failures{},
 	}
 	for _, p := range people {
 		s.people[p.Name] = p
@@ -107,6 +109,15 @@ func (s *storage) signIn(id, name, password string) error {
 	if !ok || r.Done() {
 		return errGone
 	}
+	if err := s.known(name, password); err != nil {
+		return err
+	}
+	r.as, r.at = name, time.Now()
+	return nil
+}
+
+// known refuses who isn't, and a wrong password. The caller holds mu.
+func (s *storage) known(name, password string) error {
 	p, known := s.people[name]
 	f := s.failed[name]
 	if known && f.count >= 5 && time.Since(f.last) < time.Minute {
@@ -119,8 +130,64 @@ func (s *storage) signIn(id, name, password string) error {
 		return errWrong
 	}
 	delete(s.failed, name)
-	r.as, r.at = name, time.Now()
 	return nil
+}
+
+// device is something without a browser that somebody signs in for (RFC 8628).
+type device struct {
+	code  string // that the person types
+	state op.DeviceAuthorizationState
+}
+
+// StoreDeviceAuthorization implements [op.DeviceAuthorizationStorage].
+func (s *storage) StoreDeviceAuthorization(_ context.Context, id, code, typed string, expires time.Time, scopes []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget()
+	if len(s.devices) >= maxRequests {
+		return oidc.ErrServerError().WithDescription("too many people sign in at once")
+	}
+	for _, d := range s.devices {
+		if d.code == typed {
+			return op.ErrDuplicateUserCode
+		}
+	}
+	s.devices[code] = &device{typed, op.DeviceAuthorizationState{ClientID: id, Audience: []string{ClientID}, Scopes: scopes, Expires: expires}}
+	return nil
+}
+
+// GetDeviceAuthorizatonState implements [op.DeviceAuthorizationStorage].
+func (s *storage) GetDeviceAuthorizatonState(_ context.Context, id, code string) (*op.DeviceAuthorizationState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.devices[code]
+	if !ok || d.state.ClientID != id {
+		return nil, errGone
+	}
+	copied := d.state
+	if copied.Done {
+		delete(s.devices, code) // a device code is good once
+	}
+	return &copied, nil
+}
+
+// signInDevice signs a person in for the device that shows a code.
+func (s *storage) signInDevice(typed, name, password string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget()
+	typed = strings.ToUpper(strings.TrimSpace(typed))
+	for _, d := range s.devices {
+		if d.code != typed || d.state.Done {
+			continue
+		}
+		if err := s.known(name, password); err != nil {
+			return err
+		}
+		d.state.Subject, d.state.AMR, d.state.AuthTime, d.state.Done = name, []string{"pwd"}, time.Now(), true
+		return nil
+	}
+	return errGone
 }
 
 var (
@@ -134,6 +201,11 @@ func (s *storage) forget() {
 	for id, r := range s.requests {
 		if time.Since(r.began) > signInTime {
 			s.drop(id)
+		}
+	}
+	for code, d := range s.devices {
+		if time.Now().After(d.state.Expires) {
+			delete(s.devices, code)
 		}
 	}
 	for token, one := range s.sessions {
@@ -387,7 +459,7 @@ func (client) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
 func (client) GrantTypes() []oidc.GrantType {
-	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}
+	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken, oidc.GrantTypeDeviceCode}
 }
 func (client) LoginURL(id string) string           { return signInPath + "?id=" + id }
 func (client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeJWT }
