@@ -177,6 +177,13 @@ func TestWhatAConsentCannotSayHereIsRefusedWithItsElement(t *testing.T) {
 		{"a denial of what is normal", []any{"provision.provision", `[{"type":"deny","securityLabel":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"N"}]}]`}, root + ".provision[0].securityLabel[0]"},
 		{"half a second", []any{"provision.period", `{"start":"2026-11-20T00:00:00.5Z"}`}, root + ".period.start"},
 		{"a period that is none", []any{"provision.dataPeriod", `{"start":"2026-11-20","end":"2026-11-19"}`}, root + ".dataPeriod"},
+		{"a side of a period that isn't said", []any{"provision.dataPeriod", `{"_start":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]},"end":"2026"}`}, root + ".dataPeriod"},
+		{"a period of no side", []any{"provision.dataPeriod", `{"extension":[{"url":"https://example.org/x","valueCode":"y"}]}`}, root + ".dataPeriod"},
+		{"a purpose without a code", []any{"provision.purpose", `[{"display":"payment"}]`}, root + ".purpose[0]"},
+		{"a label without a code", []any{"provision.securityLabel", `[{"display":"secret"}]`}, root + ".securityLabel[0]"},
+		{"a class without a code", []any{"provision.class", `[{"system":"urn:yitong:data-class","display":"laboratory"}]`}, root + ".class[0]"},
+		{"an action in words", []any{"provision.action", `[{"text":"access"}]`}, root + ".action[0]"},
+		{"a modifier of an actor", []any{"provision.actor", strings.Replace(actor("urn:yitong:member", "insurer"), `{"role"`, `{"modifierExtension":[{"url":"https://example.org/x","valueBoolean":true}],"role"`, 1)}, root + ".actor[0].modifierExtension"},
 		{"the second that means none", []any{"provision.dataPeriod", `{"start":"1970-01-01"}`}, root + ".dataPeriod.start"},
 		{"an identifier without a system", []any{"identifier", `[{"value":"1"}]`}, "Consent.identifier[0]"},
 	} {
@@ -193,6 +200,17 @@ func TestWhatAConsentCannotSayHereIsRefusedWithItsElement(t *testing.T) {
 				t.Error("the fault names the patient")
 			}
 		})
+	}
+}
+
+// An empty list restricts nothing, and says that it does: R4 has none.
+func TestEmptyListsAreRefused(t *testing.T) {
+	for _, name := range []string{"purpose", "class", "securityLabel", "action", "actor", "provision"} {
+		for _, value := range []string{"[]", "null", "[null]", "{}", `""`} {
+			if _, err := read(aConsent("provision."+name, value)); err == nil {
+				t.Errorf("%s: %s was taken", name, value)
+			}
+		}
 	}
 }
 

@@ -83,6 +83,9 @@ func (r *reading) period(e *element, at string) *yitongv1.Period {
 	if s := e.str("end"); s != "" {
 		out.End = r.moment(s, at+".end", true)
 	}
+	if e.str("start") == "" && (e.get("_start") != nil || e.str("end") == "") || e.str("end") == "" && e.get("_end") != nil {
+		r.refuse(at, "a side of it isn't said, and left open it would be all time", "the date, or nothing at all for that side")
+	}
 	if out.Start == nil && out.End == nil {
 		return nil
 	}

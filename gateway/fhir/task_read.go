@@ -123,7 +123,11 @@ func (r *reading) input(e *element, at string, w *wish) {
 		}
 		in.RecordTypes = append(in.RecordTypes, c)
 	case kind == "data-period":
-		in.DataPeriod = r.period(e.get("valuePeriod"), at+".value")
+		p := e.get("valuePeriod")
+		if p == nil {
+			r.refuse(at+".value", "there is no period", "valuePeriod")
+		}
+		in.DataPeriod = r.period(p, at+".value")
 	case kind == "action":
 		c := code(consentActions)
 		if _, err := consent.ParseAction(c); err != nil {
