@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
 	"yitong/gateway/operations"
 )
 
@@ -106,6 +108,71 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no %s", want)
 		}
 	}
+}
+
+// What Prometheus's own linter would say of the figures, and that no label takes whatever a
+// caller sends.
+func TestTheFiguresAreWellFormed(t *testing.T) {
+	o := operations.New("v1", &operations.Check{Name: "peer", Probe: func(context.Context) error { return nil }})
+	o.Called("Records.Submit", "OK", time.Millisecond)
+	o.Asked("/fhir/", "GET", 200, time.Millisecond)
+	o.Transacted("commit", "record:Anchor", "ok", time.Millisecond)
+	o.Stored("put", "ok", time.Millisecond)
+	o.Counts("yitong_turned_away_total", "Turned away.", "limit", func() map[string]uint64 { return map[string]uint64{"rate": 2} })
+	o.Gauge("yitong_pending", "Pending.", func() float64 { return 0 })
+	_, body := get(t, o, "/metrics")
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+	if problems, err := promlint.New(strings.NewReader("# TYPE yitongBad counter\nyitongBad 1\n")).Lint(); err != nil || len(problems) == 0 {
+		t.Errorf("control: the linter finds nothing wrong with what is: %v", err)
+	}
+	for _, want := range []string{`yitong_request_seconds_count{method="GET",route="/fhir/",status="200"} 1`, `yitong_ledger_seconds_count{function="record:Anchor",outcome="ok",step="commit"} 1`,
+		`yitong_vault_seconds_count{operation="put",outcome="ok"} 1`, `yitong_turned_away_total{limit="rate"} 2`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}
+
+// Who drains isn't ready, whatever the checks say.
+func TestDrainingIsNotReady(t *testing.T) {
+	o := operations.New("v1")
+	if code, _ := get(t, o, "/readyz"); code != 200 {
+		t.Errorf("before: %d", code)
+	}
+	o.Drain()
+	if code, body := get(t, o, "/readyz"); code != 503 || !strings.Contains(body, "stopping") {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, _ := get(t, o, "/healthz"); code != 200 {
+		t.Errorf("alive: %d", code)
+	}
+}
+
+// A probe that costs something is made seldom, and an ill one again soon.
+func TestAProbeIsMadeAsOftenAsItMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked int
+		var ill error
+		o := operations.New("v1", &operations.Check{Name: "vault", Every: time.Minute, Probe: func(context.Context) error { asked++; return ill }})
+		for range 59 {
+			get(t, o, "/readyz")
+			time.Sleep(time.Second)
+		}
+		if asked != 1 {
+			t.Errorf("asked %d times in a minute", asked)
+		}
+		ill = errors.New("full")
+		time.Sleep(2 * time.Second)
+		get(t, o, "/readyz")
+		ill = nil
+		time.Sleep(11 * time.Second)
+		if code, _ := get(t, o, "/readyz"); code != 200 || asked != 3 {
+			t.Errorf("%d after it recovered, asked %d times", code, asked)
+		}
+	})
 }
 
 func TestOthersMethodsAndPathsAreRefused(t *testing.T) {
