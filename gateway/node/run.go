@@ -106,11 +106,13 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger, c
 	var kept sync.WaitGroup
 	defer kept.Wait()
 	defer unfollow()
-	// Operators are answered to the end.
+	// Operators are answered to the end, which is after all else.
 	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	defer unwatch()
 	if config.Operations != "" {
-		kept.Go(func() {
+		watching.Go(func() {
 			if err := told.Serve(watched, config.Operations, log); err != nil {
 				log.Error("operators can't be answered", "error", err)
 			}

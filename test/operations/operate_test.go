@@ -332,7 +332,7 @@ func TestAGatewayIsOperated(t *testing.T) {
 		c.Grant(t, p, consortium.ForPayment("laboratory"))
 		permit := c.Ask(t, p, "laboratory")
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", "00-"+granting+"-b7ad6b7169203331-01", "x-request-id", "claim-42")
-		stream, err := c.Client(t, consortium.Insurer).Accesses.Open(ctx, &yitongv1.OpenRequest{Id: permit.GetId()})
+		stream, err := c.Client(t, consortium.Insurer).Accesses.Open(ctx, &yitongv1.OpenRequest{Id: permit.GetId(), Custodian: consortium.HospitalA})
 		if err != nil {
 			t.Fatal(err)
 		}
