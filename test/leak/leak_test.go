@@ -33,11 +33,11 @@ func TestMain(m *testing.M) { consortium.Main(m) }
 var places = map[string]string{
 	"block files of the peers": "/ledgersData/chains/chains/", "block files of the ordering nodes": "/orderer-",
 	"state databases": "/stateLeveldb/", "logs": "/logs/", "vaults": "/vault/", "key stores": "/keys.db",
-	"audit databases": "/audit.db", "heights of the peers": "/heights.jsonl", "chaincode servers": "/logs/chaincode-",
+	"audit databases": "/audit.db", "databases of events": "/events.db", "outboxes": "/outbox.db", "heights of the peers": "/heights.jsonl", "chaincode servers": "/logs/chaincode-",
 	"history indexes of the peers": "/historyLeveldb/",
 }
 
-// A5: everything that a member does, and what it is turned down for, and then a
+// A5, A35: everything that a member does, and what it is turned down for, and then a
 // look at all that lies on the disk.
 func TestNothingOnTheDiskTellsWhoThePatientIsOrWhatTheKeysAre(t *testing.T) {
 	c := consortium.Start(t)
