@@ -26,7 +26,7 @@ const (
 
 func init() {
 	transactions = append(transactions,
-		"ITI-67 Find Document References: GET and POST DocumentReference search, all parameters of the transaction but those of author and facility by reference; read",
+		"ITI-67 Find Document References: GET and POST DocumentReference search, all of the transaction's parameters but related, authors by contained ones; read",
 		"ITI-105 Simplified Publish: POST DocumentReference with its content within",
 		"ITI-66 Find Document Lists: not supported, SubmissionSets and Folders aren't kept",
 		"ITI-106 Generate Metadata: not supported; a document Bundle is posted as it is",

@@ -74,6 +74,11 @@ func TestMetadataTellsWhatIsThere(t *testing.T) {
 		}
 	}
 	whole := ask(h, "GET", "/fhir/metadata", "")
+	if e, err := parse(whole.Body.Bytes(), "CapabilityStatement"); err != nil {
+		t.Error(err)
+	} else if err := validate(e, "CapabilityStatement"); err != nil {
+		t.Errorf("what it tells isn't R4: %v", err)
+	}
 	if pretty := ask(h, "GET", "/fhir/metadata?_pretty=true", ""); pretty.Body.Len() <= whole.Body.Len() || !strings.Contains(pretty.Body.String(), "\n  \"") {
 		t.Error("pretty isn't")
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"yitong/test/consortium"
 	"yitong/test/fhir/door"
@@ -45,7 +46,7 @@ func recordsByFHIR(t *testing.T, hospital, insurer, raw *door.Door, p patient.Pa
 		t.Errorf("it is told as %.1000s", created.Body)
 	}
 
-	hospital.Do(t, "POST", "Consent", permit(p.ID, "records-"+p.Name, "laboratory", "condition")).Want(t, 201)
+	consent := hospital.Do(t, "POST", "Consent", permit(p.ID, "records-"+p.Name, "laboratory", "condition")).Want(t, 201)
 	task := insurer.Do(t, "POST", "Task", request(p.ID, "laboratory", "condition", "claim")).Want(t, 201)
 	found := insurer.Do(t, "POST", "DocumentReference/_search", by(p.ID)).Want(t, 200)
 	if len(found.Entries()) != 0 {
@@ -75,6 +76,21 @@ func recordsByFHIR(t *testing.T, hospital, insurer, raw *door.Door, p patient.Pa
 	// The permit is for the insurer: nobody else's gateway has anything, and the hospital's ids
 	// aren't the insurer's.
 	raw.Do(t, "GET", strings.Replace(in.Header.Get("Location"), hospital.Base, raw.Base, 1), nil).Refused(t, 404, "not-found", "")
+
+	// A withdrawal ends the reading of what was opened, as soon as the insurer's peer has it.
+	present := hospital.Do(t, "GET", "Consent/"+consent.Text("id"), nil).Want(t, 200)
+	present.Resource["status"] = "inactive"
+	hospital.Do(t, "PUT", "Consent/"+consent.Text("id"), present.Resource, "If-Match", present.Header.Get("ETag")).Want(t, 200)
+	for until := time.Now().Add(30 * time.Second); ; {
+		got := raw.Do(t, "GET", one.Text("content", 0, "attachment", "url"), nil)
+		if got.Status == 410 || got.Status == 404 {
+			t.Logf("after the withdrawal it is %s", got.Text("issue", 0, "details", "coding", 0, "code"))
+			break
+		}
+		if got.Status != 200 || time.Now().After(until) {
+			t.Fatalf("after the withdrawal it is %d: %.300s", got.Status, got.Body)
+		}
+	}
 }
 
 // onlyWhatIsPermitted reads everything at the insurer: each resource is one of the record's, as it
