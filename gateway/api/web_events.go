@@ -68,6 +68,9 @@ func (w *web) events(out http.ResponseWriter, in *http.Request) error {
 	if err := s.send(fmt.Sprintf("retry: %d\n\n", eventsRetry.Milliseconds())); err != nil {
 		return nil // who has gone away needs no answer
 	}
+	if in.Method == http.MethodHead {
+		return nil
+	}
 	s.run(ctx, received(ctx, stream.Recv))
 	return nil
 }

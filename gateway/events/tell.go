@@ -212,7 +212,7 @@ func (t teller) disclosure(e Event, of projection.Effect) []Event {
 }
 
 func (t teller) keys(e Event, of projection.Effect) ([]Event, error) {
-	if e.Object == t.self.MSP {
+	if e.Object == t.self.MSP && t.keyLifetime > 0 {
 		var k registry.Keys
 		if err := json.Unmarshal(of.Write.Value, &k); err != nil {
 			return nil, nil

@@ -138,6 +138,9 @@ func TestEventsAreStreamedOverHTTPS(t *testing.T) {
 	if out, _ := visit(t, p, other).listen("/v1/events"); out.StatusCode != 403 {
 		t.Errorf("another member's software: HTTP %d", out.StatusCode)
 	}
+	if out, _ := v.do(http.MethodHead, "/v1/events"); out.StatusCode != 200 || !strings.HasPrefix(out.Header.Get("Content-Type"), "text/event-stream") {
+		t.Errorf("HEAD: HTTP %d", out.StatusCode)
+	}
 	if out, _ := v.do(http.MethodPost, "/v1/events"); out.StatusCode != 405 {
 		t.Errorf("POST: HTTP %d", out.StatusCode)
 	}
