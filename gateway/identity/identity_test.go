@@ -36,7 +36,7 @@ type issuer struct {
 	document func(map[string]any)
 }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t testing.TB) *issuer {
 	t.Helper()
 	i := &issuer{document: func(map[string]any) {}}
 	var err error
@@ -86,7 +86,7 @@ func part(v any) string {
 }
 
 // sign makes a token of any header and claims; sign is over whatever they are.
-func sign(t *testing.T, key any, header map[string]any, claims any) string {
+func sign(t testing.TB, key any, header map[string]any, claims any) string {
 	t.Helper()
 	algorithm := jose.SignatureAlgorithm(fmt.Sprint(header["alg"]))
 	o := &jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{}}
@@ -128,7 +128,7 @@ func with(h map[string]any, name string, value any) map[string]any {
 	return h
 }
 
-func verifier(t *testing.T, p identity.Provider) *identity.Verifier {
+func verifier(t testing.TB, p identity.Provider) *identity.Verifier {
 	t.Helper()
 	v, err := identity.New([]identity.Provider{p}, nil)
 	if err != nil {
@@ -442,4 +442,20 @@ func FuzzVerify(f *testing.F) {
 			t.Fatalf("%q was taken for %+v", text, b)
 		}
 	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	i := newIssuer(b)
+	v := verifier(b, identity.Provider{Issuer: i.URL, Audience: "yitong"})
+	for algorithm, text := range map[string]string{
+		"RS256": sign(b, i.rsa, header("RS256", "rsa"), i.claims(nil)), "ES256": sign(b, i.ec, header("ES256", "ec"), i.claims(nil)),
+	} {
+		b.Run(algorithm, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := v.Verify(b.Context(), text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
