@@ -89,11 +89,29 @@ func (l *Ledger) kept(ctx context.Context, function string, arg [][]byte) (p *Pr
 		switch {
 		case err == nil && t.Same:
 			return p, commit, true, nil
+		case err != nil && !errors.As(err, &invalid) && l.lost(ctx, t):
+			l.log.Warn("a transaction that was handed over long ago is on no block and can't be handed over any more: it is given up", "tx", t.TxID, "function", t.Function)
+			if err := l.cfg.Journal.Forget(ctx, t.TxID); err != nil {
+				return nil, Commit{}, false, err
+			}
 		case err != nil && !errors.As(err, &invalid):
 			return nil, Commit{}, false, err
 		}
 	}
 	return nil, Commit{}, false, nil
+}
+
+// givenUp is how old a transaction is that is no longer waited for, once the own peer can be
+// asked and doesn't have it. A signature under a certificate that was revoked since, say, is
+// taken nowhere; and all that Yitong writes is bound to a minute that is closed long before.
+const givenUp = time.Hour
+
+func (l *Ledger) lost(ctx context.Context, t Kept) bool {
+	if t.Since.IsZero() || time.Since(t.Since) < givenUp {
+		return false
+	}
+	_, err := l.Outcome(ctx, t.TxID)
+	return errors.Is(err, ErrNotFound)
 }
 
 // Recover is Submit for a transaction that may have been handed over before: its fate is

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"yitong/gateway/ledger"
 )
@@ -144,5 +146,33 @@ func TestATransactionThatCantBeKeptIsNotHandedOver(t *testing.T) {
 	n.full, n.all = nil, nil // the control: there is room again
 	if _, err := f.dial(t).Submit(ctx, "access:Release", document{ID: "42"}, nil); err != nil || len(f.chain.ordered()) != 1 {
 		t.Errorf("with room: %v, %d ordered", err, len(f.chain.ordered()))
+	}
+}
+
+// A transaction that nobody takes any more doesn't hold up its caller for ever, and one that
+// may yet commit does.
+func TestAnOldTransactionThatNobodyTakesIsGivenUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		age     time.Duration
+		ordered int
+	}{"long ago": {2 * time.Hour, 1}, "just now, the control": {time.Second, 0}} {
+		t.Run(name, func(t *testing.T) {
+			f, n := newConsortium(t, 1), &notes{full: errors.New("dead")}
+			f.cfg.Journal, f.cfg.Patience = n, 300*time.Millisecond
+			_, _ = f.dial(t).Submit(t.Context(), "record:Anchor", document{ID: "42"}, nil)
+			n.full = nil
+			n.all[0].Since = time.Now().Add(-c.age)
+			f.peers[0].onSubmit = func(_ context.Context, n int, order func()) error {
+				if n == 1 {
+					return status.Error(codes.PermissionDenied, "the certificate is revoked")
+				}
+				order()
+				return nil
+			}
+			_, err := f.dial(t).Submit(t.Context(), "record:Anchor", document{ID: "42"}, nil)
+			if got := len(f.chain.ordered()); got != c.ordered || (err == nil) != (c.ordered == 1) {
+				t.Errorf("%d were ordered, %v", got, err)
+			}
+		})
 	}
 }
