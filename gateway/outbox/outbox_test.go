@@ -165,11 +165,12 @@ func TestWhatWaitsForItsCallerIsLeftAloneUntilSomethingIsHandedOver(t *testing.T
 	})
 	o.Close()
 	o = opened(t, dir)
-	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var seen atomic.Int64
 	o.Resume(ctx, func(ctx context.Context, e outbox.Entry) outbox.Outcome {
 		seen.Add(1)
+		time.AfterFunc(1500*time.Millisecond, cancel) // another round, in which the other is left alone
 		kept, err := o.Kept(ctx, "f", nil)
 		if err != nil || len(kept) != 1 || kept[0].TxID != "tx1" || !kept[0].Same {
 			t.Errorf("its transactions are %+v, %v", kept, err)
@@ -262,9 +263,12 @@ func TestAFullOutboxTakesNothingAndASweepMakesRoom(t *testing.T) {
 	mu.Lock()
 	now = now.Add(2 * time.Hour)
 	mu.Unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	o.Resume(ctx, yes) // sweeps at once
+	go o.Resume(ctx, yes) // sweeps at once
+	for o.Problem(ctx) != nil && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
 	if _, _, err := o.Carry(t.Context(), call("4", "body"), yes); err != nil {
 		t.Errorf("after the sweep: %v", err)
 	}

@@ -17,7 +17,7 @@ func TestOperatorsSeeHowWritesStandAndNoPatient(t *testing.T) {
 	c := consortium.Shared(t)
 	p := patient.Synthetic(t, 7700)
 	c.Grant(t, p, consortium.ForPayment("laboratory"))
-	operator := c.User(t, consortium.HospitalA, "operator").Outbox
+	operator := c.Client(t, consortium.HospitalA).Outbox
 	page, err := operator.List(t.Context(), &yitongv1.ListOutboxRequest{All: true})
 	if err != nil {
 		t.Fatal(err)
