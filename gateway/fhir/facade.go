@@ -133,7 +133,6 @@ type operation struct {
 	instance   bool   // on [type]/[id]; otherwise on [type]
 	reads      bool   // may be asked by GET
 	serve      handle
-	params     []param // where it reads
 }
 
 // routes makes the handler out of the table.
