@@ -29,6 +29,9 @@ var webStatus = map[codes.Code]int{
 	codes.DeadlineExceeded: http.StatusGatewayTimeout, codes.Canceled: http.StatusServiceUnavailable,
 }
 
+// Problem answers with an error as problem details, in the form of the whole door.
+func Problem(out http.ResponseWriter, err error, as int) { problem(out, err, as) }
+
 // problem answers with an error. as is the HTTP status, 0 for that of the error's code.
 func problem(out http.ResponseWriter, err error, as int) {
 	err = statusOf(err)

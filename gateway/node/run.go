@@ -264,7 +264,7 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger, c
 	if err != nil {
 		return err
 	}
-	stopWeb := sync.OnceFunc(questions.serve(api.NewWeb(served, append(bearers.mounts(), facade)...), limits, ended))
+	stopWeb := sync.OnceFunc(questions.serve(api.NewWeb(served, append(append(bearers.mounts(), payloads()...), facade)...), limits, ended))
 	defer stopWeb()
 	now.Store(&running{gateway, history, feed})
 	defer now.Store(nil)

@@ -36,6 +36,7 @@ import (
 	"yitong/gateway/events"
 	"yitong/gateway/fhir"
 	"yitong/gateway/keys"
+	"yitong/gateway/payload"
 	"yitong/gateway/share"
 	"yitong/gateway/vault"
 	"yitong/network/fabric/authority"
@@ -141,6 +142,10 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	questions := api.NewWeb(served, api.Mount{
 		Path: fhir.Base + "/", Problem: fhir.Problem, Public: fhir.Public, Streams: fhir.Streams,
 		New: func(conn grpc.ClientConnInterface) http.Handler { return fhir.New(facade, conn) },
+	}, api.Mount{
+		Path: "/contents/", Streams: payload.Streams, New: func(conn grpc.ClientConnInterface) http.Handler { return payload.NewContents(conn, api.Problem) },
+	}, api.Mount{
+		Path: "/uploads/", Streams: payload.Streams, New: func(conn grpc.ClientConnInterface) http.Handler { return payload.NewUploads(conn, api.Problem) },
 	})
 	go func() { _ = questions.ServeTLS(web, "", "") }()
 	c.servers[m.Name] = server
