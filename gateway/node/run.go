@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -313,6 +314,7 @@ func openKeys(config Config) (*keys.Store, error) {
 	if err := os.MkdirAll(config.State, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state folder: %w", err)
 	}
+	defer debug.FreeOSMemory() // what Argon2id took is as much as all the rest, and isn't needed again
 	path := filepath.Join(config.State, "keys.db")
 	store, err := keys.Open(path, passphrase)
 	if errors.Is(err, keys.ErrMissing) {
