@@ -245,9 +245,10 @@ func (u Uploads) patch(out http.ResponseWriter, in *http.Request) error {
 	return nil
 }
 
-// append sends a body on. One that breaks off breaks the call off too: what has come counts.
+// append sends a body on. Where it breaks off the call ends well all the same, though the
+// request's context is over: what has come counts, unless it has a checksum.
 func (u Uploads) append(ctx context.Context, header *yitongv1.AppendHeader, body io.Reader) (*yitongv1.Upload, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stream, err := u.client.Append(ctx)
 	if err != nil {
@@ -264,6 +265,7 @@ func (u Uploads) append(ctx context.Context, header *yitongv1.AppendHeader, body
 			break
 		}
 		if rerr != nil {
+			_, _ = stream.CloseAndRecv()
 			return nil, status.Error(codes.Unavailable, "the piece broke off: ask by HEAD how much of it is here")
 		}
 	}
@@ -286,7 +288,8 @@ func fill(r io.Reader, b []byte) (n int, err error) {
 
 // finish submits what was uploaded. While that goes on, the connection is kept open.
 func (u Uploads) finish(out http.ResponseWriter, in *http.Request, id string) (*yitongv1.SubmitResponse, error) {
-	stream, err := u.client.Finish(in.Context(), &yitongv1.FinishUploadRequest{Id: id})
+	// It goes on when the client doesn't wait for it: HEAD finds it done.
+	stream, err := u.client.Finish(context.WithoutCancel(in.Context()), &yitongv1.FinishUploadRequest{Id: id})
 	if err != nil {
 		return nil, err
 	}
