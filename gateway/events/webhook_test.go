@@ -112,12 +112,6 @@ func (r *receiver) wait(t *testing.T, n int) {
 	}
 }
 
-func (r *receiver) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(r.Certificate())
-	return pool
-}
-
 // loopback is what tests allow.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 

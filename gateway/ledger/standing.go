@@ -80,7 +80,6 @@ type standing struct {
 	lacks    uint64        // a number of blocks that the own peer hasn't come to
 	since    time.Time     // since when
 	config   *common.Block // the newest configuration, as the own peer gave it
-	verifier Verifier      // after it
 	changed  chan struct{} // closed when the own peer comes, goes or lags
 	readers  int           // that read elsewhere
 	switches uint64
