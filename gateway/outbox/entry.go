@@ -48,7 +48,6 @@ type Entry struct {
 	Resumed bool // it was begun before
 
 	name name
-	body []byte
 	kept kept
 }
 

@@ -4,8 +4,8 @@
 //	go run ./test/load                 about three minutes on two idle cores
 //	go run ./test/load --seconds 20 --json
 //
-// The insurer's software requests accesses and opens them over gRPC; its opened parts are
-// read again; auditors ask over HTTPS. First a closed loop of 32 clients finds the capacity
+// The insurer's software requests accesses, opens them and looks at them again over gRPC;
+// auditors ask over HTTPS. First a closed loop of 32 clients finds the capacity
 // of that mix. Then the mix is driven at 50 % and 70 % of it by open loops: a call is sent
 // when it is due, whatever has become of those before, and its latency counts from then, so
 // that a stall isn't hidden. The HTTPS part is vegeta's own (github.com/tsenart/vegeta, built
