@@ -123,7 +123,7 @@ type web struct {
 // connect makes the connection over which HTTP requests become calls, through the door
 // and its policy.
 func (w *web) connect(c Config) *inprocgrpc.Channel {
-	inside := new(inprocgrpc.Channel).WithServerUnaryInterceptor(
+	inside := new(inprocgrpc.Channel).WithCloner(handing{}).WithServerUnaryInterceptor(
 		func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			return w.unary(fromOutside(ctx, inprocgrpc.ClientContext(ctx)), req, info, handler)
 		},

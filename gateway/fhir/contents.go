@@ -136,7 +136,8 @@ type opening struct {
 	mediaType string
 	sha256    []byte // empty where it isn't known
 	stream    grpc.ServerStreamingClient[yitongv1.ReadContentResponse]
-	head      []byte // what came with the first message
+	last      *yitongv1.ReadContentResponse // that was received; receiving into it again takes its content back
+	head      []byte                        // what of its content isn't given out yet
 	close     func()
 }
 
@@ -159,7 +160,7 @@ func (c *call) open(p place, off, n int64) (*opening, error) {
 		cancel()
 		return nil, ended(err)
 	}
-	return &opening{first.GetSize(), first.GetMediaType(), first.GetSha256(), stream, first.GetContent(), cancel}, nil
+	return &opening{first.GetSize(), first.GetMediaType(), first.GetSha256(), stream, first, first.GetContent(), cancel}, nil
 }
 
 // ended answers for a content that could be read once and can't any more, because its permit
@@ -172,35 +173,37 @@ func ended(err error) error {
 	return &f
 }
 
-// WriteTo writes the content, each piece as it comes. Only with a nil error is it whole.
+// WriteTo writes the content, each piece when the next is there: the last only once it is
+// known that the whole is what was anchored. Only with a nil error is it whole.
 func (o *opening) WriteTo(w io.Writer) (n int64, err error) {
-	for chunk := o.head; ; {
-		if len(chunk) > 0 {
-			m, err := w.Write(chunk)
+	next := new(yitongv1.ReadContentResponse)
+	for {
+		received := o.stream.RecvMsg(next)
+		if received != nil && !errors.Is(received, io.EOF) {
+			return n, received
+		}
+		if len(o.head) > 0 {
+			m, err := w.Write(o.head)
 			n += int64(m)
 			if err != nil {
 				return n, err
 			}
 		}
-		next, err := o.stream.Recv()
-		if errors.Is(err, io.EOF) {
+		if received != nil {
 			return n, nil
 		}
-		if err != nil {
-			return n, err
-		}
-		chunk = next.GetContent()
+		o.last, next = next, o.last
+		o.head = o.last.GetContent()
 	}
 }
 
 // Read makes it a reader; a stream that breaks is an error, never a short content.
 func (o *opening) Read(b []byte) (int, error) {
 	for len(o.head) == 0 {
-		next, err := o.stream.Recv()
-		if err != nil {
+		if err := o.stream.RecvMsg(o.last); err != nil {
 			return 0, err
 		}
-		o.head = next.GetContent()
+		o.head = o.last.GetContent()
 	}
 	n := copy(b, o.head)
 	o.head = o.head[n:]
