@@ -123,15 +123,15 @@ func (c Contents) read(out http.ResponseWriter, in *http.Request) {
 	if in.Method == http.MethodHead {
 		return
 	}
-	for m := first; ; {
-		if _, err := out.Write(m.GetContent()); err != nil {
-			return // who has gone away needs no answer
-		}
-		var err error
-		if m, err = stream.Recv(); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
+	// A piece goes out when the next is there: the last only once the whole is known to be right.
+	// Receiving into a message again takes its content back.
+	for held, next := first, new(yitongv1.ReadContentResponse); ; held, next = next, held {
+		err := stream.RecvMsg(next)
+		if err != nil && !errors.Is(err, io.EOF) {
 			panic(http.ErrAbortHandler) // what was sent is not the whole, and must not look so
+		}
+		if _, gone := out.Write(held.GetContent()); gone != nil || err != nil {
+			return // who has gone away needs no answer
 		}
 	}
 }
