@@ -132,12 +132,15 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 		return &unfit{status.Error(codes.ResourceExhausted, "a question has no body, and at most 8 KiB of parameters"), http.StatusRequestEntityTooLarge}
 	}
 	ctx = context.WithValue(ctx, knockKey{}, &knock{tls: *in.TLS, authorization: in.Header.Values("Authorization")})
-	who := "address\x00" + address // what is for everybody is counted so
+	who, stranger := "address\x00"+address, true // what is for everybody is counted so
 	c, err := g.callerOf(ctx)
 	switch {
+	case err == nil && c.msp == g.self:
+		who, stranger = c.account(), false
+	case slices.Contains(g.public, in.URL.Path):
 	case err == nil:
-		who = c.account()
-	case !slices.Contains(g.public, in.URL.Path):
+		return status.Error(codes.PermissionDenied, "this door is for the member's own software and people; other members' gateways call Exchange")
+	default:
 		if status.Code(err) == codes.Unauthenticated {
 			out.Header().Set("WWW-Authenticate", challenge(in))
 		}
@@ -148,7 +151,9 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 			ctx = metadata.AppendToOutgoingContext(ctx, strings.ToLower(name), value)
 		}
 	}
-	streams := g.streams != nil && g.streams(in) || strings.Contains(in.Header.Get("Accept"), "text/event-stream")
+	// Whoever sends a body doesn't choose by a header that it is held to no memory.
+	listens := in.ContentLength == 0 && strings.Contains(in.Header.Get("Accept"), "text/event-stream")
+	streams := !stranger && (listens || g.streams != nil && g.streams(in))
 	leave, err := g.limits.enter(who, streams)
 	if err != nil {
 		return err
@@ -156,6 +161,9 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 	defer leave()
 	ctx = context.WithValue(ctx, enteredKey{}, true)
 	most := limits.Body
+	if stranger {
+		most = min(most, webStranger)
+	}
 	if streams {
 		most = limits.Upload
 	} else {
@@ -174,10 +182,10 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 		in.Body = http.NoBody
 		out.taken()
 	} else if !streams {
-		whole, free, err := g.readWhole(out, Size(in.ContentLength))
+		whole, free, err := g.readWhole(out, Size(in.ContentLength), most)
 		defer free()
 		if err != nil {
-			return broken(err, limits)
+			return broken(err, most, limits)
 		}
 		out.taken()
 		in.Body = io.NopCloser(bytes.NewReader(whole))
@@ -186,8 +194,8 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 }
 
 // readWhole reads a body into memory, as far as there is some for it. size is negative where
-// it isn't known. free gives the memory back.
-func (g guard) readWhole(body io.Reader, size Size) (whole []byte, free func(), err error) {
+// it isn't known, and at most most. free gives the memory back.
+func (g guard) readWhole(body io.Reader, size, most Size) (whole []byte, free func(), err error) {
 	var held []func()
 	free = func() {
 		for _, f := range held {
@@ -196,7 +204,7 @@ func (g guard) readWhole(body io.Reader, size Size) (whole []byte, free func(), 
 	}
 	step := size
 	if size < 0 {
-		step = 1 << 20
+		step = min(1<<20, most)
 	}
 	var read bytes.Buffer
 	for {
@@ -223,10 +231,10 @@ func tooLarge(most Size) error {
 }
 
 // broken says what was wrong with a body that couldn't be read to its end.
-func broken(err error, limits Limits) error {
+func broken(err error, most Size, limits Limits) error {
 	switch {
 	case errors.Is(err, errTooLong):
-		return tooLarge(limits.Body)
+		return tooLarge(most)
 	case errors.Is(err, errTooSlow), errors.Is(err, os.ErrDeadlineExceeded):
 		return &unfit{status.Errorf(codes.DeadlineExceeded, "the request's body came too slowly: nothing for %s, or less than %s a second", limits.Pause, limits.Pace), http.StatusRequestTimeout}
 	}

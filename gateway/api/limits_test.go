@@ -99,6 +99,7 @@ func guard(t *testing.T, limits api.Limits, handler http.HandlerFunc) *guarded {
 	}, api.Mount{
 		Path: "/at/", New: func(grpc.ClientConnInterface) http.Handler { return handler },
 		Streams: func(in *http.Request) bool { return strings.HasSuffix(in.URL.Path, "/upload") },
+		Public:  []string{"/at/everybody", "/at/everybody/upload"},
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -242,6 +243,50 @@ func TestBodiesShareTheirMemory(t *testing.T) {
 		t.Errorf("afterwards: %d %s", out.StatusCode, doc)
 	}
 	second.Wait()
+}
+
+// Who wasn't let in takes none of the memory, nor of the time, that is for who was.
+func TestAStrangersBodyIsSmall(t *testing.T) {
+	g := guard(t, api.Limits{Body: 1 << 20, Bodies: 1 << 20}, echo)
+	nobody, own := g.as(t, tls.Certificate{}), g.as(t, g.client)
+	for _, test := range []struct {
+		name, path string
+		client     *http.Client
+		size       int
+		code       int
+	}{
+		{"a stranger's that fits", "/at/everybody", nobody, 64 << 10, 200},
+		{"a stranger's that is too large", "/at/everybody", nobody, 64<<10 + 1, 413},
+		{"a stranger's where bodies stream", "/at/everybody/upload", nobody, 64<<10 + 1, 413},
+		{"control: the same of somebody who is let in", "/at/everybody", own, 64<<10 + 1, 200},
+		{"control: a stranger where it isn't for everybody", "/at/", nobody, 1, 401},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for form, body := range map[string]io.Reader{"announced": bytes.NewReader(make([]byte, test.size)), "chunked": io.MultiReader(bytes.NewReader(make([]byte, test.size)))} {
+				if out, doc := g.ask(t, test.client, test.path, body); out.StatusCode != test.code {
+					t.Errorf("%s: %d %s", form, out.StatusCode, doc)
+				}
+			}
+		})
+	}
+}
+
+// A header doesn't lift the bound of a body that is held in memory.
+func TestAskingForEventsLiftsNoBound(t *testing.T) {
+	g := guard(t, api.Limits{Body: 1 << 20, Bodies: 1 << 20}, echo)
+	in, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+g.address+"/at/", bytes.NewReader(make([]byte, 1<<20+1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Header.Set("Accept", "text/event-stream")
+	out, err := g.as(t, g.client).Do(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Body.Close()
+	if out.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("it was answered %d", out.StatusCode)
+	}
 }
 
 func TestACallersRateIsItsOwn(t *testing.T) {

@@ -27,6 +27,10 @@ const (
 	webHeader  = 16 << 10 // bytes
 	webQuery   = 8 << 10  // bytes
 	webStreams = 128      // requests at once on one connection
+
+	// The largest body, in bytes, of somebody who wasn't let in, where a path is for everybody:
+	// strangers must not hold the memory that there is for the member's own.
+	webStranger Size = 64 << 10
 )
 
 // PatientHeader names the patient that a question is about, as "system|value" (the token
@@ -56,7 +60,8 @@ type Mount struct {
 	Problem func(out http.ResponseWriter, err error, status int)
 	// Streams says of a request that its body is taken, or its answer given, bit by bit: it
 	// isn't held in memory, and may take long. Of others the handler finds the whole body
-	// read, within [Limits.Body]. By default it is those that ask for text/event-stream.
+	// read, within [Limits.Body]. By default it is those without a body that ask for
+	// text/event-stream. Nothing streams for who wasn't let in.
 	Streams func(in *http.Request) bool
 }
 
