@@ -309,8 +309,12 @@ func (b *receivedBundle) provides() bool {
 func (c *call) provide(b *receivedBundle) (answer, error) {
 	near := &surrounding{}
 	var all []*element
+	values := 0 // all entries are held at once here
 	err := b.each(func(i int, e *element) error {
 		at := "Bundle.entry[" + strconv.Itoa(i) + "]"
+		if values += e.size(); values > maxDocument {
+			return tooCostly("Bundle.entry", "there is too much in one transaction", "several transactions")
+		}
 		if m := e.get("request").str("method"); m != "POST" {
 			return unprocessable(at+".request.method", "documents are provided, and nothing else is done", "POST")
 		}

@@ -18,8 +18,13 @@ import (
 // numbers that no float64 holds, nesting over 64. Names that differ in case are other names,
 // and unknown ones are refused by the definitions (validate.go).
 
-// maxDepth is of objects and arrays within one another.
-const maxDepth = 64
+const (
+	// maxDepth is of objects and arrays within one another.
+	maxDepth = 64
+	// maxDocument is how many values a document may have. One that is read takes some hundred
+	// bytes for each, and "0," is two: without a bound 64 MiB of them would take gigabytes.
+	maxDocument = 1 << 19
+)
 
 // An element is a JSON value as it was received.
 type element struct {
@@ -32,6 +37,18 @@ type element struct {
 type member struct {
 	name  string
 	value *element
+}
+
+// size is how many values it is, itself and those within.
+func (e *element) size() int {
+	n := 1
+	for _, m := range e.members {
+		n += m.value.size()
+	}
+	for _, item := range e.items {
+		n += item.size()
+	}
+	return n
 }
 
 // get is a member of an object, nil if there is none.
@@ -107,6 +124,7 @@ type parser struct {
 	d    *jsontext.Decoder
 	doc  []byte
 	path []string
+	read int // values
 }
 
 func (p *parser) fault(what string) error {
@@ -131,6 +149,9 @@ func (p *parser) syntax(err error) error {
 func (p *parser) value() (*element, error) {
 	if p.d.StackDepth() >= maxDepth {
 		return nil, p.fault("it is nested deeper than " + strconv.Itoa(maxDepth))
+	}
+	if p.read++; p.read > maxDocument {
+		return nil, tooCostly(p.path[0], "it has too many values to be read as one", "at most "+strconv.Itoa(maxDocument))
 	}
 	kind := p.d.PeekKind()
 	switch kind {

@@ -44,6 +44,27 @@ func TestTheDecoderRefusesWhatParsersReadDifferently(t *testing.T) {
 	}
 }
 
+// What is read takes many times the bytes that were sent, so their number isn't enough of a bound.
+func TestTheDecoderBoundsValues(t *testing.T) {
+	of := func(values int) []byte { // the array is one itself
+		return []byte("[" + strings.Repeat("0,", values-2) + "0]")
+	}
+	e, err := parse(of(maxDocument), "Patient")
+	if err != nil {
+		t.Fatalf("as many as may be: %v", err)
+	}
+	if e.size() != maxDocument {
+		t.Errorf("they are %d", e.size())
+	}
+	_, err = parse(of(maxDocument+1), "Patient")
+	if err == nil {
+		t.Fatal("one more was read")
+	}
+	if f := faultOf(err); f.Type != "too-costly" || f.Expression != "Patient" {
+		t.Errorf("one more: %+v", f)
+	}
+}
+
 func TestTheDecoderKeepsTheBytes(t *testing.T) {
 	doc := ` { "resourceType" : "Patient" , "_birthDate":{"extension":[ {"url":"x"} ]}, "a":[1.10, true,null, "\u00e9\/"] } `
 	e, err := parse([]byte(doc), "Patient")
