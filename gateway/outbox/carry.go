@@ -103,21 +103,27 @@ func (o *Outbox) try(ctx context.Context, e Entry, attempt func(context.Context,
 	under := &underWay{number: e.Number, fresh: !e.Resumed}
 	out := attempt(context.WithValue(ctx, entryKey{}, under), e)
 	failpoint.Reach("outbox.tried")
-	finish := func() {
-		if err := o.finish(context.WithoutCancel(ctx), e, out); err != nil {
+	keep := func() error {
+		err := o.finish(context.WithoutCancel(ctx), e, out)
+		if err != nil {
 			// It is done, or to be tried again: either way the next attempt finds the
 			// transactions kept, and ends the same.
 			o.Log.Error("how a write ended could not be kept; it is tried again", "entry", e.Number, "method", e.Method, "error", err)
 		}
 		failpoint.Reach("outbox.finished")
+		return err
 	}
-	if out.Final && under.kept.Load() {
+	refused := out.Answer.Refusal != nil
+	if out.Final && !refused && under.kept.Load() {
 		// Its transaction is on the ledger, and kept here: were the process to die before the
 		// answer is kept, the next attempt would find the one and make the other anew. So the
-		// caller need not wait; the flight ends when it is kept.
-		return out, finish
+		// caller need not wait; the flight ends when it is kept. A refusal has nothing on the
+		// ledger that would have it made anew the same.
+		return out, func() { _ = keep() }
 	}
-	finish()
+	if err := keep(); err != nil && refused {
+		out.Final = false // the next attempt may not be refused
+	}
 	return out, nil
 }
 
@@ -206,13 +212,13 @@ func (o *Outbox) dueNow(ctx context.Context, all bool) ([]Entry, error) {
 		until = 1 << 62
 	}
 	rows, err := o.reads.QueryContext(ctx, o.bind(`SELECT number, name, method, sealed, (SELECT COUNT(*) FROM transactions t WHERE t.entry = e.number)
-		FROM entries e WHERE state = 'open' AND next <= ? ORDER BY number LIMIT 256`), until)
+		FROM entries e WHERE state = 'open' AND next <= ? ORDER BY number`), until)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var found []Entry
-	for rows.Next() {
+	for len(found) < most && rows.Next() { // what waits for its caller holds up nothing behind it
 		e := Entry{Resumed: true}
 		var n, sealed []byte
 		var handed int

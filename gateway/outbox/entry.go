@@ -92,7 +92,7 @@ func (o *Outbox) begin(ctx context.Context, c Call) (begun, error) {
 		switch {
 		case err == nil:
 			b.Resumed, b.answer = true, answer
-			if b.state == Done {
+			if b.state == Done || [32]byte(b.body) != body {
 				return nil
 			}
 			return w.exec("UPDATE entries SET state = ?, attempts = attempts + 1, next = ? WHERE number = ?", Open, w.now+o.Attempt.Milliseconds(), b.Number)
