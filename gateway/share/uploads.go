@@ -475,7 +475,8 @@ func (g *Gateway) dropUpload(ctx context.Context, id string) error {
 	})
 }
 
-// ExpireUploads throws away what nobody has added to for too long, and what a crash left.
+// ExpireUploads throws away what nobody has added to for too long, and what a crash left: among
+// it uploads that are submitted, so that what was staged doesn't outlive its record.
 func (g *Gateway) ExpireUploads(ctx context.Context) error {
 	all, err := list[staging](g.Keys, bucketUploads)
 	if err != nil {
@@ -483,20 +484,36 @@ func (g *Gateway) ExpireUploads(ctx context.Context) error {
 	}
 	var failed error
 	for id, s := range all {
-		if !s.Going && g.now() < g.uploadOf(s).Expires {
+		if over, err := g.uploadOver(s); err != nil || !over {
+			failed = errors.Join(failed, err)
 			continue
 		}
 		unlock, ok := g.uploading.tryLock(id)
 		if !ok {
 			continue // in use
 		}
-		if s, ok, err := load[staging](g.Keys, bucketUploads, id); err == nil && ok && (s.Going || g.now() >= g.uploadOf(s).Expires) {
-			failed = errors.Join(failed, g.dropUpload(ctx, id))
+		s, ok, err := load[staging](g.Keys, bucketUploads, id)
+		if ok && err == nil {
+			ok, err = g.uploadOver(s)
+		}
+		if ok && err == nil {
+			err = g.dropUpload(ctx, id)
 			g.Log.Info("an upload was thrown away", "upload", id, "bytes", s.Offset)
 		}
+		failed = errors.Join(failed, err)
 		unlock()
 	}
 	return failed
+}
+
+// uploadOver says whether an upload is to be thrown away. Finish answers without it once its
+// record is on the ledger.
+func (g *Gateway) uploadOver(s staging) (bool, error) {
+	if s.Going || g.now() >= g.uploadOf(s).Expires {
+		return true, nil
+	}
+	c, ok, err := load[catalogued](g.Keys, bucketRecords, s.Submission.ID)
+	return ok && c.Status != "", err
 }
 
 // stagedSealed lists the segments of uploads.

@@ -181,6 +181,33 @@ func TestAnAbandonedUploadIsThrownAwayKeyFirst(t *testing.T) {
 	}
 }
 
+// A gateway that dies between submitting an upload and throwing it away leaves what was staged,
+// and its key. It goes without waiting for the upload's time, so that it can't outlive the record.
+func TestWhatWasStagedDoesNotOutliveTheSubmission(t *testing.T) {
+	c := newConsortium(t)
+	c.tick()
+	content, s := random(300_000), video()
+	c.upload(s, len(content))
+	if _, err := c.gateways[hospitalA].Append(t.Context(), s.ID, 0, nil, bytes.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.gateways[hospitalA].Submit(t.Context(), s, bytes.NewReader(content)); err != nil { // as Finish does
+		t.Fatal(err)
+	}
+	staged := c.kept(hospitalA)
+	if err := c.gateways[hospitalA].ExpireUploads(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := c.kept(hospitalA); left != staged-1 {
+		t.Errorf("%d of %d files are left in the vault", left, staged)
+	}
+	_, err := c.gateways[hospitalA].Upload(s.ID)
+	wantRefusal(t, err, refusal.NotFound)
+	if r, _, err := c.gateways[hospitalA].FinishUpload(t.Context(), s.ID, nil, nil); err != nil || r.ID != s.ID {
+		t.Errorf("finishing it answers %q, %v", r.ID, err)
+	}
+}
+
 // What is staged is sealed, also of what nobody finished.
 func TestWhatIsUploadedNeverLiesInTheClear(t *testing.T) {
 	c := newConsortium(t)
