@@ -133,7 +133,14 @@ func (l *Ledger) Settle(ctx context.Context, all []Kept) (left int) {
 	for _, t := range all {
 		p := &Prepared{ledger: l, id: t.TxID, function: t.Function, signed: t.Signed, result: t.Result}
 		commit, err := p.Recover(ctx)
-		if !known(err) {
+		switch {
+		case !known(err) && l.lost(ctx, t):
+			l.log.Warn("a transaction that was handed over long ago is on no block and can't be handed over any more: it is given up", "tx", t.TxID, "function", t.Function)
+			if err := l.cfg.Journal.Forget(ctx, t.TxID); err != nil {
+				l.log.Warn("a transaction that is given up can't be forgotten", "tx", t.TxID, "error", err)
+			}
+			continue
+		case !known(err):
 			left++
 			l.log.Warn("what became of a transaction from before the stop isn't known yet", "tx", t.TxID, "function", t.Function, "error", err)
 			continue

@@ -176,3 +176,24 @@ func TestAnOldTransactionThatNobodyTakesIsGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// The same holds at a start, of what nobody waits for: else each start waits for it anew.
+func TestAStartGivesUpWhatNobodyTakes(t *testing.T) {
+	for name, c := range map[string]struct {
+		age  time.Duration
+		left int
+	}{"long ago": {2 * time.Hour, 0}, "just now, the control": {time.Second, 1}} {
+		t.Run(name, func(t *testing.T) {
+			f, n := newConsortium(t, 1), &notes{full: errors.New("dead")}
+			f.cfg.Journal, f.cfg.Patience = n, 300*time.Millisecond
+			_, _ = f.dial(t).Submit(t.Context(), "record:Anchor", document{ID: "42"}, nil)
+			n.all[0].Since = time.Now().Add(-c.age)
+			f.peers[0].onSubmit = func(context.Context, int, func()) error {
+				return status.Error(codes.PermissionDenied, "the certificate is revoked")
+			}
+			if left := f.dial(t).Settle(t.Context(), n.all); left != c.left || len(n.all) != c.left {
+				t.Errorf("%d are left, %d kept", left, len(n.all))
+			}
+		})
+	}
+}
