@@ -122,6 +122,27 @@ func Write(ctx context.Context, to io.Writer, s Source, recipients ...age.Recipi
 	return nil
 }
 
+// scratchName begins the names of folders that hold copies while a backup is written.
+const scratchName = ".backup-"
+
+// Clean deletes what backups that were cut off by a crash left in their scratch folder: a copy of
+// the key store there still has the keys of what is erased since. No backup may be under way.
+func Clean(scratch string) error {
+	entries, err := os.ReadDir(scratch)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for what a backup left: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), scratchName) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(scratch, e.Name())))
+		}
+	}
+	return err
+}
+
 type writer struct {
 	ctx     context.Context
 	tar     *tar.Writer
@@ -133,7 +154,7 @@ func (w *writer) all(s Source) error {
 	if err := w.document(headerName, s.Header); err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp(s.Scratch, ".backup-")
+	scratch, err := os.MkdirTemp(s.Scratch, scratchName)
 	if err != nil {
 		return fmt.Errorf("making room for the backup: %w", err)
 	}

@@ -70,6 +70,66 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 	}
 }
 
+// interrupted is a reader of a backup who looks at what lies in the scratch folder meanwhile.
+type interrupted struct{ die func() }
+
+func (w interrupted) Write(b []byte) (int, error) { w.die(); return len(b), nil }
+
+// A backup that dies leaves a copy of the key store as it was, with the keys of what is erased
+// after. It is gone when the gateway starts again; everything else in the folder stays.
+func TestWhatADeadBackupLeftIsCleaned(t *testing.T) {
+	dir := t.TempDir()
+	store, err := keys.Create(filepath.Join(dir, "keys.db"), []byte("a passphrase for tests"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.Put("bucket", "name", make([]byte, 300<<10)); err != nil { // more than is written at once
+		t.Fatal(err)
+	}
+	sealed, err := vault.OpenDir(filepath.Join(dir, "vault"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sealed.Close()
+	me, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := func(in string) []string {
+		t.Helper()
+		found, err := filepath.Glob(filepath.Join(in, ".backup-*", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	died := t.TempDir() // the state folder as a kill leaves it
+	err = backup.Write(t.Context(), interrupted{func() {
+		if len(left(dir)) > 0 {
+			_ = os.CopyFS(died, os.DirFS(dir))
+		}
+	}}, backup.Source{Keys: store, Vault: sealed, Scratch: dir}, me.Recipient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left(died)) == 0 {
+		t.Fatal("nothing lay there while the backup was written: the test shows nothing")
+	}
+	if err := backup.Clean(died); err != nil {
+		t.Fatal(err)
+	}
+	if found := left(died); len(found) != 0 {
+		t.Errorf("%v is left", found)
+	}
+	if _, err := os.Stat(filepath.Join(died, "keys.db")); err != nil {
+		t.Errorf("the key store itself: %v", err)
+	}
+	if err := backup.Clean(filepath.Join(dir, "none")); err != nil {
+		t.Errorf("a folder that isn't there: %v", err)
+	}
+}
+
 func TestADamagedBackupIsRefused(t *testing.T) {
 	doc, me := made(t)
 	for at := 0; at < len(doc); at += 1 + len(doc)/97 {

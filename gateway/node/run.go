@@ -28,6 +28,7 @@ import (
 	"yitong/gateway/api"
 	"yitong/gateway/audit/emergency"
 	"yitong/gateway/audit/projection"
+	"yitong/gateway/backup"
 	"yitong/gateway/credential"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
@@ -75,6 +76,9 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger, c
 		return err
 	}
 	defer closing(&err, store.Close)
+	if err := backup.Clean(config.State); err != nil { // after the key store is locked: nobody else's
+		return err
+	}
 	sealed, err := vault.OpenURL(ctx, config.Vault)
 	if err != nil {
 		return err
