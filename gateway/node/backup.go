@@ -130,12 +130,18 @@ func (c Config) emptyPlaces() error {
 		if path == "" {
 			continue
 		}
-		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: %s; move it away first", ErrNotEmpty, path)
+		// SQLite would play an old log back into the database that was restored.
+		for _, there := range append([]string{path}, besides(path)...) {
+			if _, err := os.Lstat(there); !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w: %s; move it away first", ErrNotEmpty, there)
+			}
 		}
 	}
 	return nil
 }
+
+// besides are the files that SQLite keeps beside a database: they belong to that one alone.
+func besides(path string) []string { return []string{path + "-wal", path + "-shm", path + "-journal"} }
 
 // reconcile opens what was read, compares it with the ledger, and erases again what is erased
 // there.
@@ -254,10 +260,22 @@ func (c Config) place(staging string, withVault bool) error {
 			return err
 		}
 	}
-	return errors.Join(
-		move("outbox.db", sqliteFile(c.Outbox.URL)), move("events.db", sqliteFile(c.Events.Database)), move("audit.db", sqliteFile(c.Audit)),
-		move("heights.jsonl", filepath.Join(c.State, "heights.jsonl")), move("keys.db", filepath.Join(c.State, "keys.db")),
-	)
+	if _, err := os.Lstat(filepath.Join(staging, "audit.db")); err == nil && sqliteFile(c.Audit) != "" {
+		for _, old := range besides(sqliteFile(c.Audit)) { // of one that was made of the same blocks
+			if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	for _, f := range []struct{ name, to string }{
+		{"outbox.db", sqliteFile(c.Outbox.URL)}, {"events.db", sqliteFile(c.Events.Database)}, {"audit.db", sqliteFile(c.Audit)},
+		{"heights.jsonl", filepath.Join(c.State, "heights.jsonl")}, {"keys.db", filepath.Join(c.State, "keys.db")},
+	} {
+		if err := move(f.name, f.to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // placeVault moves parts into the vault's folder; those that are there already are the same.
