@@ -122,7 +122,7 @@ func (a *app) hints(c *consortium.Consortium) string {
 func (a *app) showProfiles(profiles []client.Profile) error {
 	if a.screen.JSON {
 		for _, p := range profiles {
-			if err := a.screen.Object(map[string]string{"member": p.Member, "mspId": p.MSP, "kind": p.Kind, "gateway": p.Gateway}); err != nil {
+			if err := a.screen.Object(map[string]string{"member": p.Member, "mspId": p.MSP, "kind": p.Kind, "gateway": p.Gateway, "https": p.HTTP}); err != nil {
 				return err
 			}
 		}
@@ -130,9 +130,9 @@ func (a *app) showProfiles(profiles []client.Profile) error {
 	}
 	var rows [][]string
 	for _, p := range profiles {
-		rows = append(rows, []string{p.Member, p.Kind, p.MSP, p.Gateway})
+		rows = append(rows, []string{p.Member, p.Kind, p.MSP, p.Gateway, "https://" + p.HTTP})
 	}
-	return a.screen.Table([]string{"MEMBER", "KIND", "MSP ID", "GATEWAY"}, rows)
+	return a.screen.Table([]string{"MEMBER", "KIND", "MSP ID", "GATEWAY", "FHIR AND THE REST"}, rows)
 }
 
 // install finds or builds Fabric's daemons, telling how far it is.
