@@ -174,6 +174,8 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 		defer done()
 		inside, done = whileTokenLasts(inside)
 		defer done()
+		inside, done = d.whileAllowed(inside, short(info.FullMethod))
+		defer done()
 	}
 	if inside, err = d.onceStream(inside, info.FullMethod); err != nil {
 		return statusOf(err)
@@ -183,6 +185,9 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 		if errors.Is(context.Cause(inside), cause) {
 			return cause
 		}
+	}
+	if over := new(notAnyMore); errors.As(context.Cause(inside), over) {
+		return over.error
 	}
 	return statusOf(err)
 }
@@ -215,6 +220,39 @@ func whileTokenLasts(ctx context.Context) (context.Context, func()) {
 		return ctx, func() {}
 	}
 	return context.WithDeadlineCause(ctx, c.bearer.Expires, errTokenOver)
+}
+
+// lookAgain is how often it is looked whether who takes a stream without an end still may.
+var lookAgain = 10 * time.Second
+
+// notAnyMore is why a caller that was let in may not go on.
+type notAnyMore struct{ error }
+
+// whileAllowed is ctx until the caller's certificate is revoked, or the member's policy
+// doesn't permit the method any more.
+func (d door) whileAllowed(ctx context.Context, method string) (context.Context, func()) {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	ctx, cancel := context.WithCancelCause(ctx)
+	again := time.NewTicker(lookAgain)
+	go func() {
+		defer again.Stop()
+		for {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return
+			}
+			err := c.revoked(d.revocations)
+			if err == nil {
+				err = d.allowed(c, method, nil)
+			}
+			if err != nil {
+				cancel(notAnyMore{err})
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // record writes one line a call. It holds no argument: they may name patients.

@@ -515,6 +515,41 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 	}
 }
 
+// changing permits everything until it is told not to.
+type changing struct{ no atomic.Bool }
+
+func (c *changing) Decide(policy.Question) policy.Answer {
+	return policy.Answer{Allowed: !c.no.Load()}
+}
+
+// Who may no longer begin a stream without an end doesn't stay in one that it has begun.
+func TestAStreamEndsWithItsPermission(t *testing.T) {
+	api.LookAgain(20 * time.Millisecond)
+	defer api.LookAgain(10 * time.Second)
+	for name, changes := range map[string]bool{"the policy changes": true, "control: it doesn't": false} {
+		rules := &changing{}
+		c := api.Config{
+			Gateway: &share.Gateway{Config: share.Config{Self: registry.Candidate{MSP: "OwnMSP", Kind: registry.Hospital}}},
+			Tokens:  bearers{"li": {Name: "li", Role: access.Auditor, Expires: time.Now().Add(time.Hour)}}, Policy: rules, Log: slog.New(slog.DiscardHandler),
+		}
+		limit := time.Minute
+		if !changes {
+			limit = 200 * time.Millisecond
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		err := api.Watch(ctx, c, "li", func(inside context.Context) error {
+			rules.no.Store(changes)
+			<-inside.Done()
+			return inside.Err()
+		})
+		ended := ctx.Err() == nil // by itself
+		cancel()
+		if denied := status.Code(err) == codes.PermissionDenied; denied != changes || ended != changes {
+			t.Errorf("%s: ended by itself: %v, %v", name, ended, err)
+		}
+	}
+}
+
 // issue signs a certificate with an authority's key, as wrong as the test wants it.
 func issue(t *testing.T, by *authority.Authority, change func(*x509.Certificate)) tls.Certificate {
 	t.Helper()

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -13,6 +14,9 @@ func Watch(ctx context.Context, c Config, token string, handler func(context.Con
 	return newDoor(c).stream(nil, silent{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: "/yitong.v1.Events/Watch", IsServerStream: true},
 		func(_ any, s grpc.ServerStream) error { return handler(s.Context()) })
 }
+
+// LookAgain is set before a stream begins.
+func LookAgain(every time.Duration) { lookAgain = every }
 
 // silent is a stream on which nothing is said.
 type silent struct {
