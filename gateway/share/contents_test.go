@@ -477,3 +477,18 @@ func readWhole(t testing.TB, c *consortium, msp string, name vault.Name, size in
 	}
 	return raw
 }
+
+// A peer that was restored from an older copy may not know of a withdrawal: what refuses a
+// release then refuses reading as well, and ends nothing.
+func TestNothingIsReadWhileTheOwnPeerLacksBlocksThatWereSeen(t *testing.T) {
+	c, of, _, content := openedStudy(t)
+	g := c.gateways[insurer]
+	g.Config.Current = func() error { return refusal.New(refusal.StaleClock, "the own peer lacks blocks", "later") }
+	_, err := c.read(insurer, of, 0, 10)
+	wantRefusal(t, err, refusal.StaleClock)
+	g.Config.Current = nil
+	c.ledger.Advance(2 * time.Second) // longer than such an answer is good for
+	if got, err := c.read(insurer, of, 0, 10); err != nil || !bytes.Equal(got, content[:10]) {
+		t.Errorf("once the peer has caught up: %d bytes, %v", len(got), err)
+	}
+}

@@ -460,7 +460,7 @@ func (g *Gateway) copiesSealed() (map[vault.Name]bool, error) {
 // stands refuses what a release of the part under this member's permit would be refused with
 // by now, on the own peer: the permit is over, the consents have changed, the record is erased.
 func (g *Gateway) stands(ctx context.Context, l lookup, manifest, recordID string, part int) error {
-	if err := g.clock.fresh(g.now()); err != nil {
+	if err := g.Current(); err != nil {
 		return err
 	}
 	entry, err := g.access(ctx, l)

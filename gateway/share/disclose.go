@@ -42,7 +42,7 @@ func (g *Gateway) Disclose(ctx context.Context, regulator, order string, height 
 	if err := access.CheckID(order); err != nil {
 		return Disclosed{}, err
 	}
-	if err := g.clock.fresh(g.now()); err != nil {
+	if err := g.Current(); err != nil {
 		return Disclosed{}, err
 	}
 	if err := g.regulates(ctx, regulator); err != nil {

@@ -249,7 +249,7 @@ func (g *Gateway) keepsSealed() (map[vault.Name]bool, error) {
 // Alive returns nil if this gateway could release now: its view of the ledger is fresh
 // and its peer answers.
 func (g *Gateway) Alive(ctx context.Context) error {
-	if err := g.clock.fresh(g.now()); err != nil {
+	if err := g.Current(); err != nil {
 		return err
 	}
 	_, err := g.Ledger.Height(ctx)

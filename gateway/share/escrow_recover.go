@@ -80,7 +80,7 @@ func (g *Gateway) RecoverFor(ctx context.Context, requester, custodian, permit s
 	if err := errors.Join(access.CheckID(permit), registry.CheckMSP(custodian)); err != nil {
 		return nil, err
 	}
-	if err := g.clock.fresh(g.now()); err != nil {
+	if err := g.Current(); err != nil {
 		return nil, err
 	}
 	defer g.permits.lock(releaseName(custodian, requester, permit))()
@@ -232,7 +232,7 @@ func (g *Gateway) ShareFor(ctx context.Context, requester string, q ShareQuery) 
 	if q.Manifest == nil || access.CheckID(q.Permit) != nil || registry.CheckMSP(q.Custodian) != nil {
 		return seal.Message{}, refusal.New(refusal.Malformed, "that asks for no shares", "the permit, its custodian and the recovery's manifest")
 	}
-	if err := g.clock.fresh(g.now()); err != nil {
+	if err := g.Current(); err != nil {
 		return seal.Message{}, err
 	}
 	if err := g.reach(ctx, q.Height); err != nil {
