@@ -63,7 +63,11 @@ func (r *Replays) Take(client, id string, expires, now time.Time) error {
 			past = append(past, bytes.Clone(k))
 		}
 		for _, k := range past {
-			if err := errors.Join(expiry.Delete(k), taken.Delete(k[8:])); err != nil {
+			err := expiry.Delete(k)
+			if bytes.Equal(taken.Get(k[8:]), k[:8]) { // otherwise it was taken anew since
+				err = errors.Join(err, taken.Delete(k[8:]))
+			}
+			if err != nil {
 				return err
 			}
 		}
