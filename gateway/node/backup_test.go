@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -63,5 +64,17 @@ func TestTheKeyStoreIsNotPlacedWhereSomethingElseCannotBe(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(c.State, "keys.db")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the key store was placed without its outbox: %v", err)
+	}
+}
+
+func TestEachDatabaseIsOneOfItsOwn(t *testing.T) {
+	const shared = "must be three databases"
+	c := places(t)
+	if err := c.check(); err == nil || strings.Contains(err.Error(), shared) {
+		t.Fatalf("the control, three files: %v", err)
+	}
+	c.Audit, c.Outbox.URL = "postgres://db/yitong", "postgres://db/yitong"
+	if err := c.check(); err == nil || !strings.Contains(err.Error(), shared) {
+		t.Errorf("two in one database: %v", err)
 	}
 }

@@ -290,6 +290,9 @@ func (c Config) check() error {
 	if !strings.HasPrefix(c.Audit, "sqlite:") && !strings.HasPrefix(c.Audit, "postgres://") && !strings.HasPrefix(c.Audit, "postgresql://") {
 		problem("audit must be sqlite:PATH or postgres://…")
 	}
+	if c.Audit == c.Outbox.URL || c.Audit == c.Events.Database || c.Outbox.URL == c.Events.Database {
+		problem("audit, outbox.url and events.database must be three databases: they have tables of the same names")
+	}
 	for _, err := range append(c.Events.check(), c.Failover.check(c.Peers)...) {
 		problem("%w", err)
 	}
