@@ -95,7 +95,6 @@ func (d *database) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A table of its own: the audit's projection may be in the same PostgreSQL database.
 	p, err := goose.NewProvider(dialect, d.writes, files, goose.WithTableName("events_schema"))
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"yitong/chaincode/access"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
@@ -27,6 +29,8 @@ type Content struct {
 	Until     record.Instant // exclusive; zero of an own record
 	Patient   *Patient       // where it is known
 	Status    record.Status  // of an own record
+
+	manifest string // under which it was released
 }
 
 // ContentQuery narrows a list of contents; what is zero narrows nothing.
@@ -91,9 +95,39 @@ func (g *Gateway) Contents(ctx context.Context, q ContentQuery, bookmark string,
 		all = all[at:]
 	}
 	if len(all) > size {
-		return all[:size], all[size-1].place(), nil
+		all, next = all[:size], all[size-1].place()
 	}
-	return all, "", nil
+	return g.readable(ctx, all), next, nil
+}
+
+// readable leaves out what may not be read any more, as the own peer has it, and does away
+// with it: what a withdrawal ended isn't listed until somebody tries. Where that can't be
+// told now, reading tells.
+func (g *Gateway) readable(ctx context.Context, page []Content) []Content {
+	ended := make([]error, len(page))
+	var asking errgroup.Group
+	asking.SetLimit(16)
+	for i, c := range page {
+		if c.Access == "" {
+			continue
+		}
+		asking.Go(func() error {
+			l := lookup{custodian: c.Custodian, requester: g.Self.MSP, id: c.Access}
+			if err := g.check(ctx, l, c.manifest, c.Record, c.Part.Index); overWith(err) || refusedWith(err, record.Gone) {
+				ended[i] = err
+				g.ended(ctx, l, c.Record, c.Part.Index, err)
+			}
+			return nil
+		})
+	}
+	_ = asking.Wait()
+	var left []Content
+	for i, c := range page {
+		if ended[i] == nil {
+			left = append(left, c)
+		}
+	}
+	return left
 }
 
 // placeForm is what place makes.
@@ -150,7 +184,7 @@ func (g *Gateway) copiedContents(ctx context.Context, q ContentQuery) ([]Content
 			}
 			all = append(all, Content{
 				Custodian: c.Custodian, Access: id, Record: c.Record, Part: Part{Part: *c.Part, ContentSize: c.Size, Content: c.Content},
-				Opened: p.Opened, Until: p.Until, Patient: q.Patient,
+				Opened: p.Opened, Until: p.Until, Patient: q.Patient, manifest: p.Manifest,
 			})
 		}
 	}

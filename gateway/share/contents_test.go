@@ -200,6 +200,27 @@ func TestASweepAtTheStartDeletesWhatIsOver(t *testing.T) {
 	c.revive(insurer, dir)
 }
 
+// Nothing is listed that reading would refuse: a list would promise it, and $everything end in it.
+func TestWhatAWithdrawalEndedIsNotListed(t *testing.T) {
+	c, _, _, _ := openedStudy(t)
+	listed := func() int {
+		t.Helper()
+		page, _, err := c.gateways[insurer].Contents(t.Context(), share.ContentQuery{}, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page)
+	}
+	if listed() == 0 {
+		t.Fatal("what was opened isn't listed")
+	}
+	c.withdraw()
+	c.ledger.Advance(2 * time.Second)
+	if n := listed(); n != 0 || c.kept(insurer) != 0 {
+		t.Errorf("after the withdrawal %d are listed, %d sealed parts are left", n, c.kept(insurer))
+	}
+}
+
 func TestTwoPermitsShareOneCopy(t *testing.T) {
 	c, of, _, content := openedStudy(t)
 	one := c.kept(insurer)
