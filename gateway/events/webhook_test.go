@@ -557,7 +557,7 @@ func TestAWebhookDoesNotLeadInside(t *testing.T) {
 	f := open(t, config(t, "hospital-a")) // nothing is allowed
 	for _, at := range []string{
 		"https://127.0.0.1/", "https://localhost/", "http://localhost:8080/", "https://10.0.0.1/", "https://172.16.9.9/", "https://192.168.1.1/", "https://169.254.169.254/latest/meta-data",
-		"https://[::1]/", "https://[fe80::1]/", "https://[fd12::1]/", "https://[::ffff:10.0.0.1]/", "https://[64:ff9b::a00:1]/", "https://[2002:a00:1::]/", "https://0.0.0.0/", "https://[::]/",
+		"https://[::1]/", "https://[fe80::1]/", "https://[fd12::1]/", "https://[::ffff:10.0.0.1]/", "https://[::a00:1]/", "https://[64:ff9b::a00:1]/", "https://[2002:a00:1::]/", "https://0.0.0.0/", "https://[::]/",
 		"https://100.64.0.1/", "https://224.0.0.1/", "https://255.255.255.255/", "https://198.18.0.1/", "https://192.0.2.1/", "https://LOCALHOST./", "https://a.localhost/",
 		"http://93.184.216.34/", "http://claims.example/", "ftp://claims.example/", "https:///path", "https:claims.example", "https://claims.example/#x", "https://u@claims.example/", "//claims.example/", "", "::",
 		"https://claims.example/" + strings.Repeat("x", 2000), "https://claims.example:x/", "https://claims.example\n/",

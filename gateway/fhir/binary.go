@@ -67,7 +67,7 @@ func readBinary(c *call) (answer, error) {
 // native sends the content as it is.
 func (c *call) native(p place, o *opening, ask byteRange) (answer, error) {
 	h := c.out.Header()
-	if ask.off > 0 && ask.off >= o.size {
+	if ask.partial && ask.off >= o.size {
 		h.Set("Content-Range", "bytes */"+strconv.FormatInt(o.size, 10))
 		return answer{}, &Fault{Status: http.StatusRequestedRangeNotSatisfiable, Type: "value", Code: "malformed", Expression: "http.header.Range",
 			Message: "the range begins after the end", Allowed: fmt.Sprintf("%d bytes", o.size)}
