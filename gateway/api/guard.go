@@ -202,12 +202,12 @@ func (g guard) readWhole(body io.Reader, size, most Size) (whole []byte, free fu
 			f()
 		}
 	}
-	step := size
-	if size < 0 {
-		step = min(1<<20, most)
-	}
 	var read bytes.Buffer
 	for {
+		step := min(1<<20, most) // memory is taken as the body comes: one that is announced and doesn't come takes none
+		if size >= 0 {
+			step = min(step, size-Size(read.Len()))
+		}
 		more, err := g.limits.hold(step)
 		if err != nil {
 			return nil, free, err
@@ -215,7 +215,7 @@ func (g guard) readWhole(body io.Reader, size, most Size) (whole []byte, free fu
 		held = append(held, more)
 		n, err := io.CopyN(&read, body, int64(step))
 		switch {
-		case err == io.EOF && size < 0 && n < int64(step), err == nil && size >= 0:
+		case err == io.EOF && size < 0 && n < int64(step), err == nil && size == Size(read.Len()):
 			return read.Bytes(), free, nil
 		case err == io.EOF:
 			return nil, free, io.ErrUnexpectedEOF

@@ -245,6 +245,32 @@ func TestBodiesShareTheirMemory(t *testing.T) {
 	second.Wait()
 }
 
+// A body that is announced and doesn't come takes no memory from the others.
+func TestAnAnnouncedBodyTakesWhatHasCome(t *testing.T) {
+	g := guard(t, api.Limits{Body: 4 << 20, Bodies: 4 << 20}, echo)
+	slow, c := g.as(t, g.client), g.as(t, g.client)
+	body, rest := io.Pipe()
+	in, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+g.address+"/at/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.ContentLength = 4 << 20
+	var first sync.WaitGroup
+	first.Go(func() {
+		if out, err := slow.Do(in); err == nil {
+			out.Body.Close()
+		}
+	})
+	if _, err := rest.Write([]byte("x")); err != nil { // it is under way
+		t.Fatal(err)
+	}
+	if out, doc := g.ask(t, c, "/at/", bytes.NewReader(make([]byte, 2<<20))); out.StatusCode != 200 {
+		t.Errorf("beside a body that is announced: %d %.200s", out.StatusCode, doc)
+	}
+	rest.CloseWithError(io.ErrUnexpectedEOF)
+	first.Wait()
+}
+
 // Who wasn't let in takes none of the memory, nor of the time, that is for who was.
 func TestAStrangersBodyIsSmall(t *testing.T) {
 	g := guard(t, api.Limits{Body: 1 << 20, Bodies: 1 << 20}, echo)
