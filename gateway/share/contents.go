@@ -113,7 +113,8 @@ func (g *Gateway) readable(ctx context.Context, page []Content) []Content {
 		}
 		asking.Go(func() error {
 			l := lookup{custodian: c.Custodian, requester: g.Self.MSP, id: c.Access}
-			if err := g.check(ctx, l, c.manifest, c.Record, c.Part.Index); overWith(err) || refusedWith(err, record.Gone) {
+			// Not by what is remembered, nor to be remembered: a list is no reading.
+			if err := g.stands(ctx, l, c.manifest, c.Record, c.Part.Index); overWith(err) || refusedWith(err, record.Gone) {
 				ended[i] = err
 				g.ended(ctx, l, c.Record, c.Part.Index, err)
 			}

@@ -75,7 +75,7 @@ func (g *Gateway) watchOwn(ctx context.Context) error {
 	return nil
 }
 
-// recipients are the ids of the HPKE keys that this member opens with.
+// recipients are the ids of the HPKE keys that this member opens with, in order.
 func (r *ring) recipients() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -86,6 +86,7 @@ func (r *ring) recipients() []string {
 	for id := range r.retired {
 		ids = append(ids, id)
 	}
+	slices.Sort(ids)
 	return ids
 }
 
