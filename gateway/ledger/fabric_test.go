@@ -193,6 +193,19 @@ type fakePeer struct {
 	endorsed, submitted, asked, evaluated, served int
 }
 
+// deliver changes what the peer sends, while it does.
+func (p *fakePeer) deliver(f func(n int, b *common.Block) (*peer.DeliverResponse, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onDeliver = f
+}
+
+func (p *fakePeer) delivers() func(n int, b *common.Block) (*peer.DeliverResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.onDeliver
+}
+
 func (p *fakePeer) count(n *int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -343,8 +356,8 @@ func (p *fakePeer) Deliver(stream grpc.BidiStreamingServer[common.Envelope, peer
 			return err
 		}
 		response := &peer.DeliverResponse{Type: &peer.DeliverResponse_Block{Block: b}}
-		if p.onDeliver != nil {
-			other, err := p.onDeliver(p.count(&p.served), b)
+		if deliver := p.delivers(); deliver != nil {
+			other, err := deliver(p.count(&p.served), b)
 			if err != nil {
 				return err
 			}

@@ -208,11 +208,11 @@ func TestAHeadThatIsMadeUpIsNotBelieved(t *testing.T) {
 	c := four(t)
 	l := c.dial(t)
 	for _, p := range c.peers[1:] {
-		p.onDeliver = func(_ int, b *common.Block) (*peer.DeliverResponse, error) {
+		p.deliver(func(_ int, b *common.Block) (*peer.DeliverResponse, error) {
 			made := proto.CloneOf(b)
 			made.Header.Number += 100
 			return &peer.DeliverResponse{Type: &peer.DeliverResponse_Block{Block: made}}, nil
-		}
+		})
 	}
 	until(t, "looked at", func() bool { return l.Standing().Blocks == 1 })
 	time.Sleep(600 * time.Millisecond) // twice the lag that is allowed
@@ -243,11 +243,11 @@ func TestOneMemberThatLiesAboutValidityHoldsUpAndChangesNothing(t *testing.T) {
 	f := follow(t, l, 0)
 	f.next(t, 1)
 	until(t, "looked at", func() bool { return l.Standing().Blocks == 1 })
-	c.peers[1].onDeliver = verdicts(peer.TxValidationCode_VALID)
+	c.peers[1].deliver(verdicts(peer.TxValidationCode_VALID))
 	c.peers[0].stop()
 	c.extend(2)
 	f.none(t, time.Second) // three have to agree, and only two do
-	c.peers[1].onDeliver = nil
+	c.peers[1].deliver(nil)
 	c.peers[1].stop()
 	c.peers[1].start()
 	for _, b := range f.next(t, 2) {
@@ -267,7 +267,7 @@ func TestTheOwnPeersReturnShowsALie(t *testing.T) {
 	f.next(t, 1)
 	until(t, "looked at", func() bool { return l.Standing().Blocks == 1 })
 	for _, p := range c.peers[1:] {
-		p.onDeliver = verdicts(peer.TxValidationCode_VALID)
+		p.deliver(verdicts(peer.TxValidationCode_VALID))
 	}
 	c.peers[0].stop()
 	c.extend(2)
@@ -302,14 +302,14 @@ func TestOtherBlocksCanNotBeSlippedIn(t *testing.T) {
 			f.next(t, 1)
 			until(t, "looked at", func() bool { return l.Standing().Blocks == 1 })
 			for _, p := range c.peers[1:] {
-				p.onDeliver = func(_ int, b *common.Block) (*peer.DeliverResponse, error) {
+				p.deliver(func(_ int, b *common.Block) (*peer.DeliverResponse, error) {
 					if b.GetHeader().GetNumber() == 0 {
 						return nil, nil
 					}
 					other := proto.CloneOf(b)
 					spoil(other)
 					return &peer.DeliverResponse{Type: &peer.DeliverResponse_Block{Block: other}}, nil
-				}
+				})
 			}
 			c.peers[0].stop()
 			c.extend(1)
