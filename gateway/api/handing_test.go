@@ -37,11 +37,11 @@ func TestHandedContentsAreTheReceiversAlone(t *testing.T) {
 		_, _ = rand.Read(p)
 		served.pieces = append(served.pieces, p)
 	}
-	inside := new(inprocgrpc.Channel).WithCloner(handing{})
-	yitongv1.RegisterContentsServer(inside, served)
+	to := inside{new(inprocgrpc.Channel).WithCloner(handing{})}
+	yitongv1.RegisterContentsServer(to, served)
 	for name, messages := range map[string]int{"a message each": 60, "two in turn": 2} {
 		t.Run(name, func(t *testing.T) {
-			stream, err := yitongv1.NewContentsClient(inside).Read(t.Context(), &yitongv1.ReadContentRequest{})
+			stream, err := yitongv1.NewContentsClient(to).Read(t.Context(), &yitongv1.ReadContentRequest{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -122,23 +121,7 @@ func NewWeb(c Config, mounts ...Mount) *http.Server {
 
 type web struct {
 	door
-	inside *inprocgrpc.Channel
-}
-
-// connect makes the connection over which HTTP requests become calls, through the door
-// and its policy.
-func (w *web) connect(c Config) *inprocgrpc.Channel {
-	inside := new(inprocgrpc.Channel).WithCloner(handing{}).WithServerUnaryInterceptor(
-		func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			return w.unary(fromOutside(ctx, inprocgrpc.ClientContext(ctx)), req, info, handler)
-		},
-	).WithServerStreamInterceptor(
-		func(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-			return w.stream(srv, admitted{s, fromOutside(s.Context(), inprocgrpc.ClientContext(s.Context()))}, info, handler)
-		},
-	)
-	register(inside, c)
-	return inside
+	inside inside
 }
 
 // answer puts a request to the gRPC method.
