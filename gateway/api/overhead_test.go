@@ -155,6 +155,8 @@ func overhead(b *testing.B, with bool) {
 	each := make([][]float64, clients)
 	for i := range conns {
 		all.Go(func() {
+			// Clients don't know of one another, so they don't all begin at once.
+			time.Sleep(ledgerTime * time.Duration(i) / clients)
 			for range b.N {
 				each[i] = append(each[i], one(i))
 			}
