@@ -24,7 +24,7 @@ import (
 
 // Config says whose feed it is, and where it is kept.
 type Config struct {
-	Database    string // sqlite:PATH or postgres://…
+	Database    string // sqlite:PATH or postgres://… (gateway/database)
 	Chaincode   string // Yitong's own on the channel
 	Self        registry.Candidate
 	KeyLifetime time.Duration // after which a registered key is to be replaced; 0 tells of none
@@ -43,7 +43,7 @@ type Chain interface {
 // Feed is the member's feed with its subscriptions. It is safe for concurrent use.
 type Feed struct {
 	Config
-	db *database
+	db store
 
 	mu      sync.Mutex
 	grown   chan struct{} // closed when there is more
@@ -62,7 +62,7 @@ func Open(ctx context.Context, c Config) (*Feed, error) {
 		c.Now = time.Now
 	}
 	c.Webhooks = c.Webhooks.complete()
-	db, err := openDatabase(ctx, c.Database)
+	db, err := openStore(ctx, c.Database)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database of events: %w", err)
 	}
@@ -72,7 +72,7 @@ func Open(ctx context.Context, c Config) (*Feed, error) {
 }
 
 // Close closes the database. Keep has ended by then.
-func (f *Feed) Close() error { return f.db.close() }
+func (f *Feed) Close() error { return f.db.Close() }
 
 // Broken says that a block doesn't continue what the feed is made of: blocks are missing,
 // or it is another chain's. Nothing of the block was taken.
@@ -104,7 +104,7 @@ const selectCheckpoint = `SELECT blocks, hash, genesis FROM checkpoint`
 
 // Blocks is how many blocks the feed is made of.
 func (f *Feed) Blocks(ctx context.Context) (uint64, error) {
-	at, err := readCheckpoint(f.db.reads.QueryRowContext(ctx, selectCheckpoint))
+	at, err := readCheckpoint(f.db.Reads.QueryRowContext(ctx, selectCheckpoint))
 	return at.blocks, err
 }
 
@@ -205,7 +205,7 @@ func (f *Feed) Keep(ctx context.Context, chain Chain) {
 }
 
 func (f *Feed) follow(ctx context.Context, chain Chain) error {
-	at, err := readCheckpoint(f.db.reads.QueryRowContext(ctx, selectCheckpoint))
+	at, err := readCheckpoint(f.db.Reads.QueryRowContext(ctx, selectCheckpoint))
 	if err != nil {
 		return err
 	}
@@ -314,7 +314,7 @@ func (f *Feed) List(ctx context.Context, after Position, filter Filter, limit in
 // read fills a page with what comes after a position.
 func (f *Feed) read(ctx context.Context, p *Page, after Position, filter Filter, limit int) error {
 	p.Next = after
-	rows, err := f.db.reads.QueryContext(ctx, f.db.bind(`SELECT block, tx, place, type, document FROM events WHERE (block, tx, place) > (?, ?, ?) ORDER BY block, tx, place LIMIT ?`),
+	rows, err := f.db.Reads.QueryContext(ctx, f.db.Bind(`SELECT block, tx, place, type, document FROM events WHERE (block, tx, place) > (?, ?, ?) ORDER BY block, tx, place LIMIT ?`),
 		after.Block, after.Transaction, after.Place, scan)
 	if err != nil {
 		return err
@@ -349,7 +349,7 @@ func (f *Feed) read(ctx context.Context, p *Page, after Position, filter Filter,
 // Head is the position of the newest event.
 func (f *Feed) Head(ctx context.Context) (Position, error) {
 	var at Position
-	err := f.db.reads.QueryRowContext(ctx, `SELECT block, tx, place FROM events ORDER BY block DESC, tx DESC, place DESC LIMIT 1`).Scan(&at.Block, &at.Transaction, &at.Place)
+	err := f.db.Reads.QueryRowContext(ctx, `SELECT block, tx, place FROM events ORDER BY block DESC, tx DESC, place DESC LIMIT 1`).Scan(&at.Block, &at.Transaction, &at.Place)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Position{}, nil
 	}

@@ -41,7 +41,7 @@ func (w *writer) keepKey(use, id string, due record.Instant) error {
 
 // nearEnd takes the permits whose end is to be told of by now.
 func (w *writer) nearEnd(now record.Instant) (told []Event, err error) {
-	rows, err := w.tx.QueryContext(w.ctx, w.bind(`SELECT custodian, requester, id, handle, purpose, expires FROM accesses
+	rows, err := w.tx.QueryContext(w.ctx, w.Bind(`SELECT custodian, requester, id, handle, purpose, expires FROM accesses
 		WHERE warn > 0 AND warn <= ? ORDER BY expires, custodian, requester, id`), int64(now))
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (w *writer) nearEnd(now record.Instant) (told []Event, err error) {
 
 // nearDue takes the keys that are to be replaced by then.
 func (w *writer) nearDue(by record.Instant) (told []Event, err error) {
-	rows, err := w.tx.QueryContext(w.ctx, w.bind(`SELECT use, id, due FROM keys_due WHERE due > 0 AND due <= ? ORDER BY use`), int64(by))
+	rows, err := w.tx.QueryContext(w.ctx, w.Bind(`SELECT use, id, due FROM keys_due WHERE due > 0 AND due <= ? ORDER BY use`), int64(by))
 	if err != nil {
 		return nil, err
 	}

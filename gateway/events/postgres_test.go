@@ -6,12 +6,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"yitong/gateway/audit/projection/projectiontest"
+	"yitong/gateway/database/databasetest"
 	"yitong/gateway/events"
 )
 
 // PostgreSQL and SQLite hold the same feed, and deliver the same.
 func TestPostgreSQLDoesWhatSQLiteDoes(t *testing.T) {
-	url := projectiontest.Postgres(t)
+	url := databasetest.Postgres(t)
 	blocks := projectiontest.Blocks(14, 300)
 	want := all(t, made(t, blocks))
 	r := receive(t)

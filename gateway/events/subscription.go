@@ -203,13 +203,13 @@ func scanSubscription(scan func(...any) error) (s Subscription, err error) {
 
 // Subscription is one by its id. Refusal: not-found.
 func (f *Feed) Subscription(ctx context.Context, id string) (Subscription, error) {
-	s, err := scanSubscription(f.db.reads.QueryRowContext(ctx, f.db.bind(selectSubscriptions+` WHERE id = ?`), id).Scan)
+	s, err := scanSubscription(f.db.Reads.QueryRowContext(ctx, f.db.Bind(selectSubscriptions+` WHERE id = ?`), id).Scan)
 	return s, missing(err)
 }
 
 // Subscriptions are all of them, the oldest first.
 func (f *Feed) Subscriptions(ctx context.Context) (all []Subscription, err error) {
-	rows, err := f.db.reads.QueryContext(ctx, selectSubscriptions+` ORDER BY created, id`)
+	rows, err := f.db.Reads.QueryContext(ctx, selectSubscriptions+` ORDER BY created, id`)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +253,7 @@ func (f *Feed) Deliveries(ctx context.Context, id, bookmark string, size int) (l
 			return nil, "", refusal.New(refusal.Malformed, "that is no bookmark", "nextBookmark of the page before")
 		}
 	}
-	rows, err := f.db.reads.QueryContext(ctx, f.db.bind(`SELECT number, event, position, type, time, attempt, status, problem, took FROM deliveries
+	rows, err := f.db.Reads.QueryContext(ctx, f.db.Bind(`SELECT number, event, position, type, time, attempt, status, problem, took FROM deliveries
 		WHERE subscription = ? AND number < ? ORDER BY number DESC LIMIT ?`), id, before, size+1)
 	if err != nil {
 		return nil, "", err

@@ -20,6 +20,7 @@ import (
 	"yitong/gateway/api"
 	"yitong/gateway/backup"
 	"yitong/gateway/credential"
+	"yitong/gateway/database"
 	"yitong/gateway/keys"
 	"yitong/gateway/ledger"
 	"yitong/gateway/share"
@@ -48,26 +49,17 @@ func (c Config) backups(chain *ledger.Ledger, store *keys.Store, sealed vault.Va
 		s := backup.Source{
 			Header: backup.Header{Member: c.Member.MSP, Channel: c.Channel, Height: height, At: time.Now().UTC().Truncate(time.Second), Gateway: version},
 			Keys:   store, Vault: sealed, Scratch: c.State,
-			Databases: map[string]string{"outbox.db": sqliteFile(c.Outbox.URL), "events.db": sqliteFile(c.Events.Database)},
+			Databases: map[string]string{"outbox.db": database.File(c.Outbox.URL), "events.db": database.File(c.Events.Database)},
 			Files:     map[string]string{"heights.jsonl": filepath.Join(c.State, "heights.jsonl")},
 		}
 		if withAudit {
-			s.Databases["audit.db"] = sqliteFile(c.Audit)
+			s.Databases["audit.db"] = database.File(c.Audit)
 		}
 		if !withoutVault && !strings.Contains(c.Vault, "://") {
 			s.Dir = c.Vault
 		}
 		return backup.Write(ctx, to, s, recipients...)
 	}
-}
-
-// sqliteFile is the file of a database, "" where it isn't one.
-func sqliteFile(url string) string {
-	path, _ := strings.CutPrefix(url, "sqlite:")
-	if path == url {
-		return ""
-	}
-	return path
 }
 
 // Restored is what came back, and what didn't.
@@ -126,7 +118,7 @@ func Restore(ctx context.Context, config Config, from io.Reader, identities []ag
 
 // emptyPlaces makes sure that nothing is overwritten.
 func (c Config) emptyPlaces() error {
-	for _, path := range []string{filepath.Join(c.State, "keys.db"), sqliteFile(c.Outbox.URL), sqliteFile(c.Events.Database)} {
+	for _, path := range []string{filepath.Join(c.State, "keys.db"), database.File(c.Outbox.URL), database.File(c.Events.Database)} {
 		if path == "" {
 			continue
 		}
@@ -260,15 +252,15 @@ func (c Config) place(staging string, withVault bool) error {
 			return err
 		}
 	}
-	if _, err := os.Lstat(filepath.Join(staging, "audit.db")); err == nil && sqliteFile(c.Audit) != "" {
-		for _, old := range besides(sqliteFile(c.Audit)) { // of one that was made of the same blocks
+	if _, err := os.Lstat(filepath.Join(staging, "audit.db")); err == nil && database.File(c.Audit) != "" {
+		for _, old := range besides(database.File(c.Audit)) { // of one that was made of the same blocks
 			if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}
 	}
 	for _, f := range []struct{ name, to string }{
-		{"outbox.db", sqliteFile(c.Outbox.URL)}, {"events.db", sqliteFile(c.Events.Database)}, {"audit.db", sqliteFile(c.Audit)},
+		{"outbox.db", database.File(c.Outbox.URL)}, {"events.db", database.File(c.Events.Database)}, {"audit.db", database.File(c.Audit)},
 		{"heights.jsonl", filepath.Join(c.State, "heights.jsonl")}, {"keys.db", filepath.Join(c.State, "keys.db")},
 	} {
 		if err := move(f.name, f.to); err != nil {

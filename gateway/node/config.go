@@ -17,6 +17,7 @@ import (
 
 	"yitong/chaincode/registry"
 	"yitong/gateway/api"
+	"yitong/gateway/database"
 	"yitong/gateway/retention"
 	"yitong/gateway/share"
 )
@@ -220,13 +221,8 @@ func (c *Config) resolve(folder string) {
 	case !strings.Contains(c.Vault, "://") && !filepath.IsAbs(c.Vault):
 		c.Vault = filepath.Join(folder, c.Vault)
 	}
-	if path, ok := strings.CutPrefix(c.Audit, "sqlite:"); ok && !filepath.IsAbs(path) {
-		c.Audit = "sqlite:" + filepath.Join(folder, path)
-	}
-	c.Outbox.resolve(folder, c.State)
-	if c.Audit == "" {
-		c.Audit = "sqlite:" + filepath.Join(c.State, "audit.db")
-	}
+	c.Audit = database.Resolve(c.Audit, folder, filepath.Join(c.State, "audit.db"))
+	c.Outbox.URL = database.Resolve(c.Outbox.URL, folder, filepath.Join(c.State, "outbox.db"))
 	c.Events.resolve(folder, c.State)
 }
 
@@ -287,8 +283,10 @@ func (c Config) check() error {
 			problem("%s: %v", name, err)
 		}
 	}
-	if !strings.HasPrefix(c.Audit, "sqlite:") && !strings.HasPrefix(c.Audit, "postgres://") && !strings.HasPrefix(c.Audit, "postgresql://") {
-		problem("audit must be sqlite:PATH or postgres://…")
+	for name, at := range map[string]string{"audit": c.Audit, "outbox.url": c.Outbox.URL, "events.database": c.Events.Database} {
+		if err := database.Check(at); err != nil {
+			problem("%s: %w", name, err)
+		}
 	}
 	if c.Audit == c.Outbox.URL || c.Audit == c.Events.Database || c.Outbox.URL == c.Events.Database {
 		problem("audit, outbox.url and events.database must be three databases: they have tables of the same names")

@@ -10,10 +10,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"yitong/chaincode/registry"
+	"yitong/gateway/database"
 	"yitong/gateway/events"
 	"yitong/gateway/fhir"
 	"yitong/gateway/keys"
@@ -61,13 +61,7 @@ func openEvents(ctx context.Context, config Config, store *keys.Store, log *slog
 
 // resolve takes relative paths from the folder, and fills in what isn't said.
 func (e *Events) resolve(folder, state string) {
-	path, isFile := strings.CutPrefix(e.Database, "sqlite:")
-	switch {
-	case e.Database == "":
-		e.Database = "sqlite:" + filepath.Join(state, "events.db")
-	case isFile && !filepath.IsAbs(path):
-		e.Database = "sqlite:" + filepath.Join(folder, path)
-	}
+	e.Database = database.Resolve(e.Database, folder, filepath.Join(state, "events.db"))
 	if e.Webhooks.CA != "" && !filepath.IsAbs(e.Webhooks.CA) {
 		e.Webhooks.CA = filepath.Join(folder, e.Webhooks.CA)
 	}
@@ -75,12 +69,8 @@ func (e *Events) resolve(folder, state string) {
 
 // check returns every problem.
 func (e Events) check() []error {
-	var problems []error
-	if !strings.HasPrefix(e.Database, "sqlite:") && !strings.HasPrefix(e.Database, "postgres://") && !strings.HasPrefix(e.Database, "postgresql://") {
-		problems = append(problems, errors.New("events.database must be sqlite:PATH or postgres://…"))
-	}
 	_, err := e.Webhooks.rules()
-	return append(problems, unjoin(err)...)
+	return unjoin(err)
 }
 
 // rules are the configuration's, read; its error joins every problem.

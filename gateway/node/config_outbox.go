@@ -1,10 +1,6 @@
 package node
 
-import (
-	"path/filepath"
-	"strings"
-	"time"
-)
+import "time"
 
 // Outbox is where the gateway keeps the writes that it is asked for, and for how long
 // (gateway/outbox).
@@ -22,15 +18,6 @@ type Outbox struct {
 	Limit int64 `yaml:"limit,omitempty"`
 }
 
-func (o *Outbox) resolve(folder, state string) {
-	if path, ok := strings.CutPrefix(o.URL, "sqlite:"); ok && !filepath.IsAbs(path) {
-		o.URL = "sqlite:" + filepath.Join(folder, path)
-	}
-	if o.URL == "" {
-		o.URL = "sqlite:" + filepath.Join(state, "outbox.db")
-	}
-}
-
 func (o Outbox) keep() (time.Duration, error)     { return durationOr(o.Keep, 7*24*time.Hour) }
 func (o Outbox) patience() (time.Duration, error) { return durationOr(o.Patience, 24*time.Hour) }
 
@@ -42,9 +29,6 @@ func durationOr(text string, by time.Duration) (time.Duration, error) {
 }
 
 func (o Outbox) check(problem func(format string, args ...any)) {
-	if !strings.HasPrefix(o.URL, "sqlite:") && !strings.HasPrefix(o.URL, "postgres://") && !strings.HasPrefix(o.URL, "postgresql://") {
-		problem("outbox.url must be sqlite:PATH or postgres://…")
-	}
 	if d, err := o.keep(); err != nil || d < time.Hour || d > 8760*time.Hour {
 		problem("outbox.keep is %q; it must be a time from 1h to 8760h, as 168h", o.Keep)
 	}

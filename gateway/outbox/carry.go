@@ -211,7 +211,7 @@ func (o *Outbox) dueNow(ctx context.Context, all bool) ([]Entry, error) {
 	if all {
 		until = 1 << 62
 	}
-	rows, err := o.reads.QueryContext(ctx, o.bind(`SELECT number, name, method, sealed, (SELECT COUNT(*) FROM transactions t WHERE t.entry = e.number)
+	rows, err := o.db.Reads.QueryContext(ctx, o.db.Bind(`SELECT number, name, method, sealed, (SELECT COUNT(*) FROM transactions t WHERE t.entry = e.number)
 		FROM entries e WHERE state = 'open' AND next <= ? ORDER BY number`), until)
 	if err != nil {
 		return nil, err

@@ -5,122 +5,31 @@ import (
 	"database/sql"
 	"embed"
 	"errors"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
-	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"yitong/gateway/database"
 )
 
 //go:embed migrations
 var migrations embed.FS
 
+// open opens the database. It is durable: nothing else knows of what is in it.
 func (o *Outbox) open(ctx context.Context) (err error) {
-	path, isFile := strings.CutPrefix(o.URL, "sqlite:")
-	switch {
-	case isFile:
-		err = o.openFile(path)
-	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):
-		o.postgres = true
-		err = o.connect("pgx", o.URL, o.URL)
-	default:
-		err = errors.New("it is named by sqlite:PATH or postgres://…")
+	o.db, err = database.Open(ctx, o.URL, database.Options{Migrations: migrations, Readers: 4, Durable: true, Wait: 3 * time.Second})
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = o.migrate(ctx)
-	}
-	if err == nil {
-		err = o.reads.QueryRowContext(ctx, "SELECT COUNT(*) FROM entries").Scan(&o.count)
-	}
+	err = o.db.Reads.QueryRowContext(ctx, "SELECT COUNT(*) FROM entries").Scan(&o.count)
 	if err == nil {
 		err = o.prepare(ctx)
 	}
 	if err == nil {
-		_, err = o.writes.ExecContext(ctx, "INSERT INTO marks (name, value) VALUES ('probed', 0) ON CONFLICT (name) DO NOTHING")
+		_, err = o.db.Writes.ExecContext(ctx, "INSERT INTO marks (name, value) VALUES ('probed', 0) ON CONFLICT (name) DO NOTHING")
 	}
 	if err != nil {
-		for _, db := range []*sql.DB{o.reads, o.writes} {
-			if db != nil {
-				db.Close()
-			}
-		}
+		return errors.Join(err, o.db.Close())
 	}
-	return err
-}
-
-func (o *Outbox) openFile(path string) error {
-	if path == "" {
-		return errors.New("sqlite: names no file")
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	// SQLite would make the file for everyone to read.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	// FULL: what is committed stays when power fails. Nothing else knows of it.
-	name := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(3000)&_pragma=temp_store(2)"
-	return o.connect("sqlite", name+"&_txlock=immediate", name+"&_pragma=query_only(1)")
-}
-
-func (o *Outbox) connect(driver, writes, reads string) (err error) {
-	unreadable := errors.New("its URL can't be read") // the driver's words may quote a password
-	if o.writes, err = sql.Open(driver, writes); err != nil {
-		return unreadable
-	}
-	o.writes.SetMaxOpenConns(1)
-	if o.reads, err = sql.Open(driver, reads); err != nil {
-		return unreadable
-	}
-	o.reads.SetMaxOpenConns(4)
 	return nil
-}
-
-func (o *Outbox) migrate(ctx context.Context) error {
-	dialect, folder := goose.DialectSQLite3, "migrations/sqlite"
-	if o.postgres {
-		dialect, folder = goose.DialectPostgres, "migrations/postgres"
-	}
-	files, err := fs.Sub(migrations, folder)
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(dialect, o.writes, files)
-	if err != nil {
-		return err
-	}
-	_, err = p.Up(ctx)
-	return err
-}
-
-// bind writes the placeholders of a query (?) as the database wants them.
-func (o *Outbox) bind(query string) string {
-	if !o.postgres {
-		return query
-	}
-	var b strings.Builder
-	n := 0
-	for _, c := range []byte(query) {
-		if c != '?' {
-			b.WriteByte(c)
-			continue
-		}
-		n++
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(n))
-	}
-	return b.String()
 }
 
 // An op is one caller's part of a commit.
@@ -207,7 +116,7 @@ func (o *Outbox) commit(batch []op) {
 func (o *Outbox) together(batch []op) error {
 	// No caller's context: a commit that is cut off is one whose fate nobody knows.
 	ctx := context.Background()
-	tx, err := o.writes.BeginTx(ctx, nil)
+	tx, err := o.db.Writes.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -231,7 +140,7 @@ func (w *writer) statement(query string) (*sql.Stmt, error) {
 	s, ok := w.prepared[query]
 	if !ok {
 		var err error
-		if s, err = w.tx.PrepareContext(w.ctx, w.bind(query)); err != nil {
+		if s, err = w.tx.PrepareContext(w.ctx, w.db.Bind(query)); err != nil {
 			return nil, err
 		}
 		return s, nil
@@ -279,7 +188,7 @@ const (
 func (o *Outbox) prepare(ctx context.Context) error {
 	o.prepared = map[string]*sql.Stmt{}
 	for _, query := range []string{findEntry, enterEntry, stepEntry, keepSigned, dropSigned, finishEntry} {
-		s, err := o.writes.PrepareContext(ctx, o.bind(query))
+		s, err := o.db.Writes.PrepareContext(ctx, o.db.Bind(query))
 		if err != nil {
 			return err
 		}
@@ -289,5 +198,5 @@ func (o *Outbox) prepare(ctx context.Context) error {
 }
 
 func (o *Outbox) row(ctx context.Context, query string, args ...any) *sql.Row {
-	return o.reads.QueryRowContext(ctx, o.bind(query), args...)
+	return o.db.Reads.QueryRowContext(ctx, o.db.Bind(query), args...)
 }

@@ -101,7 +101,7 @@ func plain(rows []keptRow) []ledger.Kept {
 }
 
 func (o *Outbox) kept(ctx context.Context, where string, args ...any) ([]keptRow, error) {
-	rows, err := o.reads.QueryContext(ctx, o.bind("SELECT id, function, argument, created, sealed FROM transactions WHERE "+where+" ORDER BY created, id"), args...)
+	rows, err := o.db.Reads.QueryContext(ctx, o.db.Bind("SELECT id, function, argument, created, sealed FROM transactions WHERE "+where+" ORDER BY created, id"), args...)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func (o *Outbox) Show(ctx context.Context, number int64) (Shown, error) {
 		return Shown{}, errors.Join(err, ErrMissing)
 	}
 	s := all[0]
-	rows, err := o.reads.QueryContext(ctx, o.bind("SELECT id FROM transactions WHERE entry = ? ORDER BY created, id"), number)
+	rows, err := o.db.Reads.QueryContext(ctx, o.db.Bind("SELECT id FROM transactions WHERE entry = ? ORDER BY created, id"), number)
 	if err != nil {
 		return s, err
 	}
@@ -66,7 +66,7 @@ func (o *Outbox) Show(ctx context.Context, number int64) (Shown, error) {
 }
 
 func (o *Outbox) shown(ctx context.Context, where string, args ...any) ([]Shown, error) {
-	rows, err := o.reads.QueryContext(ctx, o.bind("SELECT number, name, method, state, step, attempts, outcome, next, created, ended, sealed FROM entries WHERE "+where), args...)
+	rows, err := o.db.Reads.QueryContext(ctx, o.db.Bind("SELECT number, name, method, state, step, attempts, outcome, next, created, ended, sealed FROM entries WHERE "+where), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ type Figures struct {
 
 // Figures counts.
 func (o *Outbox) Figures(ctx context.Context) (f Figures, err error) {
-	rows, err := o.reads.QueryContext(ctx, "SELECT state, COUNT(*), MIN(created) FROM entries GROUP BY state")
+	rows, err := o.db.Reads.QueryContext(ctx, "SELECT state, COUNT(*), MIN(created) FROM entries GROUP BY state")
 	if err != nil {
 		return f, err
 	}

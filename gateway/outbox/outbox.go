@@ -52,6 +52,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"yitong/gateway/database"
 )
 
 // Errors of an Outbox.
@@ -76,7 +78,7 @@ const (
 
 // Config of an Outbox.
 type Config struct {
-	// URL is where it is kept: sqlite:PATH or postgres://…
+	// URL is where it is kept: sqlite:PATH or postgres://… (gateway/database).
 	URL string
 	// Secret, 32 bytes of the key store, seals it and makes ids.
 	Secret []byte
@@ -97,9 +99,7 @@ type Config struct {
 type Outbox struct {
 	Config
 	sealer
-	postgres bool
-	reads    *sql.DB
-	writes   *sql.DB
+	db       *database.Database
 	prepared map[string]*sql.Stmt
 
 	ops    chan op
@@ -180,7 +180,7 @@ func (o *Outbox) Close() error {
 	o.running.Wait()
 	close(o.ending)
 	<-o.ended
-	return errors.Join(o.reads.Close(), o.writes.Close())
+	return o.db.Close()
 }
 
 // Problem is why the outbox can't be written now, or is full; nil when it is well.

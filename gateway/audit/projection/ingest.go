@@ -33,7 +33,7 @@ type Checkpoint struct {
 
 // Checkpoint reads how far the projection has come.
 func (d *Database) Checkpoint(ctx context.Context) (Checkpoint, error) {
-	return checkpoint(d.reads.QueryRowContext(ctx, newest))
+	return checkpoint(d.db.Reads.QueryRowContext(ctx, newest))
 }
 
 const newest = `SELECT number, hash, transactions, entries FROM blocks ORDER BY number DESC LIMIT 1`

@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"yitong/gateway/audit/projection/projectiontest"
+	"yitong/gateway/database/databasetest"
 )
 
 // PostgreSQL and SQLite hold the same: one digest, whatever came how.
 func TestPostgreSQLHoldsWhatSQLiteHolds(t *testing.T) {
-	url := projectiontest.Postgres(t)
+	url := databasetest.Postgres(t)
 	blocks, strange := projectiontest.Blocks(21, 2000), hostile(t)
 	for name, chain := range map[string]projectiontest.Chain{"a realistic history": blocks, "hostile transactions": strange} {
 		d := open(t, url)

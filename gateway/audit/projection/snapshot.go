@@ -9,10 +9,10 @@ import (
 // Snapshot begins to read the projection as it is at one moment. Roll it back when done.
 func (d *Database) Snapshot(ctx context.Context) (*sql.Tx, error) {
 	options := &sql.TxOptions{ReadOnly: true}
-	if d.postgres {
+	if d.db.Postgres {
 		options.Isolation = sql.LevelRepeatableRead
 	}
-	tx, err := d.reads.BeginTx(ctx, options)
+	tx, err := d.db.Reads.BeginTx(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("reading the audit database: %w", err)
 	}
