@@ -1,7 +1,6 @@
 package events
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -12,8 +11,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
@@ -32,12 +29,6 @@ type Config struct {
 	Secrets     Secrets
 	Log         *slog.Logger     // default slog.Default()
 	Now         func() time.Time // default time.Now
-}
-
-// Chain is the part of *ledger.Ledger that the feed is made of.
-type Chain interface {
-	Blocks(ctx context.Context, from uint64) iter.Seq2[ledger.Block, error]
-	BlocksAfter(ctx context.Context, number uint64, hash [32]byte) iter.Seq2[ledger.Block, error]
 }
 
 // Feed is the member's feed with its subscriptions. It is safe for concurrent use.
@@ -74,29 +65,20 @@ func Open(ctx context.Context, c Config) (*Feed, error) {
 // Close closes the database. Keep has ended by then.
 func (f *Feed) Close() error { return f.db.Close() }
 
-// Broken says that a block doesn't continue what the feed is made of: blocks are missing,
-// or it is another chain's. Nothing of the block was taken.
-type Broken struct {
-	Block, Next uint64 // that was offered, that was wanted
-	Reason      string
-}
-
-func (b *Broken) Error() string {
-	return fmt.Sprintf("the feed of events stops before block %d, at block %d: %s", b.Next, b.Block, b.Reason)
-}
-
 // checkpoint is how far the feed has come.
 type checkpoint struct {
 	blocks  uint64
-	hash    []byte // of the newest block
-	genesis []byte // of block 0
+	hash    [32]byte // of the newest block
+	genesis []byte   // of block 0
 }
 
 func readCheckpoint(row *sql.Row) (c checkpoint, err error) {
-	err = row.Scan(&c.blocks, &c.hash, &c.genesis)
+	var hash []byte
+	err = row.Scan(&c.blocks, &hash, &c.genesis)
 	if errors.Is(err, sql.ErrNoRows) {
 		return checkpoint{}, nil
 	}
+	copy(c.hash[:], hash)
 	return c, err
 }
 
@@ -110,9 +92,9 @@ func (f *Feed) Blocks(ctx context.Context) (uint64, error) {
 
 // Apply takes blocks, in order, in one transaction with the new checkpoint. The newest that
 // the feed has already, by number and hash, is passed over. The error is the database's, and
-// then nothing was taken; or a *Broken, and then what came before that block was.
+// then nothing was taken; or a *ledger.BrokenChain, and then what came before that block was.
 func (f *Feed) Apply(ctx context.Context, blocks ...ledger.Block) error {
-	var broken *Broken
+	var broken *ledger.BrokenChain
 	err := f.db.write(ctx, func(w *writer) error {
 		at, err := readCheckpoint(w.row(selectCheckpoint))
 		if err != nil {
@@ -129,7 +111,7 @@ func (f *Feed) Apply(ctx context.Context, blocks ...ledger.Block) error {
 		}
 		return w.exec(`INSERT INTO checkpoint (one, blocks, hash, genesis) VALUES (1, ?, ?, ?)
 			ON CONFLICT (one) DO UPDATE SET blocks = excluded.blocks, hash = excluded.hash, genesis = excluded.genesis`,
-			int64(at.blocks), at.hash, at.genesis)
+			int64(at.blocks), at.hash[:], at.genesis)
 	})
 	if err != nil {
 		return err
@@ -142,14 +124,13 @@ func (f *Feed) Apply(ctx context.Context, blocks ...ledger.Block) error {
 }
 
 func (f *Feed) take(w *writer, at checkpoint, b ledger.Block) (checkpoint, error) {
-	switch {
-	case at.blocks > 0 && b.Number == at.blocks-1 && bytes.Equal(b.Hash[:], at.hash):
+	if at.blocks > 0 && b.Number == at.blocks-1 && b.Hash == at.hash {
 		return at, nil
-	case b.Number != at.blocks:
-		return at, &Broken{Block: b.Number, Next: at.blocks, Reason: "it is not the next one"}
-	case b.Number > 0 && !bytes.Equal(b.Previous, at.hash):
-		return at, &Broken{Block: b.Number, Next: at.blocks, Reason: "it doesn't name the hash of the block before; this is another chain"}
-	case b.Number == 0:
+	}
+	if err := b.Continues(at.blocks, &at.hash); err != nil {
+		return at, err
+	}
+	if b.Number == 0 {
 		at.genesis = b.Hash[:]
 	}
 	t := teller{w, f.Self, record.Instant(f.KeyLifetime / time.Second)}
@@ -171,7 +152,7 @@ func (f *Feed) take(w *writer, at checkpoint, b ledger.Block) (checkpoint, error
 			}
 		}
 	}
-	at.blocks, at.hash = b.Number+1, b.Hash[:]
+	at.blocks, at.hash = b.Number+1, b.Hash
 	return at, nil
 }
 
@@ -181,74 +162,18 @@ const together = 64
 // Keep makes the feed of the chain's blocks and delivers it to its subscriptions, until ctx
 // ends. Once the chain breaks the feed stops, and Problem says why; what is in it is
 // delivered all the same.
-func (f *Feed) Keep(ctx context.Context, chain Chain) {
+func (f *Feed) Keep(ctx context.Context, chain ledger.Chain) {
 	defer context.AfterFunc(ctx, func() { close(f.ended) })()
 	defer f.post(ctx)()
-	pace := &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := f.follow(ctx, chain)
-		var broken *Broken
-		var chained *ledger.BrokenChain
-		if ctx.Err() != nil || errors.As(err, &broken) || errors.As(err, &chained) {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		f.setProblem(err)
-		f.Log.Warn("the feed of events failed, trying again", "error", err, "wait", wait)
-	}))
-	if ctx.Err() == nil {
-		f.setProblem(err)
-		f.Log.Error("the feed of events has stopped: the own peer serves another chain than before, or left blocks out", "error", err)
-	}
+	_ = ledger.Follower{ // it tells why it ended
+		What: "the feed of events", Batch: together,
+		Taken: func(ctx context.Context) (uint64, [32]byte, error) {
+			at, err := readCheckpoint(f.db.Reads.QueryRowContext(ctx, selectCheckpoint))
+			return at.blocks, at.hash, err
+		},
+		Apply: f.Apply, Tell: f.setProblem, Log: f.Log,
+	}.Follow(ctx, chain)
 	<-ctx.Done()
-}
-
-func (f *Feed) follow(ctx context.Context, chain Chain) error {
-	at, err := readCheckpoint(f.db.Reads.QueryRowContext(ctx, selectCheckpoint))
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	source := chain.Blocks(ctx, 0)
-	if at.blocks > 0 {
-		if len(at.hash) != 32 {
-			return &Broken{Next: at.blocks, Reason: "the checkpoint holds no hash"}
-		}
-		source = chain.BlocksAfter(ctx, at.blocks-1, [32]byte(at.hash))
-	}
-	queue := make(chan ledger.Block, together)
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		defer close(queue)
-		for b, err := range source {
-			if err != nil {
-				cancel(fmt.Errorf("reading blocks: %w", err))
-				return
-			}
-			select {
-			case queue <- b:
-			case <-ctx.Done():
-				return
-			}
-		}
-		cancel(errors.New("the chain ended"))
-	})
-	defer reading.Wait()
-	defer cancel(nil)
-	for b := range queue {
-		blocks := []ledger.Block{b}
-		for len(blocks) < together && len(queue) > 0 {
-			blocks = append(blocks, <-queue)
-		}
-		// What was read before the chain broke is good, and is kept.
-		if err := f.Apply(context.WithoutCancel(ctx), blocks...); err != nil {
-			return err
-		}
-		f.setProblem(nil)
-	}
-	return context.Cause(ctx)
 }
 
 // Problem is why the feed doesn't go on at the moment; nil if it does.

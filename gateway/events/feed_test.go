@@ -271,7 +271,7 @@ func TestABlockThatDoesNotContinueTheFeedStopsIt(t *testing.T) {
 			if err := f.Apply(t.Context(), blocks[:5]...); err != nil {
 				t.Fatal(err)
 			}
-			var broken *events.Broken
+			var broken *ledger.BrokenChain
 			if err := f.Apply(t.Context(), tt...); !errors.As(err, &broken) {
 				t.Errorf("got %v", err)
 			}
@@ -329,12 +329,12 @@ func TestAGapInTheStreamStopsTheFeedAndIsToldOf(t *testing.T) {
 			return slices.Delete(blocks, 9, 10), nil
 		}})
 	}()
-	var broken *events.Broken
+	var broken *ledger.BrokenChain
 	for !errors.As(f.Problem(), &broken) {
 		time.Sleep(time.Millisecond)
 	}
-	if broken.Next != 9 {
-		t.Errorf("it stopped before block %d", broken.Next)
+	if broken.Block != 10 {
+		t.Errorf("it stopped at block %d", broken.Block)
 	}
 	cancel()
 	<-kept

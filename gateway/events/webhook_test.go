@@ -150,7 +150,7 @@ func (g *guarded) Delete(bucket, name string) error {
 }
 
 // keep runs a feed on a chain until the returned function is called.
-func keep(t testing.TB, f *events.Feed, chain events.Chain) (stop func()) {
+func keep(t testing.TB, f *events.Feed, chain ledger.Chain) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var kept sync.WaitGroup
 	kept.Go(func() { f.Keep(ctx, chain) })

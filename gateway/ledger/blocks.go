@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	fabric "github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -113,15 +113,8 @@ func (r *reader) stream(ctx context.Context, at *peerConn, yield consumer) error
 	if len(r.taken) > 0 {
 		from = r.first
 	}
-	request, err := r.ledger.seek(at, from)
+	stream, err := r.ledger.deliver(ctx, at, from)
 	if err != nil {
-		return err
-	}
-	stream, err := at.deliver.Deliver(ctx)
-	if err != nil {
-		return err
-	}
-	if err := stream.Send(request); err != nil {
 		return err
 	}
 	for {
@@ -156,11 +149,8 @@ func (r *reader) stream(ctx context.Context, at *peerConn, yield consumer) error
 
 // accept checks that the block is the next one and moves on.
 func (r *reader) accept(b Block) error {
-	if b.Number != r.next {
-		return &BrokenChain{Block: b.Number, Reason: fmt.Sprintf("the peer sent it in place of block %d", r.next)}
-	}
-	if r.last != nil && !bytes.Equal(b.Previous, r.last[:]) || b.Number == 0 && len(b.Previous) > 0 {
-		return &BrokenChain{Block: b.Number, Reason: "it doesn't name the hash of the block before"}
+	if err := b.Continues(r.next, r.last); err != nil {
+		return err
 	}
 	r.next, r.last = b.Number+1, &b.Hash
 	return nil
@@ -172,6 +162,19 @@ func ended(s common.Status) error {
 		return fmt.Errorf("%w: %s; see whether the member's certificates are those of the channel", errDenied, s)
 	}
 	return fmt.Errorf("the peer ended the stream: %s", s)
+}
+
+// deliver has a peer send all blocks from the given one on.
+func (l *Ledger) deliver(ctx context.Context, at *peerConn, from uint64) (fabric.Deliver_DeliverClient, error) {
+	request, err := l.seek(at, from)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := at.deliver.Deliver(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return stream, stream.Send(request)
 }
 
 // seek is the signed request for all blocks from the given one on. The SDK makes

@@ -255,15 +255,8 @@ func (p *panel) read(ctx context.Context, at *peerConn) {
 func (p *panel) stream(ctx context.Context, at *peerConn, from uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	request, err := p.ledger.seek(at, from)
+	stream, err := p.ledger.deliver(ctx, at, from)
 	if err != nil {
-		return err
-	}
-	stream, err := at.deliver.Deliver(ctx)
-	if err != nil {
-		return err
-	}
-	if err := stream.Send(request); err != nil {
 		return err
 	}
 	for want := from; ; want++ {
@@ -279,8 +272,8 @@ func (p *panel) stream(ctx context.Context, at *peerConn, from uint64) error {
 		if err != nil {
 			return err
 		}
-		if b.Number != want {
-			return &BrokenChain{Block: b.Number, Reason: fmt.Sprintf("the peer sent it in place of block %d", want)}
+		if err := b.Continues(want, nil); err != nil {
+			return err
 		}
 		if err := p.offer(ctx, at, raw, b); err != nil {
 			return err

@@ -2,113 +2,33 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"sync"
-	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"yitong/gateway/ledger"
 )
-
-// Chain is the part of *ledger.Ledger that a projection is made of.
-type Chain interface {
-	Blocks(ctx context.Context, from uint64) iter.Seq2[ledger.Block, error]
-	BlocksAfter(ctx context.Context, number uint64, hash [32]byte) iter.Seq2[ledger.Block, error]
-}
 
 // together is how many blocks one SQL transaction takes at most, when many wait.
 const together = 128
 
 // Follow takes the chain's blocks from the checkpoint on and goes on as they come,
-// until ctx ends or the chain breaks: the error is then the context's, a *Broken or a
+// until ctx ends or the chain breaks: the error is then the context's or a
 // *ledger.BrokenChain. A database that fails is tried again for as long as it takes.
-func (d *Database) Follow(ctx context.Context, chain Chain, log *slog.Logger) error {
-	pace := &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := d.follow(ctx, chain)
-		var broken *Broken
-		var chained *ledger.BrokenChain
-		if ctx.Err() != nil || errors.As(err, &broken) || errors.As(err, &chained) {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		d.following.set(err)
-		log.Warn("the audit projection failed, trying again", "error", err, "wait", wait)
-	}))
-	if ctx.Err() == nil {
-		d.following.set(err)
-		log.Error("the audit projection has stopped", "error", err)
-	}
-	return err
-}
-
-// follow takes blocks until something fails. Reading and writing overlap, and blocks
-// that have come meanwhile are written together.
-func (d *Database) follow(ctx context.Context, chain Chain) error {
-	at, err := d.Checkpoint(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	source := chain.Blocks(ctx, 0)
-	if at.Blocks > 0 {
-		source = chain.BlocksAfter(ctx, at.Blocks-1, at.Hash)
-	}
-	queue := make(chan ledger.Block, together)
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		defer close(queue)
-		for b, err := range source {
-			if err != nil {
-				cancel(fmt.Errorf("reading blocks: %w", err))
-				return
-			}
-			select {
-			case queue <- b:
-			case <-ctx.Done():
-				return
-			}
-		}
-		cancel(errors.New("the chain ended"))
-	})
-	defer reading.Wait()
-	defer cancel(nil)
-	for b := range queue {
-		// What was read before the chain broke is good, and is kept.
-		if err := d.Apply(context.WithoutCancel(ctx), waiting(queue, b)...); err != nil {
-			return err
-		}
-		d.following.set(nil)
-	}
-	return context.Cause(ctx)
-}
-
-// waiting is a block and those that wait behind it.
-func waiting(queue <-chan ledger.Block, first ledger.Block) []ledger.Block {
-	blocks := []ledger.Block{first}
-	for len(blocks) < together {
-		select {
-		case b, ok := <-queue:
-			if !ok {
-				return blocks
-			}
-			blocks = append(blocks, b)
-		default:
-			return blocks
-		}
-	}
-	return blocks
+func (d *Database) Follow(ctx context.Context, chain ledger.Chain, log *slog.Logger) error {
+	return ledger.Follower{
+		What: "the audit projection", Batch: together,
+		Taken: func(ctx context.Context) (uint64, [32]byte, error) {
+			at, err := d.Checkpoint(ctx)
+			return at.Blocks, at.Hash, err
+		},
+		Apply: d.Apply, Tell: d.following.set, Log: log,
+	}.Follow(ctx, chain)
 }
 
 // Keep follows the chain until ctx ends. Once the chain breaks it does nothing more, and
 // Problem says why, until Reset has it begin anew.
-func (d *Database) Keep(ctx context.Context, chain Chain, log *slog.Logger) {
+func (d *Database) Keep(ctx context.Context, chain ledger.Chain, log *slog.Logger) {
 	for ctx.Err() == nil {
 		reset := d.following.begin()
 		following, stop := context.WithCancel(ctx)

@@ -1,7 +1,6 @@
 package projection
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,18 +9,6 @@ import (
 
 	"yitong/gateway/ledger"
 )
-
-// Broken says that a block doesn't continue what the projection holds: the peer left a
-// gap, or serves another chain. Nothing of the block was taken.
-type Broken struct {
-	Block  uint64 // that was offered
-	Next   uint64 // that was wanted
-	Reason string
-}
-
-func (b *Broken) Error() string {
-	return fmt.Sprintf("the projection stops before block %d, at block %d: %s", b.Next, b.Block, b.Reason)
-}
 
 // Checkpoint is how far a projection has come.
 type Checkpoint struct {
@@ -55,7 +42,7 @@ func checkpoint(row *sql.Row) (Checkpoint, error) {
 }
 
 // Apply takes blocks, in order, in one SQL transaction: all of them with the new
-// checkpoint, or nothing. The error is a *Broken or the database's.
+// checkpoint, or nothing. The error is a *ledger.BrokenChain or the database's.
 func (d *Database) Apply(ctx context.Context, blocks ...ledger.Block) (err error) {
 	d.applying.Lock()
 	defer d.applying.Unlock()
@@ -87,11 +74,8 @@ func (d *Database) Apply(ctx context.Context, blocks ...ledger.Block) (err error
 
 // take writes one block after the checkpoint and returns the one after it.
 func (w *writer) take(at Checkpoint, b ledger.Block) (Checkpoint, error) {
-	switch {
-	case b.Number != at.Blocks:
-		return at, &Broken{Block: b.Number, Next: at.Blocks, Reason: "it is not the next one"}
-	case b.Number > 0 && !bytes.Equal(b.Previous, at.Hash[:]):
-		return at, &Broken{Block: b.Number, Next: at.Blocks, Reason: "it doesn't name the hash of the block before; this is another chain"}
+	if err := b.Continues(at.Blocks, &at.Hash); err != nil {
+		return at, err
 	}
 	clear(w.counts)
 	for i, t := range b.Transactions {

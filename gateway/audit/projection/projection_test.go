@@ -134,9 +134,9 @@ func TestWhatDoesNotContinueTheChainIsRefusedWhole(t *testing.T) {
 			d := open(t, file(t))
 			apply(t, d, blocks[:10]...)
 			before := digest(t, d)
-			var broken *projection.Broken
+			var broken *ledger.BrokenChain
 			if err := d.Apply(t.Context(), offered...); !errors.As(err, &broken) {
-				t.Fatalf("error %v, want *Broken", err)
+				t.Fatalf("error %v, want *BrokenChain", err)
 			}
 			same(t, digest(t, d), before)
 			apply(t, d, blocks[10:]...)
@@ -149,9 +149,9 @@ func TestFollowStopsAtAForeignChainAndSaysSo(t *testing.T) {
 	blocks, others := projectiontest.Blocks(4, 300), projectiontest.Blocks(5, 400)
 	d := open(t, file(t))
 	apply(t, d, blocks...)
-	var broken *projection.Broken
+	var broken *ledger.BrokenChain
 	if err := d.Follow(t.Context(), others, slog.New(slog.DiscardHandler)); !errors.As(err, &broken) {
-		t.Fatalf("error %v, want *Broken", err)
+		t.Fatalf("error %v, want *BrokenChain", err)
 	}
 	if !errors.As(d.Problem(), &broken) {
 		t.Errorf("the problem told is %v", d.Problem())

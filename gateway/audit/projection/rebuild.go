@@ -21,7 +21,7 @@ func (r Rebuilt) Same() bool {
 	return r.Present.Whole == r.Anew.Whole && r.Present.Checkpoint == r.Anew.Checkpoint
 }
 
-// Source is the part of a Chain that a rebuild reads.
+// Source is the part of a ledger.Chain that a rebuild reads.
 type Source interface {
 	Blocks(ctx context.Context, from uint64) iter.Seq2[ledger.Block, error]
 }

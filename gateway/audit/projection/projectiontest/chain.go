@@ -42,7 +42,7 @@ type Chain []ledger.Block
 // Height implements audit.Blocks.
 func (c Chain) Height(context.Context) (uint64, error) { return uint64(len(c)), nil }
 
-// Blocks implements projection.Chain.
+// Blocks implements ledger.Chain.
 func (c Chain) Blocks(ctx context.Context, from uint64) iter.Seq2[ledger.Block, error] {
 	return func(yield func(ledger.Block, error) bool) {
 		for _, b := range c[min(from, uint64(len(c))):] {
@@ -55,7 +55,7 @@ func (c Chain) Blocks(ctx context.Context, from uint64) iter.Seq2[ledger.Block, 
 	}
 }
 
-// BlocksAfter implements projection.Chain. It checks nothing: that the projection does
+// BlocksAfter implements ledger.Chain. It checks nothing: that the projection does
 // is what is tested.
 func (c Chain) BlocksAfter(ctx context.Context, number uint64, _ [32]byte) iter.Seq2[ledger.Block, error] {
 	return c.Blocks(ctx, number+1)
