@@ -59,7 +59,6 @@ func short(method string) string {
 func (d door) admit(ctx context.Context, method string, asked any) (context.Context, error) {
 	c, err := d.callerOf(ctx)
 	if err != nil {
-		d.limits.failed(addressIn(ctx))
 		return nil, err
 	}
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
@@ -174,9 +173,9 @@ func (d door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, 
 		defer done()
 		inside, done = whileTokenLasts(inside)
 		defer done()
-		inside, done = d.whileAllowed(inside, short(info.FullMethod))
-		defer done()
 	}
+	inside, done := d.whileAllowed(inside, short(info.FullMethod))
+	defer done()
 	if inside, err = d.onceStream(inside, info.FullMethod); err != nil {
 		return statusOf(err)
 	}
@@ -222,14 +221,14 @@ func whileTokenLasts(ctx context.Context) (context.Context, func()) {
 	return context.WithDeadlineCause(ctx, c.bearer.Expires, errTokenOver)
 }
 
-// lookAgain is how often it is looked whether who takes a stream without an end still may.
+// lookAgain is how often it is looked whether who has a stream under way still may.
 var lookAgain = 10 * time.Second
 
 // notAnyMore is why a caller that was let in may not go on.
 type notAnyMore struct{ error }
 
 // whileAllowed is ctx until the caller's certificate is revoked, or the member's policy
-// doesn't permit the method any more.
+// doesn't permit the method any more: a payload may be on its way for hours.
 func (d door) whileAllowed(ctx context.Context, method string) (context.Context, func()) {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -243,7 +242,7 @@ func (d door) whileAllowed(ctx context.Context, method string) (context.Context,
 				return
 			}
 			err := c.revoked(d.revocations)
-			if err == nil {
+			if err == nil && c.msp == d.self { // other members' gateways aren't the policy's
 				err = d.allowed(c, method, nil)
 			}
 			if err != nil {
@@ -283,10 +282,25 @@ func (d door) contain(ctx context.Context, method string, err *error) {
 	}
 }
 
-// admitted is a stream whose context knows the caller.
+// admitted is a stream whose context knows the caller, and on which nothing goes to and fro
+// once that has ended.
 type admitted struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
 func (a admitted) Context() context.Context { return a.ctx }
+
+func (a admitted) SendMsg(m any) error {
+	if err := a.ctx.Err(); err != nil {
+		return err
+	}
+	return a.ServerStream.SendMsg(m)
+}
+
+func (a admitted) RecvMsg(m any) error {
+	if err := a.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return a.ctx.Err()
+}

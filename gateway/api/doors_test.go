@@ -522,31 +522,66 @@ func (c *changing) Decide(policy.Question) policy.Answer {
 	return policy.Answer{Allowed: !c.no.Load()}
 }
 
-// Who may no longer begin a stream without an end doesn't stay in one that it has begun.
+// Who may no longer begin a stream doesn't stay in one that it has begun, whichever it is: not a
+// byte more goes in or out.
 func TestAStreamEndsWithItsPermission(t *testing.T) {
 	api.LookAgain(20 * time.Millisecond)
 	defer api.LookAgain(10 * time.Second)
-	for name, changes := range map[string]bool{"the policy changes": true, "control: it doesn't": false} {
-		rules := &changing{}
-		c := api.Config{
-			Gateway: &share.Gateway{Config: share.Config{Self: registry.Candidate{MSP: "OwnMSP", Kind: registry.Hospital}}},
-			Tokens:  bearers{"li": {Name: "li", Role: access.Auditor, Expires: time.Now().Add(time.Hour)}}, Policy: rules, Log: slog.New(slog.DiscardHandler),
-		}
-		limit := time.Minute
-		if !changes {
-			limit = 200 * time.Millisecond
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		err := api.Watch(ctx, c, "li", func(inside context.Context) error {
-			rules.no.Store(changes)
-			<-inside.Done()
-			return inside.Err()
+	own, other := newAuthority(t, "own"), newAuthority(t, "other")
+	shown := func(by *authority.Authority, role authority.Role) tls.ConnectionState {
+		cert := leaf(t, pair(t, by, role))
+		return tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert, root(t, by)}}}
+	}
+	gives := func(s grpc.ServerStream) error { return s.SendMsg(nil) }
+	takes := func(s grpc.ServerStream) error { return s.RecvMsg(nil) }
+	for _, test := range []struct {
+		name, method, token string
+		conn                tls.ConnectionState
+		policy, certificate bool // what changes
+		step                func(grpc.ServerStream) error
+		want                codes.Code // DeadlineExceeded: it went on
+	}{
+		{name: "the policy changes under a watch", method: "Events/Watch", token: "li", policy: true, step: gives, want: codes.PermissionDenied},
+		{name: "control: it doesn't", method: "Events/Watch", token: "li", step: gives, want: codes.DeadlineExceeded},
+		{name: "the policy changes under an upload", method: "Uploads/Append", token: "li", policy: true, step: takes, want: codes.PermissionDenied},
+		{name: "the certificate of a watch is revoked", method: "Events/Watch", conn: shown(own, authority.Client), certificate: true, step: gives, want: codes.Unauthenticated},
+		{name: "the certificate of an upload is revoked", method: "Uploads/Append", conn: shown(own, authority.Client), certificate: true, step: takes, want: codes.Unauthenticated},
+		{name: "the certificate of a download is revoked", method: "Contents/Read", conn: shown(own, authority.Client), certificate: true, step: gives, want: codes.Unauthenticated},
+		{name: "another member's gateway's is, under a release", method: "Exchange/Release", conn: shown(other, authority.Gateway), certificate: true, step: gives, want: codes.Unauthenticated},
+		{name: "control: another member's gateway isn't our policy's", method: "Exchange/Release", conn: shown(other, authority.Gateway), policy: true, step: gives, want: codes.DeadlineExceeded},
+		{name: "control: nothing is revoked", method: "Uploads/Append", conn: shown(own, authority.Client), step: takes, want: codes.DeadlineExceeded},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			rules, revoked := &changing{}, new(revocable)
+			c := api.Config{
+				Gateway: &share.Gateway{Config: share.Config{Self: registry.Candidate{MSP: "OwnMSP", Kind: registry.Hospital}}},
+				Trust:   api.Trust{"OwnMSP": root(t, own), "OtherMSP": root(t, other)}, Revocations: revoked,
+				Tokens: bearers{"li": {Name: "li", Role: access.Auditor, Expires: time.Now().Add(time.Hour)}}, Policy: rules, Log: slog.New(slog.DiscardHandler),
+			}
+			limit := time.Minute
+			if test.want == codes.DeadlineExceeded {
+				limit = 200 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			begun := false
+			err := api.Stream(ctx, c, test.method, test.conn, test.token, func(s grpc.ServerStream) error {
+				begun = true
+				rules.no.Store(test.policy)
+				if test.certificate {
+					revoked.serial.Store(test.conn.PeerCertificates[0].SerialNumber)
+				}
+				for {
+					if err := test.step(s); err != nil {
+						return status.FromContextError(err).Err()
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+			if got := status.Code(err); got != test.want || !begun {
+				t.Errorf("begun %v, ended by %v, want %s", begun, err, test.want)
+			}
 		})
-		ended := ctx.Err() == nil // by itself
-		cancel()
-		if denied := status.Code(err) == codes.PermissionDenied; denied != changes || ended != changes {
-			t.Errorf("%s: ended by itself: %v, %v", name, ended, err)
-		}
 	}
 }
 

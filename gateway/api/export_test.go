@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"time"
 
 	"google.golang.org/grpc"
@@ -10,21 +11,32 @@ import (
 
 // Watch has somebody with a token alone call a method without an end, whose handler this is.
 func Watch(ctx context.Context, c Config, token string, handler func(context.Context) error) error {
-	ctx = context.WithValue(ctx, knockKey{}, &knock{authorization: []string{"Bearer " + token}})
-	return newDoor(c).stream(nil, silent{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: "/yitong.v1.Events/Watch", IsServerStream: true},
-		func(_ any, s grpc.ServerStream) error { return handler(s.Context()) })
+	return Stream(ctx, c, "Events/Watch", tls.ConnectionState{}, token, func(s grpc.ServerStream) error { return handler(s.Context()) })
+}
+
+// Stream has somebody call a method that streams, whose handler this is. Over the stream
+// messages come without an end.
+func Stream(ctx context.Context, c Config, method string, conn tls.ConnectionState, token string, handler func(grpc.ServerStream) error) error {
+	k := &knock{tls: conn}
+	if token != "" {
+		k.authorization = []string{"Bearer " + token}
+	}
+	return newDoor(c).stream(nil, silent{ctx: context.WithValue(ctx, knockKey{}, k)}, &grpc.StreamServerInfo{FullMethod: "/yitong.v1." + method},
+		func(_ any, s grpc.ServerStream) error { return handler(s) })
 }
 
 // LookAgain is set before a stream begins.
 func LookAgain(every time.Duration) { lookAgain = every }
 
-// silent is a stream on which nothing is said.
+// silent is a stream on which nothing is said, as often as one likes.
 type silent struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
 func (s silent) Context() context.Context     { return s.ctx }
+func (s silent) SendMsg(any) error            { return nil }
+func (s silent) RecvMsg(any) error            { return nil }
 func (s silent) SetHeader(metadata.MD) error  { return nil }
 func (s silent) SendHeader(metadata.MD) error { return nil }
 func (s silent) SetTrailer(metadata.MD)       {}
