@@ -34,9 +34,12 @@ var forwarded = []string{"Idempotency-Key"}
 
 // A guard is what every request over HTTPS goes through, before anything behind it runs:
 //
-//	named (X-Request-Id, traceparent) ─▶ its address isn't barred ─▶ its size, form and origin
+//	named (X-Request-Id, traceparent) ─▶ its size, form and origin
 //	─▶ its caller, by certificate or token ─▶ the caller's rate, and what may be under way
 //	─▶ its body, read within its time
+//
+// An address is held to a number of failures only for those who can't show who they are: a whole
+// hospital may call from one address, and must not be locked out by whoever errs there.
 //
 // An error, and a panic, becomes a problem in the form of what is behind it.
 type guard struct {
@@ -60,7 +63,7 @@ func (g guard) around(route string, handle func(http.ResponseWriter, *http.Reque
 		ctx = peer.NewContext(ctx, &peer.Peer{Addr: textAddr(in.RemoteAddr), AuthInfo: credentials.TLSInfo{State: *in.TLS}})
 		defer func() {
 			code := p.status()
-			if code == http.StatusUnauthorized {
+			if code == http.StatusUnauthorized && len(in.TLS.VerifiedChains) == 0 {
 				g.limits.failed(addressOf(in.RemoteAddr))
 			}
 			span.SetAttributes(attribute.Int("http.response.status_code", code))
@@ -116,11 +119,6 @@ var sameOrigin = http.NewCrossOriginProtection()
 // pass does what the guard is for, in the order of what it costs.
 func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle func(http.ResponseWriter, *http.Request) error) error {
 	limits, address := g.limits.Limits(), addressOf(in.RemoteAddr)
-	if len(in.TLS.VerifiedChains) == 0 {
-		if err := g.limits.barred(address); err != nil {
-			return err
-		}
-	}
 	if g.asksOnly && in.Method != http.MethodGet && in.Method != http.MethodHead {
 		out.Header().Set("Allow", "GET, HEAD")
 		return &unfit{status.Error(codes.Unimplemented, "this door only answers questions: ask with GET"), http.StatusMethodNotAllowed}
@@ -140,10 +138,15 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 	case slices.Contains(g.public, in.URL.Path):
 	case err == nil:
 		return status.Error(codes.PermissionDenied, "this door is for the member's own software and people; other members' gateways call Exchange")
-	default:
-		if status.Code(err) == codes.Unauthenticated {
-			out.Header().Set("WWW-Authenticate", challenge(in))
+	case status.Code(err) == codes.Unauthenticated:
+		if len(in.TLS.VerifiedChains) == 0 {
+			if over := g.limits.barred(address); over != nil {
+				return over
+			}
 		}
+		out.Header().Set("WWW-Authenticate", challenge(in))
+		return err
+	default:
 		return err
 	}
 	for _, name := range forwarded {
@@ -182,7 +185,7 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 		in.Body = http.NoBody
 		out.taken()
 	} else if !streams {
-		whole, free, err := g.readWhole(out, Size(in.ContentLength), most)
+		whole, free, err := g.readWhole(who, out, Size(in.ContentLength), most)
 		defer free()
 		if err != nil {
 			return broken(err, most, limits)
@@ -193,9 +196,9 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 	return handle(out, in)
 }
 
-// readWhole reads a body into memory, as far as there is some for it. size is negative where
-// it isn't known, and at most most. free gives the memory back.
-func (g guard) readWhole(body io.Reader, size, most Size) (whole []byte, free func(), err error) {
+// readWhole reads a body into memory, as far as there is some for it and for whose it is. size
+// is negative where it isn't known, and at most most. free gives the memory back.
+func (g guard) readWhole(who string, body io.Reader, size, most Size) (whole []byte, free func(), err error) {
 	var held []func()
 	free = func() {
 		for _, f := range held {
@@ -204,18 +207,18 @@ func (g guard) readWhole(body io.Reader, size, most Size) (whole []byte, free fu
 	}
 	var read bytes.Buffer
 	for {
-		step := min(1<<20, most) // memory is taken as the body comes: one that is announced and doesn't come takes none
+		step := min(1<<20, most-Size(read.Len())) // memory is taken as the body comes: one that is announced and doesn't come takes none
 		if size >= 0 {
 			step = min(step, size-Size(read.Len()))
 		}
-		more, err := g.limits.hold(step)
+		more, err := g.limits.hold(who, step)
 		if err != nil {
 			return nil, free, err
 		}
 		held = append(held, more)
-		n, err := io.CopyN(&read, body, int64(step))
+		_, err = io.CopyN(&read, body, max(1, int64(step))) // of a body that may be no longer the end is looked for
 		switch {
-		case err == io.EOF && size < 0 && n < int64(step), err == nil && size == Size(read.Len()):
+		case err == io.EOF && size < 0, err == nil && size == Size(read.Len()):
 			return read.Bytes(), free, nil
 		case err == io.EOF:
 			return nil, free, io.ErrUnexpectedEOF

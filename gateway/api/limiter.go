@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"math"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -51,6 +49,7 @@ type accounts struct {
 type account struct {
 	left              *rate.Limiter
 	requests, streams int
+	bodies            Size
 	seen              time.Time
 }
 
@@ -147,13 +146,18 @@ func (a *accounts) sweep(now time.Time) {
 	}
 }
 
+// caller is a caller's account. The caller of this holds the lock.
+func (l *Limiter) caller(who string, now time.Time) *account {
+	return l.callers.get(who, rate.Limit(l.limits.Rate), l.limits.Burst, now)
+}
+
 // enter lets a caller's call in, within its rate and what may be under way at once. leave
 // is to be called when it has ended.
 func (l *Limiter) enter(who string, streams bool) (leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	a := l.callers.get(who, rate.Limit(l.limits.Rate), l.limits.Burst, now)
+	a := l.caller(who, now)
 	if !a.left.AllowN(now, 1) {
 		wait := time.Duration((1 - a.left.TokensAt(now)) / l.limits.Rate * float64(time.Second))
 		return nil, l.turn("rate", codes.ResourceExhausted, RateLimited,
@@ -177,22 +181,27 @@ func (l *Limiter) enter(who string, streams bool) (leave func(), err error) {
 	}), nil
 }
 
-// hold takes memory for a body.
-func (l *Limiter) hold(n Size) (free func(), err error) {
+// hold takes memory for a body of a caller whose call was let in.
+func (l *Limiter) hold(who string, n Size) (free func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.bodies+n > l.limits.Bodies {
+	a := l.caller(who, time.Now())
+	switch {
+	case l.bodies+n > l.limits.Bodies:
 		return nil, l.turn("bodies", codes.Unavailable, Busy, "the requests under way here take all the memory that there is for them", time.Second)
+	case a.bodies+n > l.limits.BodiesPerCaller:
+		return nil, l.turn("bodies_per_caller", codes.ResourceExhausted, RateLimited, "this caller's requests take all the memory that it may have here", time.Second)
 	}
-	l.bodies += n
+	l.bodies, a.bodies = l.bodies+n, a.bodies+n
 	return sync.OnceFunc(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.bodies -= n
+		l.bodies, a.bodies = l.bodies-n, a.bodies-n
 	}), nil
 }
 
-// barred says whether an address has failed to be let in too often.
+// barred says whether an address has failed to be let in too often. It is asked for those who
+// can't be let in, and for nobody else.
 func (l *Limiter) barred(address string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -266,14 +275,6 @@ func addressOf(remote string) string {
 		}
 	}
 	return ip.String()
-}
-
-func addressIn(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok || p.Addr == nil {
-		return ""
-	}
-	return addressOf(p.Addr.String())
 }
 
 // Bound makes a listener that closes the connections that are over the limits. Others wait

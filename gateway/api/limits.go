@@ -26,8 +26,10 @@ type Limits struct {
 	// Body is the largest request over HTTPS that is held in memory. An upload isn't; it
 	// has Upload.
 	Body Size `yaml:"body,omitempty"`
-	// Bodies is the memory that all such requests under way may take together.
-	Bodies Size `yaml:"bodies,omitempty"`
+	// Bodies is the memory that all such requests under way may take together, and
+	// BodiesPerCaller how much of it one caller's.
+	Bodies          Size `yaml:"bodies,omitempty"`
+	BodiesPerCaller Size `yaml:"bodies_per_caller,omitempty"`
 	// Upload is the largest payload that is taken in one piece.
 	Upload Size `yaml:"upload,omitempty"`
 	// Message is the largest gRPC message. Payloads come as streams of messages.
@@ -37,8 +39,9 @@ type Limits struct {
 	// make on average, and Burst how many at once after a time of quiet.
 	Rate  float64 `yaml:"rate,omitempty"`
 	Burst int     `yaml:"burst,omitempty"`
-	// Failures is how many calls a minute an address may make without being let in. Who
-	// shows a member's certificate isn't counted by address.
+	// Failures is how many calls a minute an address may make that can't be let in, before they
+	// are answered by 429. Who shows a member's certificate isn't counted by address, and neither
+	// it nor a valid token is ever turned away for what others at its address do.
 	Failures int `yaml:"failures,omitempty"`
 
 	// Requests is how many calls may be under way at once, and RequestsPerCaller how many of
@@ -69,7 +72,7 @@ type Limits struct {
 
 // DefaultLimits suit a hospital of some thousand beds on a machine with 4 GiB.
 var DefaultLimits = Limits{
-	Body: 64 << 20, Bodies: 512 << 20, Upload: 64 << 30, Message: 4 << 20,
+	Body: 64 << 20, Bodies: 512 << 20, BodiesPerCaller: 384 << 20, Upload: 64 << 30, Message: 4 << 20,
 	Rate: 1000, Burst: 2000, Failures: 60,
 	Requests: 512, RequestsPerCaller: 384, Streams: 512, StreamsPerCaller: 384, Connections: 2048, ConnectionsPerAddress: 1024,
 	Header: 10 * time.Second, Pause: 30 * time.Second, Pace: 1 << 10, Answer: time.Minute, Export: time.Hour, Idle: 2 * time.Minute,
@@ -80,6 +83,7 @@ func (l Limits) Complete() Limits {
 	d := DefaultLimits
 	or(&l.Body, d.Body)
 	or(&l.Bodies, max(d.Bodies, l.Body))
+	or(&l.BodiesPerCaller, max(l.Bodies/4*3, l.Body))
 	or(&l.Upload, d.Upload)
 	or(&l.Message, d.Message)
 	or(&l.Rate, d.Rate)
@@ -130,6 +134,7 @@ func (l Limits) Check() error {
 	}
 	size("body", l.Body, 64<<10, 1<<30)
 	size("bodies", l.Bodies, l.Body, 1<<40)
+	size("bodies_per_caller", l.BodiesPerCaller, l.Body, l.Bodies)
 	size("upload", l.Upload, 1<<20, 1<<44)
 	size("message", l.Message, 2<<20, 256<<20) // chunks of a stream are 1 MiB
 	if given.Rate < 0 || math.IsNaN(given.Rate) || l.Rate > 1e6 {

@@ -95,7 +95,7 @@ func guard(t *testing.T, limits api.Limits, handler http.HandlerFunc) *guarded {
 	server := api.NewWeb(api.Config{
 		Gateway:     &share.Gateway{Config: share.Config{Self: registry.Candidate{MSP: "OwnMSP", Kind: registry.Hospital}}},
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil },
-		Trust:       api.Trust{"OwnMSP": root(t, g.own)}, Log: slog.New(slog.NewJSONHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Limits: g.limits,
+		Tokens:      everyBearer(), Trust: api.Trust{"OwnMSP": root(t, g.own)}, Log: slog.New(slog.NewJSONHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Limits: g.limits,
 	}, api.Mount{
 		Path: "/at/", New: func(grpc.ClientConnInterface) http.Handler { return handler },
 		Streams: func(in *http.Request) bool { return strings.HasSuffix(in.URL.Path, "/upload") },
@@ -269,6 +269,128 @@ func TestAnAnnouncedBodyTakesWhatHasCome(t *testing.T) {
 	}
 	rest.CloseWithError(io.ErrUnexpectedEOF)
 	first.Wait()
+}
+
+// One caller doesn't get all the memory that there is for bodies, however many it sends at once.
+func TestOneCallersBodiesLeaveRoomForOthers(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		share   api.Size
+		greedy  int // what its second body is answered
+		another int
+	}{
+		{"a share of its own", 3 << 20, http.StatusTooManyRequests, http.StatusOK},
+		{"control: a share that is all of it", 4 << 20, http.StatusOK, http.StatusServiceUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inside, leave := make(chan struct{}, 3), make(chan struct{})
+			g := guard(t, api.Limits{Body: 2 << 20, Bodies: 4 << 20, BodiesPerCaller: test.share}, func(out http.ResponseWriter, in *http.Request) {
+				inside <- struct{}{}
+				<-leave
+			})
+			letGo := sync.OnceFunc(func() { close(leave) })
+			greedy, other := g.as(t, g.client), g.as(t, pair(t, g.own, authority.Client))
+			full := func() io.Reader { return bytes.NewReader(make([]byte, 2<<20)) }
+			var all sync.WaitGroup
+			defer all.Wait()
+			defer letGo()
+			all.Go(func() { g.ask(t, greedy, "/at/", full()) })
+			<-inside
+			if test.greedy == http.StatusOK {
+				all.Go(func() { g.ask(t, greedy, "/at/", full()) })
+				<-inside
+			} else if out, doc := g.ask(t, greedy, "/at/", full()); out.StatusCode != test.greedy || out.Header.Get("Retry-After") == "" || !strings.Contains(doc, `"code":"rate-limited"`) {
+				t.Errorf("its second body: %d %v %s", out.StatusCode, out.Header, doc)
+			}
+			if test.another == http.StatusOK {
+				all.Go(func() { g.ask(t, other, "/at/", full()) })
+				<-inside
+			} else if out, doc := g.ask(t, other, "/at/", full()); out.StatusCode != test.another {
+				t.Errorf("another's body: %d %s", out.StatusCode, doc)
+			}
+			letGo()
+			all.Wait()
+			if held := g.limits.Load().Bodies; held != 0 {
+				t.Errorf("%s are held after all of it", held)
+			}
+		})
+	}
+}
+
+// A hospital calls from one address: whoever can't be let in is soon told to wait, and nobody
+// else there is kept out by that.
+func TestAnAddressIsHeldToItsFailuresAndItsPeopleAreNot(t *testing.T) {
+	const tries = 1 // a minute: the next one is due after a minute, however slow the machine is
+	visit := func(g *guarded, c *http.Client, path, token string) int {
+		t.Helper()
+		in, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+g.address+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			in.Header.Set("Authorization", "Bearer "+token)
+		}
+		out, err := c.Do(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Body.Close()
+		if (out.StatusCode == http.StatusTooManyRequests) != (out.Header.Get("Retry-After") != "") {
+			t.Errorf("%d with Retry-After %q", out.StatusCode, out.Header.Get("Retry-After"))
+		}
+		return out.StatusCode
+	}
+	for _, test := range []struct {
+		name  string
+		token string // of who errs
+		cert  bool   // and shows a certificate of the member besides
+		err   int    // what is told after so many failures
+	}{
+		{"a token that is none", "expired", false, http.StatusTooManyRequests},
+		{"nothing", "", false, http.StatusTooManyRequests},
+		{"control: a token that is one", "auditor", false, http.StatusOK},
+		{"a certificate that isn't counted by address", "expired", true, http.StatusUnauthorized},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g := guard(t, api.Limits{Failures: tries}, echo)
+			nobody, software := g.as(t, tls.Certificate{}), g.as(t, g.client)
+			errs := nobody
+			if test.cert {
+				errs = software
+			}
+			first := http.StatusUnauthorized
+			if test.err == http.StatusOK {
+				first = http.StatusOK
+			}
+			for i := range tries {
+				if code := visit(g, errs, "/at/", test.token); code != first {
+					t.Fatalf("try %d: %d", i, code)
+				}
+			}
+			if code := visit(g, errs, "/at/", test.token); code != test.err {
+				t.Errorf("after %d tries: %d, want %d", tries, code, test.err)
+			}
+			// Everybody else at the address.
+			for who, code := range map[string]int{
+				"a valid token":                     visit(g, nobody, "/at/", "clinician"),
+				"a certificate":                     visit(g, software, "/at/", ""),
+				"both":                              visit(g, software, "/at/", "clinician"),
+				"nobody, where it is for everybody": visit(g, nobody, "/at/everybody", ""),
+			} {
+				if code != http.StatusOK {
+					t.Errorf("%s: %d", who, code)
+				}
+			}
+			if test.err == http.StatusTooManyRequests { // and whoever is right again is let in at once
+				if code := visit(g, errs, "/at/", "clinician"); code != http.StatusOK {
+					t.Errorf("with a good token after that: %d", code)
+				}
+				if g.limits.Load().Turned["failures"] == 0 {
+					t.Error("the one that was turned away isn't counted")
+				}
+			}
+		})
+	}
 }
 
 // Who wasn't let in takes none of the memory, nor of the time, that is for who was.
