@@ -29,7 +29,11 @@ import (
 
 // backups writes backups of a gateway that runs.
 func (c Config) backups(chain *ledger.Ledger, store *keys.Store, sealed vault.Vault, version string) api.Backup {
-	return func(ctx context.Context, to io.Writer, recipients []age.Recipient, withoutVault, withAudit bool) error {
+	return func(ctx context.Context, to io.Writer, chosen []string, withoutVault, withAudit bool) error {
+		recipients, err := c.Backup.readers(chosen)
+		if err != nil {
+			return err
+		}
 		if len(recipients) == 0 {
 			passphrase, err := readPassphrase(c.Passphrase)
 			if err != nil {

@@ -116,6 +116,8 @@ type Config struct {
 	Tracing Tracing `yaml:"tracing,omitempty"`
 	// Uploads bounds what is uploaded piece by piece.
 	Uploads Uploads `yaml:"uploads,omitempty"`
+	// Backup says who can read this gateway's backups.
+	Backup Backups `yaml:"backup,omitempty"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"log_level"`
 }
@@ -308,6 +310,7 @@ func (c Config) check() error {
 		problem("retention_sweep is %q; it must be a time from 1m to 24h, as 1h", c.RetentionSweep)
 	}
 	c.Uploads.check(problem)
+	c.Backup.check(problem)
 	if t := c.Escrow.Threshold; t != 0 && t < 2 {
 		problem("escrow.threshold is %d; it takes at least 2 members, a regulator and another", t)
 	}

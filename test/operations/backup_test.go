@@ -12,11 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"filippo.io/age"
 
+	"yitong/chaincode/refusal"
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/backup"
@@ -38,25 +40,43 @@ func configOf(t *testing.T, c *consortium.Consortium, member string) (path strin
 	return path, config
 }
 
-// backUp takes a backup of a gateway that runs, for one recipient.
-func backUp(t *testing.T, c *consortium.Consortium, member string, to *age.X25519Identity, in *yitongv1.CreateBackupRequest) []byte {
+// backUp takes a backup of a gateway that runs.
+func backUp(t *testing.T, c *consortium.Consortium, member string, in *yitongv1.CreateBackupRequest) []byte {
 	t.Helper()
-	in.Recipients = []string{to.Recipient().String()}
-	stream, err := c.Client(t, member).Backups.Create(t.Context(), in)
+	all, err := tryToBackUp(t, c, member, in)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return all
+}
+
+func tryToBackUp(t *testing.T, c *consortium.Consortium, member string, in *yitongv1.CreateBackupRequest) ([]byte, error) {
+	t.Helper()
+	stream, err := c.Client(t, member).Backups.Create(t.Context(), in)
+	if err != nil {
+		return nil, err
 	}
 	var all bytes.Buffer
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return all.Bytes()
+			return all.Bytes(), nil
 		}
 		if err != nil {
-			t.Fatal(err)
+			return all.Bytes(), err
 		}
 		all.Write(m.GetContent())
 	}
+}
+
+// readBy says whether a backup opens for somebody.
+func readBy(t *testing.T, doc []byte, id age.Identity) bool {
+	t.Helper()
+	_, err := backup.Read(bytes.NewReader(doc), "", id)
+	if err != nil && !errors.Is(err, backup.ErrKey) {
+		t.Fatal(err)
+	}
+	return err == nil
 }
 
 // again repeats a call until it succeeds, as software does while a gateway restarts.
@@ -96,7 +116,8 @@ func TestAGatewayComesBackFromItsBackup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := backUp(t, c, consortium.HospitalA, me, &yitongv1.CreateBackupRequest{WithAudit: true})
+	readers(t, c, me)
+	whole := backUp(t, c, consortium.HospitalA, &yitongv1.CreateBackupRequest{WithAudit: true})
 	t.Logf("the backup has %d bytes", len(whole))
 	// After the backup: one record is erased, another comes.
 	if _, err := c.Client(t, consortium.HospitalA).Erasures.Erase(t.Context(), &yitongv1.EraseRequest{Id: gone, Reason: "patient-request"}); err != nil {
@@ -165,7 +186,7 @@ func TestAGatewayComesBackFromItsBackup(t *testing.T) {
 	})
 
 	t.Run("a vault that is older than the key store is told of", func(t *testing.T) {
-		now := backUp(t, c, consortium.HospitalA, me, &yitongv1.CreateBackupRequest{WithoutVault: true})
+		now := backUp(t, c, consortium.HospitalA, &yitongv1.CreateBackupRequest{WithoutVault: true})
 		other := elsewhere(t, config)
 		if err := os.MkdirAll(other.Vault, 0o700); err != nil { // an empty one: older than all
 			t.Fatal(err)
@@ -187,7 +208,7 @@ func TestAGatewayComesBackFromItsBackup(t *testing.T) {
 		if err := os.WriteFile(strange, []byte("of a later day"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		now := backUp(t, c, consortium.HospitalA, me, &yitongv1.CreateBackupRequest{WithoutVault: true})
+		now := backUp(t, c, consortium.HospitalA, &yitongv1.CreateBackupRequest{WithoutVault: true})
 		r, err := node.Restore(t.Context(), other, bytes.NewReader(now), []age.Identity{me}, say, quiet)
 		if err != nil || r.Holdings.Strange == 0 {
 			t.Errorf("%v %+v", err, r)
@@ -220,6 +241,64 @@ func TestAGatewayComesBackFromItsBackup(t *testing.T) {
 			}
 		}
 	})
+}
+
+// readers has hospital A's backups be for somebody. Who takes one doesn't say who reads it: that
+// is its configuration's.
+func readers(t *testing.T, c *consortium.Consortium, me *age.X25519Identity) {
+	t.Helper()
+	stranger, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, config := configOf(t, c, consortium.HospitalA)
+	text, err := os.ReadFile(config.Passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passphrase, err := age.NewScryptIdentity(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := func(all ...*age.X25519Identity) *yitongv1.CreateBackupRequest {
+		in := &yitongv1.CreateBackupRequest{WithoutVault: true}
+		for _, one := range all {
+			in.Recipients = append(in.Recipients, one.Recipient().String())
+		}
+		return in
+	}
+	refused := func(in *yitongv1.CreateBackupRequest) {
+		t.Helper()
+		doc, err := tryToBackUp(t, c, consortium.HospitalA, in)
+		if r, ok := client.Refusal(err); !ok || r.Code != refusal.NotPermitted || len(doc) != 0 {
+			t.Errorf("a backup for who isn't configured: %d bytes, %v", len(doc), err)
+		}
+	}
+	if doc := backUp(t, c, consortium.HospitalA, named()); !readBy(t, doc, passphrase) || readBy(t, doc, me) {
+		t.Error("a backup of a gateway with no recipients is for its passphrase")
+	}
+	refused(named(me))
+
+	configure(t, c, consortium.HospitalA, func(config *node.Config) {
+		config.Backup.Recipients = []string{stranger.Recipient().String(), me.Recipient().String()}
+	})
+	const gateway = "gateway-" + consortium.HospitalA
+	s := c.Network().Supervisor()
+	if err := errors.Join(s.Hold(gateway), s.Release(gateway), s.Await(t.Context(), gateway)); err != nil {
+		t.Fatal(err)
+	}
+	if doc := backUp(t, c, consortium.HospitalA, named()); !readBy(t, doc, stranger) || !readBy(t, doc, me) || readBy(t, doc, passphrase) {
+		t.Error("a backup isn't for all who are configured, and nobody else")
+	}
+	if doc := backUp(t, c, consortium.HospitalA, named(me)); readBy(t, doc, stranger) || !readBy(t, doc, me) {
+		t.Error("a backup isn't for who was chosen alone")
+	}
+	another, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(named(another))
+	refused(named(me, another))
 }
 
 // elsewhere is a configuration whose places are empty ones.

@@ -30,11 +30,12 @@ func (a *app) backupCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create FILE", Short: "Write a backup of a gateway, while it runs, into one encrypted file",
 		Long: `Write a backup of a gateway, while it runs, into one encrypted file: key store, outbox, webhooks and
-sealed parts. It can be read with the key store's passphrase, or by the recipients named with --to
-(age-keygen makes them). To use what is in it takes the passphrase in any case.
+sealed parts. It can be read by the recipients that the gateway's configuration lists
+(backup.recipients; age-keygen makes them), --to chooses among those; where it lists none, with the key
+store's passphrase. To use what is in it takes the passphrase in any case.
 
 Whoever has a backup and the passphrase can open what was erased since: let backups expire.`,
-		Example: "  yitong backup create hospital-a.backup --as hospital-a --to age1…",
+		Example: "  yitong backup create hospital-a.backup --as hospital-a",
 		Args:    cobra.ExactArgs(1),
 		RunE: a.streaming(func(ctx context.Context, c *client.Client, args []string) error {
 			stream, err := c.Backups.Create(ctx, in)
@@ -44,7 +45,7 @@ Whoever has a backup and the passphrase can open what was erased since: let back
 			return a.receiveBackup(args[0], stream)
 		}),
 	}
-	cmd.Flags().StringArrayVar(&in.Recipients, "to", nil, "age recipient that can read it; may be repeated (default: the key store's passphrase)")
+	cmd.Flags().StringArrayVar(&in.Recipients, "to", nil, "one of the configured age recipients that can read it; may be repeated (default: all of them, or else the key store's passphrase)")
 	cmd.Flags().BoolVar(&in.WithoutVault, "without-vault", false, "leave the sealed parts out, for a vault that is backed up by itself after this")
 	cmd.Flags().BoolVar(&in.WithAudit, "with-audit", false, "take the audit's database along, which can as well be made anew")
 	return cmd

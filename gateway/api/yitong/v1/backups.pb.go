@@ -23,8 +23,9 @@ const (
 
 type CreateBackupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who can read it: age recipients (age1…). Without any it is whoever has the key store's
-	// passphrase.
+	// Who can read it: some of the age recipients (age1…) that the gateway's configuration lists
+	// (backup.recipients), as they stand there. Without any it is all of those, or where it lists
+	// none, whoever has the key store's passphrase. Refusal not-permitted for any other.
 	Recipients []string `protobuf:"bytes,1,rep,name=recipients,proto3" json:"recipients,omitempty"`
 	// Leaves the sealed parts out, for a vault that is backed up by itself. Their names and
 	// sizes are in the backup anyway. An object store's are always left out.
