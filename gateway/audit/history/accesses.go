@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -30,19 +29,13 @@ type Access struct {
 	CustodianName, RequesterName string
 }
 
-const accessColumns = `a.custodian, a.requester, a.id, a.document, a.release, a.receipt, a.entry, a.released, a.received, t.block, t.id`
-
-// accesses runs a query on accesses a, joined to the transaction t of their release.
-func (s *snapshot) accesses(conditions []string, args []any, order string, limit int) ([]Access, error) {
-	query := `SELECT ` + accessColumns + ` FROM accesses a JOIN entries e ON e.number = a.released JOIN transactions t ON t.number = e.tx
-		WHERE ` + strings.Join(conditions, " AND ") + ` ORDER BY ` + order + ` LIMIT ?`
-	var list []Access
-	err := s.each(query, append(args, limit), func(rows *sql.Rows) error {
-		a, err := s.access(rows)
-		list = append(list, a)
-		return err
-	})
-	return list, err
+// accesses looks for accesses a along one of their steps, a.entry or a.released, joined to its
+// entry e and transaction t.
+func (s *snapshot) accesses(c clause, step string, in stretch) ([]Access, error) {
+	query := `SELECT a.custodian, a.requester, a.id, a.document, a.release, a.receipt, a.entry, a.released, a.received, t.block, t.id
+		FROM accesses a JOIN entries e ON e.number = ` + step + ` JOIN transactions t ON t.number = e.tx`
+	c.add(step + " >= 0")
+	return along(s, query, step, in, c, s.access)
 }
 
 func (s *snapshot) access(rows *sql.Rows) (a Access, err error) {
@@ -80,76 +73,36 @@ func document[T any](raw []byte) (*T, error) {
 // the patient, with when, to whom, what, and for what purpose. The period is of the
 // release's own time.
 func (h History) Disclosures(ctx context.Context, about []contract.Relationship, time record.Period, p Page) (list []Access, next string, asOf AsOf, err error) {
-	size, err := p.size()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	from, err := p.from()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	condition, order := p.along("a.released")
-	asOf, err = h.read(ctx, func(s *snapshot) error {
+	return paged(ctx, h, p, releasedAt, func(s *snapshot, in stretch) (list []Access, err error) {
 		for _, r := range about {
-			conditions := []string{"a.handle = ? AND a.released >= 0", condition}
-			args := []any{r.Handle, from}
-			for column, value := range map[string]string{"a.custodian": r.Custodian, "a.requester": r.Requester} {
-				if value != "" {
-					conditions, args = append(conditions, column+" = ?"), append(args, value)
-				}
-			}
-			if time.Start != 0 {
-				conditions, args = append(conditions, "e.claimed >= ?"), append(args, int64(time.Start))
-			}
-			if time.End != 0 {
-				conditions, args = append(conditions, "e.claimed < ?"), append(args, int64(time.End))
-			}
-			some, err := s.accesses(conditions, args, order, size+1)
+			var c clause
+			c.add("a.handle = ?", r.Handle)
+			c.equal("a.custodian", r.Custodian)
+			c.equal("a.requester", r.Requester)
+			c.within("e.claimed", time)
+			some, err := s.accesses(c, "a.released", in)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			list = append(list, some...)
 		}
-		return nil
+		return list, nil
 	})
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	sortBy(list, p.Newest, func(a Access) int64 { return a.ReleasedAt })
-	list, next = cut(list, size, func(a Access) int64 { return a.ReleasedAt })
-	return list, next, asOf, nil
 }
+
+func releasedAt(a Access) int64 { return a.ReleasedAt }
 
 // Unreceipted lists what was released before an instant and has no receipt: the
 // requester got the keys, or might have, and never said what came of it.
 func (h History) Unreceipted(ctx context.Context, custodian, requester string, before record.Instant, p Page) (list []Access, next string, asOf AsOf, err error) {
-	size, err := p.size()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	from, err := p.from()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	condition, order := p.along("a.released")
-	conditions, args := []string{"a.released >= 0 AND a.received < 0", condition}, []any{from}
-	for _, c := range [][2]string{{"a.custodian", custodian}, {"a.requester", requester}} {
-		if c[1] != "" {
-			conditions, args = append(conditions, c[0]+" = ?"), append(args, c[1])
-		}
-	}
-	if before != 0 {
-		conditions, args = append(conditions, "e.claimed < ?"), append(args, int64(before))
-	}
-	asOf, err = h.read(ctx, func(s *snapshot) (err error) {
-		list, err = s.accesses(conditions, args, order, size+1)
-		return err
+	var c clause
+	c.add("a.received < 0")
+	c.equal("a.custodian", custodian)
+	c.equal("a.requester", requester)
+	c.within("e.claimed", record.Period{End: before})
+	return paged(ctx, h, p, releasedAt, func(s *snapshot, in stretch) ([]Access, error) {
+		return s.accesses(c, "a.released", in)
 	})
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	list, next = cut(list, size, func(a Access) int64 { return a.ReleasedAt })
-	return list, next, asOf, nil
 }
 
 // Released is when the release says it was; zero without one.

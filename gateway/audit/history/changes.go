@@ -21,15 +21,15 @@ type Day struct {
 
 // Days counts what valid transactions did, by day, member, kind and outcome, in order.
 func (h History) Days(ctx context.Context, time record.Period, members ...string) (days []Day, asOf AsOf, err error) {
-	query, args := `SELECT hour / 24 AS day, member, kind, outcome, SUM(n) FROM tallies WHERE hour >= ?`, []any{int64(time.Start) / 3600}
+	var c clause
+	c.add("hour >= ?", int64(time.Start)/3600)
 	if time.End != 0 {
-		query, args = query+` AND hour < ?`, append(args, (int64(time.End)+3599)/3600)
+		c.add("hour < ?", (int64(time.End)+3599)/3600)
 	}
-	if len(members) > 0 {
-		query, args = query+` AND member IN (`+marks(len(members))+`)`, append(args, anys(members)...)
-	}
+	among(&c, "member", members)
+	query := `SELECT hour / 24 AS day, member, kind, outcome, SUM(n) FROM tallies` + c.where() + ` GROUP BY hour / 24, member, kind, outcome ORDER BY 1, 2, 3, 4`
 	asOf, err = h.read(ctx, func(s *snapshot) error {
-		return s.each(query+` GROUP BY hour / 24, member, kind, outcome ORDER BY 1, 2, 3, 4`, args, func(rows *sql.Rows) error {
+		return s.each(query, c.args, func(rows *sql.Rows) error {
 			var d Day
 			var day int64
 			err := rows.Scan(&day, &d.Member, &d.Kind, &d.Outcome, &d.Count)
@@ -137,21 +137,13 @@ type Reason struct {
 // Denials counts the requests denied, by the reason of the rule that denied, the most
 // frequent first.
 func (h History) Denials(ctx context.Context, requester, custodian string, time record.Period) (reasons []Reason, asOf AsOf, err error) {
-	query, args := `SELECT reason, COUNT(*) FROM entries WHERE outcome = 'denied'`, []any(nil)
-	for _, c := range []struct {
-		condition string
-		value     any
-		given     bool
-	}{
-		{"requester = ?", requester, requester != ""}, {"custodian = ?", custodian, custodian != ""},
-		{"claimed >= ?", int64(time.Start), time.Start != 0}, {"claimed < ?", int64(time.End), time.End != 0},
-	} {
-		if c.given {
-			query, args = query+` AND `+c.condition, append(args, c.value)
-		}
-	}
+	var c clause
+	c.add("outcome = 'denied'") // as the partial index has it
+	c.equal("requester", requester)
+	c.equal("custodian", custodian)
+	c.within("claimed", time)
 	asOf, err = h.read(ctx, func(s *snapshot) error {
-		return s.each(query+` GROUP BY reason ORDER BY 2 DESC, 1`, args, func(rows *sql.Rows) error {
+		return s.each(`SELECT reason, COUNT(*) FROM entries`+c.where()+` GROUP BY reason ORDER BY 2 DESC, 1`, c.args, func(rows *sql.Rows) error {
 			var r Reason
 			err := rows.Scan(&r.Reason, &r.Count)
 			reasons = append(reasons, r)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"yitong/chaincode/access"
 	"yitong/chaincode/record"
@@ -61,56 +60,24 @@ func (e Emergency) Overdue(at record.Instant) bool {
 
 // Emergencies lists break-glass accesses; at is the instant by which a review is overdue.
 func (h History) Emergencies(ctx context.Context, f EmergencyFilter, at record.Instant, p Page) (list []Emergency, next string, asOf AsOf, err error) {
-	size, err := p.size()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	from, err := p.from()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	along, order := p.along("m.entry")
-	conditions, args := []string{along}, []any{from}
-	add := func(condition string, values ...any) {
-		conditions, args = append(conditions, condition), append(args, values...)
-	}
-	if f.Custodian != "" {
-		add("m.custodian = ?", f.Custodian)
-	}
-	if f.Requester != "" {
-		add("m.requester = ?", f.Requester)
-	}
-	if f.Time.Start != 0 {
-		add("m.asked >= ?", int64(f.Time.Start))
-	}
-	if f.Time.End != 0 {
-		add("m.asked < ?", int64(f.Time.End))
-	}
+	var c clause
+	c.equal("m.custodian", f.Custodian)
+	c.equal("m.requester", f.Requester)
+	c.within("m.asked", f.Time)
 	switch condition, known := stateConditions[f.State]; {
 	case f.State == "":
 	case !known:
 		return nil, "", asOf, refusal.New(refusal.Malformed, fmt.Sprintf("there is no state %.40q of a review", f.State), fmt.Sprint(ReviewStates))
 	case f.State == Overdue:
-		add(condition, int64(at))
+		c.add(condition, int64(at))
 	default:
-		add(condition)
+		c.add(condition)
 	}
-	asOf, err = h.read(ctx, func(s *snapshot) error {
-		query := `SELECT m.entry, t.block, t.id, a.document, m.review FROM emergencies m
+	return paged(ctx, h, p, func(e Emergency) int64 { return e.Number }, func(s *snapshot, in stretch) ([]Emergency, error) {
+		return along(s, `SELECT m.entry, t.block, t.id, a.document, m.review FROM emergencies m
 			JOIN accesses a ON a.custodian = m.custodian AND a.requester = m.requester AND a.id = m.id
-			JOIN entries e ON e.number = m.entry JOIN transactions t ON t.number = e.tx
-			WHERE ` + strings.Join(conditions, " AND ") + ` ORDER BY ` + order + ` LIMIT ?`
-		return s.each(query, append(args, size+1), func(rows *sql.Rows) error {
-			e, err := s.emergency(rows)
-			list = append(list, e)
-			return err
-		})
+			JOIN entries e ON e.number = m.entry JOIN transactions t ON t.number = e.tx`, "m.entry", in, c, s.emergency)
 	})
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	list, next = cut(list, size, func(e Emergency) int64 { return e.Number })
-	return list, next, asOf, nil
 }
 
 func (s *snapshot) emergency(rows *sql.Rows) (e Emergency, err error) {
@@ -144,18 +111,16 @@ type EmergencyRate struct {
 // measure of Changes. at is the instant by which a review is overdue.
 func (h History) EmergencyRates(ctx context.Context, time record.Period, at record.Instant, members ...string) (rates []EmergencyRate, asOf AsOf, err error) {
 	first := int64(time.Start) / secondsOfDay
-	query, args := `SELECT requester, asked / 86400, COUNT(*), SUM(CASE WHEN verdict = '' AND due <= ? THEN 1 ELSE 0 END), SUM(CASE WHEN verdict = 'rejected' THEN 1 ELSE 0 END)
-		FROM emergencies WHERE asked >= ?`, []any{int64(at), max(0, first-Baseline) * secondsOfDay}
-	if time.End != 0 {
-		query, args = query+` AND asked < ?`, append(args, int64(time.End))
-	}
-	if len(members) > 0 {
-		query, args = query+` AND requester IN (`+marks(len(members))+`)`, append(args, anys(members)...)
-	}
+	var c clause
+	c.add("asked >= ?", max(0, first-Baseline)*secondsOfDay)
+	c.within("asked", record.Period{End: time.End})
+	among(&c, "requester", members)
+	query := `SELECT requester, asked / 86400, COUNT(*), SUM(CASE WHEN verdict = '' AND due <= ? THEN 1 ELSE 0 END), SUM(CASE WHEN verdict = 'rejected' THEN 1 ELSE 0 END)
+		FROM emergencies` + c.where() + ` GROUP BY requester, asked / 86400 ORDER BY 1, 2`
 	counts, of := map[string]map[int64]int64{}, map[string]*EmergencyRate{}
 	last := first - 1
 	asOf, err = h.read(ctx, func(s *snapshot) error {
-		return s.each(query+` GROUP BY requester, asked / 86400 ORDER BY 1, 2`, args, func(rows *sql.Rows) error {
+		return s.each(query, append([]any{int64(at)}, c.args...), func(rows *sql.Rows) error {
 			var member string
 			var day, n, overdue, rejected int64
 			if err := rows.Scan(&member, &day, &n, &overdue, &rejected); err != nil {

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"slices"
@@ -15,152 +14,69 @@ type Entry = projection.Entry
 
 // Entries lists what matches the filter.
 func (h History) Entries(ctx context.Context, f Filter, p Page) (list []Entry, next string, asOf AsOf, err error) {
-	size, err := p.size()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	from, err := p.from()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	asOf, err = h.read(ctx, func(s *snapshot) error {
-		for _, one := range f.arms() {
-			some, err := s.entries(one, p, from, size+1)
+	return paged(ctx, h, p, func(e Entry) int64 { return e.Number }, func(s *snapshot, in stretch) (list []Entry, err error) {
+		for _, c := range f.arms() {
+			some, err := along(s, entries, "e.number", in, c, s.entry)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			list = append(list, some...)
 		}
-		return nil
+		return list, nil
 	})
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	slices.SortFunc(list, func(a, b Entry) int {
-		if p.Newest {
-			a, b = b, a
-		}
-		return cmp.Compare(a.Number, b.Number)
-	})
-	list = slices.CompactFunc(list, func(a, b Entry) bool { return a.Number == b.Number })
-	list, next = cut(list, size, func(e Entry) int64 { return e.Number })
-	return list, next, asOf, nil
 }
 
-// clause is a filter as SQL, on entries e.
-type clause struct {
-	conditions []string
-	args       []any
-	narrow     bool // an index other than time's finds few
-}
-
-func (c *clause) add(condition string, args ...any) {
-	c.conditions = append(c.conditions, condition)
-	c.args = append(c.args, args...)
-}
-
-// time is the claimed time, hidden from the planner where another index finds fewer: the
-// sign does nothing but that, in SQLite and PostgreSQL alike.
-func (c *clause) time() string {
-	if c.narrow {
-		return "+e.claimed"
-	}
-	return "e.claimed"
-}
+const entries = `SELECT e.number, t.block, t.idx, t.id, e.claimed, e.kind, e.action, e.outcome, e.reason, e.member, t.agent, t.function,
+	t.validation, t.endorsers, e.custodian, e.requester, e.handle, e.object, e.version, e.purpose, e.classes, e.policy, e.policy_version, e.policy_path, e.person, e.person_role
+	FROM entries e JOIN transactions t ON t.number = e.tx`
 
 // arms are the clauses whose union is wanted: one a relationship, so that each walks
 // its own index and a page costs what it holds, however long a patient's history is.
-func (f Filter) arms() []clause {
+func (f Filter) arms() (arms []clause) {
 	if f.About == nil && f.Records == nil {
-		var c clause
-		return []clause{f.rest(c)}
+		return []clause{f.rest(clause{}, false)}
 	}
-	var arms []clause
 	for _, r := range f.About {
 		var c clause
-		c.narrow = true
 		c.add("e.handle = ? AND e.handle <> ''", r.Handle)
-		if r.Custodian != "" {
-			c.add("e.custodian = ?", r.Custodian)
-		}
-		if r.Requester != "" {
-			c.add("e.requester = ?", r.Requester)
-		}
-		arms = append(arms, f.rest(c))
+		c.equal("e.custodian", r.Custodian)
+		c.equal("e.requester", r.Requester)
+		arms = append(arms, f.rest(c, true))
 	}
 	for _, id := range f.Records {
 		var c clause
-		c.narrow = true
 		c.add("e.object = ? AND e.object <> '' AND e.kind = 'record'", id)
-		arms = append(arms, f.rest(c))
+		arms = append(arms, f.rest(c, true))
 	}
 	return arms
 }
 
-func (f Filter) rest(c clause) clause {
+// rest adds the rest of the filter to a clause; narrow says that an index finds few by it.
+func (f Filter) rest(c clause, narrow bool) clause {
+	narrow = narrow || f.Object+f.Member+f.Custodian != ""
 	if f.Object != "" {
 		c.add("e.object = ? AND e.object <> ''", f.Object)
-		c.narrow = true
 	}
-	if f.Member != "" {
-		c.add("e.member = ?", f.Member)
-		c.narrow = true
-	}
+	c.equal("e.member", f.Member)
 	if f.Custodian != "" {
 		c.add("e.custodian = ? AND e.custodian <> ''", f.Custodian)
-		c.narrow = true
 	}
-	if f.Requester != "" {
-		c.add("e.requester = ?", f.Requester)
-	}
-	if len(f.Kinds) > 0 {
-		c.add("e.kind IN ("+marks(len(f.Kinds))+")", anys(f.Kinds)...)
-	}
-	switch {
-	case len(f.Outcomes) == 1 && f.Outcomes[0] == projection.Denied:
+	c.equal("e.requester", f.Requester)
+	among(&c, "e.kind", f.Kinds)
+	if slices.Equal(f.Outcomes, []projection.Outcome{projection.Denied}) {
 		c.add("e.outcome = 'denied'") // as the partial index has it
-		c.narrow = true
-	case len(f.Outcomes) > 0:
-		c.add("e.outcome IN ("+marks(len(f.Outcomes))+")", anys(f.Outcomes)...)
+		narrow = true
+	} else {
+		among(&c, "e.outcome", f.Outcomes)
 	}
-	if f.Purpose != "" {
-		c.add("e.purpose = ?", f.Purpose)
+	c.equal("e.purpose", f.Purpose)
+	c.equal("e.reason", f.Reason)
+	claimed := "e.claimed"
+	if narrow {
+		claimed = "+e.claimed" // hidden from the planner; the sign does nothing else, in SQLite and PostgreSQL alike
 	}
-	if f.Reason != "" {
-		c.add("e.reason = ?", f.Reason)
-	}
-	if f.Time.Start != 0 {
-		c.add(c.time()+" >= ?", int64(f.Time.Start))
-	}
-	if f.Time.End != 0 {
-		c.add(c.time()+" < ?", int64(f.Time.End))
-	}
+	c.within(claimed, f.Time)
 	return c
-}
-
-func anys[T ~string](list []T) []any {
-	out := make([]any, len(list))
-	for i, v := range list {
-		out[i] = string(v)
-	}
-	return out
-}
-
-const entryColumns = `e.number, t.block, t.idx, t.id, e.claimed, e.kind, e.action, e.outcome, e.reason, e.member, t.agent, t.function,
-	t.validation, t.endorsers, e.custodian, e.requester, e.handle, e.object, e.version, e.purpose, e.classes, e.policy, e.policy_version, e.policy_path, e.person, e.person_role`
-
-func (s *snapshot) entries(c clause, p Page, from int64, limit int) ([]Entry, error) {
-	condition, order := p.along("e.number")
-	c.add(condition, from)
-	query := `SELECT ` + entryColumns + ` FROM entries e JOIN transactions t ON t.number = e.tx
-		WHERE ` + strings.Join(c.conditions, " AND ") + ` ORDER BY ` + order + ` LIMIT ?`
-	var list []Entry
-	err := s.each(query, append(c.args, limit), func(rows *sql.Rows) error {
-		e, err := s.entry(rows)
-		list = append(list, e)
-		return err
-	})
-	return list, err
 }
 
 func (s *snapshot) entry(rows *sql.Rows) (Entry, error) {

@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 
 	"yitong/chaincode/contract"
@@ -23,117 +22,51 @@ type Wanted struct {
 	InForce   record.Period // consents in force at some time of it
 }
 
-// on is the wanted as SQL on a table t of consents or accesses, joined to the entries e of theirs.
-func (w Wanted) on() (c clause, nothing bool) {
-	if w.About != nil {
-		if len(w.About) == 0 {
-			return c, true
-		}
+// on is the wanted as conditions on a table of consents or accesses, joined to its entry e.
+func (w Wanted) on(table string) (c clause) {
+	if w.About != nil && len(w.About) == 0 || w.IDs != nil && len(w.IDs) == 0 {
+		c.add("FALSE")
+	}
+	if len(w.About) > 0 {
 		var or []string
 		var args []any
 		for _, r := range w.About {
-			or, args = append(or, "c.handle = ? AND c.custodian = ? AND c.requester = ?"), append(args, r.Handle, r.Custodian, r.Requester)
+			or, args = append(or, table+".handle = ? AND "+table+".custodian = ? AND "+table+".requester = ?"), append(args, r.Handle, r.Custodian, r.Requester)
 		}
 		c.add("("+strings.Join(or, " OR ")+")", args...)
 	}
-	if w.IDs != nil {
-		if len(w.IDs) == 0 {
-			return c, true
-		}
-		c.add("c.id IN ("+marks(len(w.IDs))+")", anys(w.IDs)...)
-	}
+	among(&c, table+".id", w.IDs)
 	if w.Party != "" {
-		c.add("(c.custodian = ? OR c.requester = ?)", w.Party, w.Party)
+		c.add("("+table+".custodian = ? OR "+table+".requester = ?)", w.Party, w.Party)
 	}
-	if w.Custodian != "" {
-		c.add("c.custodian = ?", w.Custodian)
-	}
-	if w.Requester != "" {
-		c.add("c.requester = ?", w.Requester)
-	}
-	if len(w.Statuses) > 0 {
-		c.add("c.status IN ("+marks(len(w.Statuses))+")", anys(w.Statuses)...)
-	}
-	if len(w.Outcomes) > 0 {
-		c.add("c.outcome IN ("+marks(len(w.Outcomes))+")", anys(w.Outcomes)...)
-	}
-	if w.Purpose != "" {
-		c.add("c.purpose = ?", w.Purpose)
-	}
-	if w.Recorded.Start != 0 {
-		c.add("e.claimed >= ?", int64(w.Recorded.Start))
-	}
-	if w.Recorded.End != 0 {
-		c.add("e.claimed < ?", int64(w.Recorded.End))
-	}
+	c.equal(table+".custodian", w.Custodian)
+	c.equal(table+".requester", w.Requester)
+	among(&c, table+".status", w.Statuses)
+	among(&c, table+".outcome", w.Outcomes)
+	c.equal(table+".purpose", w.Purpose)
+	c.within("e.claimed", w.Recorded)
 	if w.InForce.End != 0 {
-		c.add("c.begins < ?", int64(w.InForce.End))
+		c.add(table+".begins < ?", int64(w.InForce.End))
 	}
 	if w.InForce.Start != 0 {
-		c.add("(c.ends = 0 OR c.ends > ?)", int64(w.InForce.Start))
+		c.add("("+table+".ends = 0 OR "+table+".ends > ?)", int64(w.InForce.Start))
 	}
-	return c, false
+	return c
 }
 
 // Consents lists the consents wanted as they stand, each in its newest version, in the order in
 // which those were recorded.
 func (h History) Consents(ctx context.Context, w Wanted, p Page) (list []Consent, next string, asOf AsOf, err error) {
-	size, err := p.size()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	from, err := p.from()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	c, nothing := w.on()
-	condition, order := p.along("c.entry")
-	c.add(condition, from)
-	c.add(`NOT EXISTS (SELECT 1 FROM consents n WHERE n.custodian = c.custodian AND n.requester = c.requester AND n.handle = c.handle AND n.id = c.id AND n.version > c.version)`)
-	asOf, err = h.read(ctx, func(s *snapshot) (err error) {
-		if !nothing {
-			list, err = s.consents(c.conditions, c.args, order, size+1)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	list, next = cut(list, size, func(c Consent) int64 { return c.Entry })
-	return list, next, asOf, nil
+	c := w.on("c")
+	c.add(newestVersion)
+	return h.consentsAlong(ctx, c, p)
 }
 
 // Accesses lists the accesses wanted, in the order in which they were asked for. Where their
 // releases stand isn't told; see Disclosures.
 func (h History) Accesses(ctx context.Context, w Wanted, p Page) (list []Access, next string, asOf AsOf, err error) {
-	size, err := p.size()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	from, err := p.from()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	c, nothing := w.on()
-	condition, order := p.along("c.entry")
-	c.add(condition, from)
-	c.add("c.entry >= 0")
-	query := `SELECT c.custodian, c.requester, c.id, c.document, c.release, c.receipt, c.entry, c.released, c.received, t.block, t.id
-		FROM accesses c JOIN entries e ON e.number = c.entry JOIN transactions t ON t.number = e.tx
-		WHERE ` + strings.Join(c.conditions, " AND ") + ` ORDER BY ` + order + ` LIMIT ?`
-	asOf, err = h.read(ctx, func(s *snapshot) error {
-		if nothing {
-			return nil
-		}
-		return s.each(query, append(c.args, size+1), func(rows *sql.Rows) error {
-			a, err := s.access(rows)
-			list = append(list, a)
-			return err
-		})
+	c := w.on("a")
+	return paged(ctx, h, p, func(a Access) int64 { return a.AskedAt }, func(s *snapshot, in stretch) ([]Access, error) {
+		return s.accesses(c, "a.entry", in)
 	})
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	list, next = cut(list, size, func(a Access) int64 { return a.AskedAt })
-	return list, next, asOf, nil
 }

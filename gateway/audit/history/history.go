@@ -21,13 +21,10 @@ import (
 	"database/sql"
 	"fmt"
 	"sort"
-	"strconv"
-	"strings"
 	"time"
 
 	"yitong/chaincode/contract"
 	"yitong/chaincode/record"
-	"yitong/chaincode/refusal"
 	"yitong/gateway/audit/projection"
 )
 
@@ -38,20 +35,6 @@ type History struct {
 
 // AsOf is what an answer stands on.
 type AsOf = projection.Checkpoint
-
-// Page is a part of a list. Lists are in the order of the ledger, oldest first, or
-// newest first.
-type Page struct {
-	Size     int    // 1 to MaxPage; 0 is DefaultPage
-	Bookmark string // of the page before; "" for the first
-	Newest   bool   // newest first
-}
-
-// Sizes of a page.
-const (
-	DefaultPage = 50
-	MaxPage     = 1000
-)
 
 // Filter says which entries are wanted; a zero field leaves all.
 type Filter struct {
@@ -112,49 +95,6 @@ func (s *snapshot) each(query string, args []any, row func(*sql.Rows) error) err
 	return rows.Err()
 }
 
-// size checks the wanted size of a page: code too-large.
-func (p Page) size() (int, error) {
-	switch {
-	case p.Size == 0:
-		return DefaultPage, nil
-	case p.Size < 0 || p.Size > MaxPage:
-		return 0, refusal.New(refusal.TooLarge, fmt.Sprintf("a page of %d", p.Size), fmt.Sprintf("1 to %d, or 0 for %d", MaxPage, DefaultPage))
-	}
-	return p.Size, nil
-}
-
-// from is the number that the page begins behind.
-func (p Page) from() (int64, error) {
-	switch {
-	case p.Bookmark != "":
-		n, err := strconv.ParseInt(p.Bookmark, 10, 64)
-		if err != nil || n < 0 {
-			return 0, refusal.New(refusal.Malformed, "that is not a bookmark", "the bookmark of the page before, unchanged")
-		}
-		return n, nil
-	case p.Newest:
-		return 1<<63 - 1, nil
-	}
-	return -1, nil
-}
-
-// along is the condition and the order that walk a page along a column of numbers.
-func (p Page) along(column string) (condition, order string) {
-	if p.Newest {
-		return column + " < ?", column + " DESC"
-	}
-	return column + " > ?", column
-}
-
-// cut ends a list at the page's size, and names where the next page begins.
-func cut[T any](list []T, size int, number func(T) int64) ([]T, string) {
-	if len(list) <= size {
-		return list, ""
-	}
-	list = list[:size]
-	return list, strconv.FormatInt(number(list[size-1]), 10)
-}
-
 // directory knows what every member was when.
 type directory map[string][]standing
 
@@ -197,9 +137,6 @@ func (d directory) name(msp string) string {
 	}
 	return msp
 }
-
-// marks is so many placeholders.
-func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
 func seconds(n int64) time.Time {
 	if n == 0 {

@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"database/sql"
-	"strings"
 
 	"yitong/chaincode/disclosure"
 	"yitong/chaincode/record"
@@ -26,49 +25,18 @@ type Order struct {
 
 // Orders lists orders to disclose.
 func (h History) Orders(ctx context.Context, f OrderFilter, p Page) (list []Order, next string, asOf AsOf, err error) {
-	size, err := p.size()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	from, err := p.from()
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	along, order := p.along("o.entry")
-	conditions, args := []string{"o.entry >= 0", along}, []any{from}
-	add := func(condition string, values ...any) {
-		conditions, args = append(conditions, condition), append(args, values...)
-	}
-	if f.Holder != "" {
-		add("o.holder = ?", f.Holder)
-	}
-	if f.Regulator != "" {
-		add("o.regulator = ?", f.Regulator)
-	}
+	var c clause
+	c.add("o.entry >= 0")
+	c.equal("o.holder", f.Holder)
+	c.equal("o.regulator", f.Regulator)
 	if f.Open {
-		add("o.concluded < 0")
+		c.add("o.concluded < 0")
 	}
-	if f.Time.Start != 0 {
-		add("e.claimed >= ?", int64(f.Time.Start))
-	}
-	if f.Time.End != 0 {
-		add("e.claimed < ?", int64(f.Time.End))
-	}
-	asOf, err = h.read(ctx, func(s *snapshot) error {
-		query := `SELECT o.entry, t.block, t.id, o.document, o.answer, o.conclusion FROM orders o
-			JOIN entries e ON e.number = o.entry JOIN transactions t ON t.number = e.tx
-			WHERE ` + strings.Join(conditions, " AND ") + ` ORDER BY ` + order + ` LIMIT ?`
-		return s.each(query, append(args, size+1), func(rows *sql.Rows) error {
-			o, err := readOrder(rows)
-			list = append(list, o)
-			return err
-		})
+	c.within("e.claimed", f.Time)
+	return paged(ctx, h, p, func(o Order) int64 { return o.Number }, func(s *snapshot, in stretch) ([]Order, error) {
+		return along(s, `SELECT o.entry, t.block, t.id, o.document, o.answer, o.conclusion FROM orders o
+			JOIN entries e ON e.number = o.entry JOIN transactions t ON t.number = e.tx`, "o.entry", in, c, readOrder)
 	})
-	if err != nil {
-		return nil, "", asOf, err
-	}
-	list, next = cut(list, size, func(o Order) int64 { return o.Number })
-	return list, next, asOf, nil
 }
 
 func readOrder(rows *sql.Rows) (o Order, err error) {
