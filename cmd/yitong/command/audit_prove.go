@@ -55,17 +55,11 @@ func (a *app) prove(ctx context.Context, permit, in, out, genesis string) (err e
 	}
 	source := proof.Stream(func(context.Context, uint64) iter.Seq2[[]byte, error] { return exported(in) })
 	if in == "" {
-		chain, err := a.ownPeer(ctx)
+		chain, height, err := a.reachPeer(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, chain.Close()) }()
-		limited, cancel := a.limited(ctx)
-		defer cancel()
-		height, err := chain.Height(limited)
-		if err != nil {
-			return &failure{exit: exitUnavailable, err: fmt.Errorf("the peer of %s doesn't answer: %w", a.as, err), next: "start it (`yitong up`) and repeat the command"}
-		}
 		source = func(ctx context.Context, from uint64) iter.Seq2[[]byte, error] {
 			return replay.Encoded(through(chain.RawBlocks(ctx, from), height))
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"log/slog"
@@ -107,21 +106,17 @@ func (a *app) ownPeer(ctx context.Context) (*ledger.Ledger, error) {
 	})
 }
 
-// peerBlocks yields the blocks that the member's peer has when it is asked.
-func (a *app) peerBlocks(ctx context.Context, from uint64) (blocks iter.Seq2[*common.Block, error], height uint64, end func() error, err error) {
-	chain, err := a.ownPeer(ctx)
-	if err != nil {
-		return nil, 0, nil, err
+// reachPeer is the member's own peer and how many blocks it has.
+func (a *app) reachPeer(ctx context.Context) (chain *ledger.Ledger, height uint64, err error) {
+	if chain, err = a.ownPeer(ctx); err != nil {
+		return nil, 0, err
 	}
 	limited, cancel := a.limited(ctx)
 	defer cancel()
 	if height, err = chain.Height(limited); err != nil {
-		return nil, 0, nil, errors.Join(&failure{exit: exitUnavailable, err: fmt.Errorf("the peer of %s doesn't answer: %w", a.as, err), next: "start it (`yitong up`) and repeat the command"}, chain.Close())
+		return nil, 0, errors.Join(&failure{exit: exitUnavailable, err: fmt.Errorf("the peer of %s doesn't answer: %w", a.as, err), next: "start it (`yitong up`) and repeat the command"}, chain.Close())
 	}
-	if from >= height {
-		return func(func(*common.Block, error) bool) {}, height, chain.Close, nil
-	}
-	return through(chain.RawBlocks(ctx, from), height), height, chain.Close, nil
+	return chain, height, nil
 }
 
 // through ends a stream of blocks, which would wait for new ones, before the height.
@@ -152,30 +147,35 @@ func (a *app) auditExport() *cobra.Command {
 }
 
 func (a *app) export(ctx context.Context, out string, from uint64) (err error) {
-	blocks, height, end, err := a.peerBlocks(ctx, from)
+	chain, height, err := a.reachPeer(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer func() { err = errors.Join(err, chain.Close()) }()
+	if from >= height {
+		return usage("--from-block %d: the peer of %s has blocks 0 to %d", from, a.as, int64(height)-1)
+	}
 	file, err := renameio.NewPendingFile(out, renameio.WithPermissions(0o600))
 	if err != nil {
 		return err
 	}
 	defer file.Cleanup()
-	bar := a.screen.Progress("writing blocks", 0)
+	bar := a.screen.Counting("writing", "blocks")
 	defer bar.Close()
-	w, err := replay.NewWriter(io.MultiWriter(file, bar), from)
+	w, err := replay.NewWriter(file, from)
 	if err != nil {
 		return err
 	}
-	for b, err := range blocks {
+	for b, err := range through(chain.RawBlocks(ctx, from), height) {
 		if err != nil {
 			return err
 		}
 		if err := w.Write(b); err != nil {
 			return err
 		}
+		bar.Of(int64(b.Header.Number+1-from), int64(height-from))
 	}
+	bar.Close()
 	if err := w.Close(); err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (a *app) export(ctx context.Context, out string, from uint64) (err error) {
 	if a.screen.JSON {
 		return a.screen.Object(map[string]any{"file": out, "from": from, "height": height})
 	}
-	a.screen.Say("wrote blocks %d to %d to %s", from, height-min(1, height), out)
+	a.screen.Say("wrote blocks %d to %d to %s", from, height-1, out)
 	return nil
 }
 
@@ -256,34 +256,38 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 		}
 	}
 	var blocks iter.Seq2[[]byte, error]
+	var wanted uint64 // how many blocks there are, for the bar
 	if r.in != "" {
 		file, err := os.Open(r.in)
 		if err != nil {
 			return &failure{exit: exitUsage, err: err, next: "name a file that `yitong audit export --out` has written"}
 		}
 		defer file.Close()
-		blocks = replay.Read(file)
+		blocks, wanted = replay.Read(file), replay.Said(file)
 	} else {
-		raw, blocksThere, end, err := a.peerBlocks(ctx, 0)
+		chain, height, err := a.reachPeer(ctx)
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, end()) }()
-		if o.Until == 0 {
-			o.Until = blocksThere
+		defer func() { err = errors.Join(err, chain.Close()) }()
+		if wanted = height; o.Until == 0 {
+			o.Until = height
 		}
 		if r.state {
 			if o.Peer, err = a.askPeer(ctx); err != nil {
 				return err
 			}
 		}
-		blocks = replay.Encoded(raw)
+		blocks = replay.Encoded(through(chain.RawBlocks(ctx, 0), height))
 	}
-	told, end := a.replayProgress()
-	o.Progress = told
+	if o.Until > 0 {
+		wanted = min(wanted, o.Until)
+	}
+	bar := a.screen.Counting("replaying", "blocks")
+	o.Progress = func(p replay.Progress) { bar.Of(int64(p.Block+1), int64(wanted)) }
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // what is read is thrown away again at once: fewer collections
 	report, err := replay.Run(ctx, blocks, o)
-	end()
+	bar.Close()
 	if errors.Is(err, replay.ErrCheckpoint) {
 		return unusable(err)
 	}
@@ -299,18 +303,6 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 // unusable is a checkpoint that can't be gone on from.
 func unusable(err error) error {
 	return &failure{exit: exitUsage, err: err, next: "remove the file to begin at the beginning, or name another with --checkpoint"}
-}
-
-// replayProgress tells how far a replay is: on a terminal by the bytes that have passed.
-func (a *app) replayProgress() (told func(replay.Progress), end func()) {
-	bar := a.screen.Progress("replaying", 0)
-	var done int64
-	return func(p replay.Progress) {
-		for ; done < p.Bytes; done += 1 << 16 {
-			_, _ = bar.Write(make([]byte, min(1<<16, p.Bytes-done)))
-		}
-		done = min(done, p.Bytes)
-	}, bar.Close
 }
 
 // askPeer is the member's peer, to be held against what its blocks give.

@@ -70,6 +70,7 @@ func (a *app) auditReport() *cobra.Command {
 				return err
 			}
 			if signed := m.GetSignature(); signed != nil {
+				bar.Close()
 				return a.keepExport(file, out, signed)
 			}
 			if _, err := io.MultiWriter(file, bar).Write(m.GetContent()); err != nil {

@@ -11,12 +11,13 @@ import (
 // done at once needs none.
 const patience = 8 << 20
 
-// Progress counts the bytes that pass and, on a terminal, shows how far they
-// are. It is an io.Writer to be put beside the real one.
+// Progress counts what passes, bytes as a rule, and, on a terminal, shows how far it
+// is. It is an io.Writer to be put beside the real one.
 type Progress struct {
 	s     *Screen
 	what  string
-	total int64 // 0: not known
+	unit  string // of what is counted; "" is bytes
+	total int64  // 0: not known
 	done  int64
 	drawn time.Time
 	width int
@@ -27,10 +28,15 @@ func (s *Screen) Progress(what string, total int64) *Progress {
 	return &Progress{s: s, what: what, total: total}
 }
 
+// Counting begins a bar of things, named in the plural: blocks.
+func (s *Screen) Counting(what, things string) *Progress {
+	return &Progress{s: s, what: what, unit: things}
+}
+
 // Write counts p.
 func (p *Progress) Write(b []byte) (int, error) {
 	p.done += int64(len(b))
-	if p.s.terminalErr && !p.s.JSON && p.done > patience && time.Since(p.drawn) > 100*time.Millisecond {
+	if p.s.terminalErr && !p.s.JSON && (p.unit != "" || p.done > patience) && time.Since(p.drawn) > 100*time.Millisecond {
 		p.drawn = time.Now()
 		p.draw()
 	}
@@ -52,19 +58,29 @@ func (p *Progress) Of(done, total int64) {
 // Reader is r with what is read from it counted.
 func (p *Progress) Reader(r io.Reader) io.Reader { return io.TeeReader(r, p) }
 
-// Close takes the bar away.
+// Close takes the bar away. It may be called again.
 func (p *Progress) Close() {
 	if p.width > 0 {
 		fmt.Fprintf(p.s.Err, "\r%s\r", strings.Repeat(" ", p.width))
+		p.width = 0
 	}
 }
 
 func (p *Progress) draw() {
 	const cells = 30
-	line := fmt.Sprintf("%s %s", p.what, Bytes(p.done))
+	amount := func(n int64) string {
+		if p.unit != "" {
+			return fmt.Sprint(n)
+		}
+		return Bytes(n)
+	}
+	line := p.what + " " + amount(p.done)
 	if p.total > 0 {
 		full := int(min(p.done, p.total) * cells / p.total)
-		line = fmt.Sprintf("%s [%s%s] %s of %s", p.what, strings.Repeat("=", full), strings.Repeat(" ", cells-full), Bytes(p.done), Bytes(p.total))
+		line = fmt.Sprintf("%s [%s%s] %s of %s", p.what, strings.Repeat("=", full), strings.Repeat(" ", cells-full), amount(p.done), amount(p.total))
+	}
+	if p.unit != "" {
+		line += " " + p.unit
 	}
 	p.width = max(p.width, len(line))
 	fmt.Fprintf(p.s.Err, "\r%-*s", p.width, line)

@@ -94,6 +94,28 @@ func TestADamagedExportIsToldAndWhatIsInItIsLookedAt(t *testing.T) {
 	}
 }
 
+// What an export says of its length is there before it is read, and reading begins where it did.
+func TestAnExportSaysHowFarItReaches(t *testing.T) {
+	c := replaytest.New(t, replaytest.Options{Seed: 4})
+	var file bytes.Buffer
+	w, err := replay.NewWriter(&file, 1)
+	must(t, err)
+	must(t, w.Write(c.Blocks[1]))
+	must(t, w.Close())
+	for name, c := range map[string]struct {
+		file []byte
+		want uint64
+	}{"one block from block 1 on": {file.Bytes(), 2}, "no end": {file.Bytes()[:30], 0}, "nothing": {nil, 0}} {
+		in := bytes.NewReader(c.file)
+		if got := replay.Said(in); got != c.want {
+			t.Errorf("%s: it says %d", name, got)
+		}
+		if in.Len() != len(c.file) {
+			t.Errorf("%s: %d bytes are passed over", name, len(c.file)-in.Len())
+		}
+	}
+}
+
 // FuzzExport: no file makes the reader fall, and what it takes for whole is whole.
 func FuzzExport(f *testing.F) {
 	c := replaytest.New(f, replaytest.Options{Seed: 4})
