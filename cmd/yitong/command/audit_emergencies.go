@@ -54,24 +54,22 @@ func (a *app) auditEmergencies() *cobra.Command {
 		if ask.State != "" && !slices.Contains(states, ask.State) {
 			return usage("--state is one of %s, not %q", strings.Join(states, ", "), ask.State)
 		}
-		list := newListing(a.screen, []string{"ACCESS", "BLOCK", "REQUESTED", "REQUESTER", "CUSTODIAN", "REASON", "RULE", "USER", "REVIEW"})
-		var asOf *yitongv1.AsOf
-		err = pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.EmergencyRecord, string, error) {
+		return listed(a, l.limit, emergencyHeader, func(p *yitongv1.Page) (*yitongv1.EmergencyHistoryResponse, error) {
 			ask.Page = p
-			answer, err := c.Emergencies.History(ctx, ask)
-			asOf = answer.GetAsOf()
-			return answer.GetEmergencies(), answer.GetNextBookmark(), err
-		}, func(e *yitongv1.EmergencyRecord) error {
-			of := e.GetAccess()
-			return list.add(e, of.GetId(), fmt.Sprint(e.GetCommit().GetBlock()), screen.Time(of.GetRequested()), screen.Or(e.GetRequesterName(), of.GetRequester()),
-				screen.Or(e.GetCustodianName(), of.GetCustodian()), of.GetEmergency(), screen.Rule(of.GetRule()), of.GetRole()+" "+screen.Short(of.GetUser()), reviewCell(e))
-		})
-		if err != nil {
-			return err
-		}
-		return a.closeAsOf(list, asOf)
+			return c.Emergencies.History(ctx, ask)
+		}, (*yitongv1.EmergencyHistoryResponse).GetEmergencies, emergencyCells)
 	})
 	return cmd
+}
+
+var emergencyHeader = []string{"ACCESS", "BLOCK", "REQUESTED", "REQUESTER", "CUSTODIAN", "REASON", "RULE", "USER", "REVIEW"}
+
+func emergencyCells(e *yitongv1.EmergencyRecord) []string {
+	of := e.GetAccess()
+	return []string{
+		of.GetId(), fmt.Sprint(e.GetCommit().GetBlock()), screen.Time(of.GetRequested()), screen.Or(e.GetRequesterName(), of.GetRequester()),
+		screen.Or(e.GetCustodianName(), of.GetCustodian()), of.GetEmergency(), screen.Rule(of.GetRule()), of.GetRole() + " " + screen.Short(of.GetUser()), reviewCell(e),
+	}
 }
 
 func reviewCell(e *yitongv1.EmergencyRecord) string {

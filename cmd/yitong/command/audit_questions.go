@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"yitong/cmd/yitong/client"
@@ -189,21 +190,41 @@ func (a *app) auditDenied() *cobra.Command {
 }
 
 func (a *app) listEntries(ctx context.Context, c *client.Client, filter *yitongv1.EntryFilter, l listFlags) error {
-	list := newListing(a.screen, []string{"BLOCK", "TIME (CLAIMED)", "WHO", "WHAT", "OUTCOME", "REASON", "CUSTODIAN", "REQUESTER", "PURPOSE", "CLASSES", "OBJECT"})
+	return listed(a, l.limit, entryHeader, func(p *yitongv1.Page) (*yitongv1.EntriesResponse, error) {
+		return c.Audit.Entries(ctx, &yitongv1.EntriesRequest{Filter: filter, Page: p, NewestFirst: l.newest})
+	}, (*yitongv1.EntriesResponse).GetEntries, entryCells)
+}
+
+var entryHeader = []string{"BLOCK", "TIME (CLAIMED)", "WHO", "WHAT", "OUTCOME", "REASON", "CUSTODIAN", "REQUESTER", "PURPOSE", "CLASSES", "OBJECT"}
+
+func entryCells(e *yitongv1.AuditEntry) []string {
+	object := screen.Short(e.GetObject())
+	if e.GetVersion() > 0 {
+		object += fmt.Sprintf(" v%d", e.GetVersion())
+	}
+	return []string{
+		fmt.Sprint(e.GetBlock()), screen.Time(e.GetClaimedTime()), e.GetMember(), e.GetKind() + " " + e.GetAction(), e.GetOutcome(),
+		screen.Or(e.GetReason(), "-"), screen.Or(e.GetCustodian(), "-"), screen.Or(e.GetRequester(), "-"),
+		screen.Or(e.GetPurpose(), "-"), screen.List(e.GetClasses()), screen.Or(object, "-"),
+	}
+}
+
+// answer is one page of what the gateway answers, and what it stands on.
+type answer interface {
+	GetNextBookmark() string
+	GetAsOf() *yitongv1.AsOf
+}
+
+// listed asks a question page by page, lists what the pages hold, and says on which block
+// the last of them stands.
+func listed[A answer, T proto.Message](a *app, limit int, header []string, ask func(*yitongv1.Page) (A, error), held func(A) []T, cells func(T) []string) error {
+	list := newListing(a.screen, header)
 	var asOf *yitongv1.AsOf
-	err := pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.AuditEntry, string, error) {
-		answer, err := c.Audit.Entries(ctx, &yitongv1.EntriesRequest{Filter: filter, Page: p, NewestFirst: l.newest})
-		asOf = answer.GetAsOf()
-		return answer.GetEntries(), answer.GetNextBookmark(), err
-	}, func(e *yitongv1.AuditEntry) error {
-		object := screen.Short(e.GetObject())
-		if e.GetVersion() > 0 {
-			object += fmt.Sprintf(" v%d", e.GetVersion())
-		}
-		return list.add(e, fmt.Sprint(e.GetBlock()), screen.Time(e.GetClaimedTime()), e.GetMember(), e.GetKind()+" "+e.GetAction(), e.GetOutcome(),
-			screen.Or(e.GetReason(), "-"), screen.Or(e.GetCustodian(), "-"), screen.Or(e.GetRequester(), "-"),
-			screen.Or(e.GetPurpose(), "-"), screen.List(e.GetClasses()), screen.Or(object, "-"))
-	})
+	err := pages(limit, func(p *yitongv1.Page) ([]T, string, error) {
+		page, err := ask(p)
+		asOf = page.GetAsOf()
+		return held(page), page.GetNextBookmark(), err
+	}, func(one T) error { return list.add(one, cells(one)...) })
 	if err != nil {
 		return err
 	}
@@ -225,17 +246,9 @@ func (a *app) auditConsent() *cobra.Command {
 	return &cobra.Command{
 		Use: "consent ID", Short: "Tell a consent's life: every version, and why it was withdrawn", Args: cobra.ExactArgs(1),
 		RunE: a.verb(func(ctx context.Context, c *client.Client, args []string) error {
-			list := newListing(a.screen, consentHeader)
-			var asOf *yitongv1.AsOf
-			err := pages(0, func(p *yitongv1.Page) ([]*yitongv1.ConsentVersion, string, error) {
-				answer, err := c.Audit.Consent(ctx, &yitongv1.ConsentLifeRequest{Id: args[0], Page: p})
-				asOf = answer.GetAsOf()
-				return answer.GetVersions(), answer.GetNextBookmark(), err
-			}, func(v *yitongv1.ConsentVersion) error { return list.add(v, consentCells(v)...) })
-			if err != nil {
-				return err
-			}
-			return a.closeAsOf(list, asOf)
+			return listed(a, 0, consentHeader, func(p *yitongv1.Page) (*yitongv1.ConsentLifeResponse, error) {
+				return c.Audit.Consent(ctx, &yitongv1.ConsentLifeRequest{Id: args[0], Page: p})
+			}, (*yitongv1.ConsentLifeResponse).GetVersions, consentCells)
 		}),
 	}
 }
@@ -277,18 +290,10 @@ func (a *app) auditDisclosures() *cobra.Command {
 		if ask.Time, err = when.period(); err != nil {
 			return err
 		}
-		list := newListing(a.screen, disclosureHeader)
-		var asOf *yitongv1.AsOf
-		err = pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.Disclosure, string, error) {
+		return listed(a, l.limit, disclosureHeader, func(p *yitongv1.Page) (*yitongv1.DisclosuresResponse, error) {
 			ask.Page = p
-			answer, err := c.Audit.Disclosures(ctx, ask)
-			asOf = answer.GetAsOf()
-			return answer.GetDisclosures(), answer.GetNextBookmark(), err
-		}, func(d *yitongv1.Disclosure) error { return list.add(d, disclosureCells(d)...) })
-		if err != nil {
-			return err
-		}
-		return a.closeAsOf(list, asOf)
+			return c.Audit.Disclosures(ctx, ask)
+		}, (*yitongv1.DisclosuresResponse).GetDisclosures, disclosureCells)
 	})
 	return cmd
 }
@@ -321,18 +326,10 @@ func (a *app) auditUnreceipted() *cobra.Command {
 		if ask.Before, err = moment(before, "before", false); err != nil {
 			return err
 		}
-		list := newListing(a.screen, disclosureHeader)
-		var asOf *yitongv1.AsOf
-		err = pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.Disclosure, string, error) {
+		return listed(a, l.limit, disclosureHeader, func(p *yitongv1.Page) (*yitongv1.UnreceiptedResponse, error) {
 			ask.Page = p
-			answer, err := c.Audit.Unreceipted(ctx, ask)
-			asOf = answer.GetAsOf()
-			return answer.GetReleases(), answer.GetNextBookmark(), err
-		}, func(d *yitongv1.Disclosure) error { return list.add(d, disclosureCells(d)...) })
-		if err != nil {
-			return err
-		}
-		return a.closeAsOf(list, asOf)
+			return c.Audit.Unreceipted(ctx, ask)
+		}, (*yitongv1.UnreceiptedResponse).GetReleases, disclosureCells)
 	})
 	return cmd
 }
@@ -358,18 +355,10 @@ func (a *app) auditExpiring() *cobra.Command {
 		}
 		now := a.Now()
 		ask.Within = &yitongv1.Period{Start: timestamppb.New(now), End: timestamppb.New(now.AddDate(0, 0, days))}
-		list := newListing(a.screen, consentHeader)
-		var asOf *yitongv1.AsOf
-		err := pages(l.limit, func(p *yitongv1.Page) ([]*yitongv1.ConsentVersion, string, error) {
+		return listed(a, l.limit, consentHeader, func(p *yitongv1.Page) (*yitongv1.ExpiringResponse, error) {
 			ask.Page = p
-			answer, err := c.Audit.Expiring(ctx, ask)
-			asOf = answer.GetAsOf()
-			return answer.GetConsents(), answer.GetNextBookmark(), err
-		}, func(v *yitongv1.ConsentVersion) error { return list.add(v, consentCells(v)...) })
-		if err != nil {
-			return err
-		}
-		return a.closeAsOf(list, asOf)
+			return c.Audit.Expiring(ctx, ask)
+		}, (*yitongv1.ExpiringResponse).GetConsents, consentCells)
 	})
 	return cmd
 }
@@ -451,7 +440,7 @@ func (a *app) auditRebuild() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		bar := a.screen.Progress("blocks", 0)
+		bar := a.screen.Counting("making anew", "blocks")
 		defer bar.Close()
 		for {
 			m, err := stream.Recv()
@@ -462,8 +451,10 @@ func (a *app) auditRebuild() *cobra.Command {
 				return err
 			}
 			if result := m.GetResult(); result != nil {
+				bar.Close()
 				return a.showRebuilt(result)
 			}
+			bar.Of(int64(m.GetProgress().GetBlocks()), int64(m.GetProgress().GetOf()))
 		}
 	})
 	return cmd
