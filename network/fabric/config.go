@@ -68,6 +68,12 @@ func (n *Network) peerSettings(m *Member) settings {
 		"operations.tls.clientAuthRequired":    true,
 		"operations.tls.clientRootCAs.files":   []string{m.TLSCA()},
 		"metrics.provider":                     "prometheus",
+
+		// By default a peer that got no blocks for a while asks for them again after up to
+		// an hour, long after the ordering nodes are back, and stays for half a minute with
+		// one that is behind the others, as one is that was just started again.
+		"peer.deliveryclient.reConnectBackoffThreshold": "5s",
+		"peer.deliveryclient.blockCensorshipTimeoutKey": "10s",
 	}
 }
 

@@ -51,7 +51,7 @@ func hold(file string) {
 	if os.Rename(file, held) != nil {
 		return // another call was there first
 	}
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if _, err := os.Stat(held); err != nil {
 			return
 		}

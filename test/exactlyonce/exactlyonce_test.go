@@ -6,7 +6,7 @@
 //
 // A normal run takes a sample of the matrix. All of it:
 //
-//	go test ./test/exactlyonce -full -v
+//	go test ./test/exactlyonce -full -v -timeout 1h
 package exactlyonce_test
 
 import (
@@ -32,8 +32,10 @@ var full = flag.Bool("full", false, "the whole matrix of kills, minutes of it")
 
 func TestMain(m *testing.M) { consortium.Main(m) }
 
-// recovery bounds how long a repeat may need after a kill.
-const recovery = 60 * time.Second
+// recovery is how long a test waits at most for what must come after a kill. On a quiet machine
+// it takes seconds, most of them the pause before the killed process is started again; the
+// longest is logged.
+const recovery = 3 * time.Minute
 
 // answer is what a use case ends in, to be compared with what a repeat gets.
 type answer struct {
@@ -162,13 +164,13 @@ func matrix() (all []kill) {
 // F1, F3: kill -9 before and after every step.
 func TestWhateverIsKilledAWriteHappensOnce(t *testing.T) {
 	c := consortium.Shared(t)
-	began, run := time.Now(), 0
+	began, run, longest := time.Now(), 0, time.Duration(0)
 	for n, k := range matrix() {
 		if !*full && !k.sample {
 			continue
 		}
-		run++
 		t.Run(fmt.Sprintf("%s, %s killed at %s", k.use, k.victim, k.at), func(t *testing.T) {
+			run++
 			quiet(t, c)
 			w := useCases[k.use](t, c, patient.Synthetic(t, 7000+uint64(n)))
 			if strings.HasPrefix(k.victim, "gateway-") {
@@ -176,10 +178,12 @@ func TestWhateverIsKilledAWriteHappensOnce(t *testing.T) {
 			} else {
 				killBeside(t, c, k, w)
 			}
+			killed := time.Now()
 			if n%2 == 0 && !w.batched {
 				finishedAlone(t, c, w) // nobody asks again until it is done
 			}
 			first := again(t, w)
+			longest = max(longest, time.Since(killed))
 			second := again(t, w)
 			if !first.equal(second) {
 				t.Errorf("the repeat is told something else:\n%v\n%v", first.message, second.message)
@@ -189,7 +193,7 @@ func TestWhateverIsKilledAWriteHappensOnce(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d kills of %d in %s", run, len(matrix()), time.Since(began).Round(time.Second))
+	t.Logf("%d kills of %d in %s; the longest until the repeat was answered took %s", run, len(matrix()), time.Since(began).Round(time.Second), longest.Round(time.Millisecond))
 }
 
 // quiet waits until all that the kill before this one ended is there again.
@@ -209,10 +213,11 @@ func quiet(t *testing.T, c *consortium.Consortium) {
 func killGateway(t *testing.T, c *consortium.Consortium, k kill, w write) {
 	t.Helper()
 	died := c.DieAt(t, k.gateway, k.at)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), recovery)
 	defer cancel()
 	_, err := w.call(ctx)
-	if !died() && !c.Dead(t, k.gateway, time.Second) {
+	// A caller may be answered before the gateway gets there.
+	if !c.Dead(t, k.gateway, recovery) || !died() {
 		t.Fatalf("the gateway never got to %q; the call ended with %v", k.at, err)
 	}
 }
@@ -228,7 +233,7 @@ func killBeside(t *testing.T, c *consortium.Consortium, k kill, w write) {
 		_, err := w.call(ctx)
 		ended <- err
 	}()
-	if !reached(15 * time.Second) {
+	if !reached(recovery) {
 		t.Fatalf("the gateway never got to %q", k.at)
 	}
 	if err := c.Network().Supervisor().Kill(k.victim); err != nil {
@@ -238,7 +243,9 @@ func killBeside(t *testing.T, c *consortium.Consortium, k kill, w write) {
 	if err := <-ended; err != nil {
 		t.Logf("the call ended with %v", err)
 	}
-	if err := c.Network().Supervisor().Await(ctx, k.victim); err != nil {
+	back, cancelled := context.WithTimeout(t.Context(), recovery)
+	defer cancelled()
+	if err := c.Network().Supervisor().Await(back, k.victim); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -269,12 +276,13 @@ func again(t *testing.T, w write) answer {
 // finishedAlone waits until the gateway has finished the write by itself.
 func finishedAlone(t *testing.T, c *consortium.Consortium, w write) {
 	t.Helper()
-	for end := time.Now().Add(recovery); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if len(w.problems(transactions(t, c))) == 0 {
+	var problems []string
+	for end := time.Now().Add(recovery); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if problems = w.problems(transactions(t, c)); len(problems) == 0 {
 			return
 		}
 	}
-	t.Error("the gateway didn't finish by itself")
+	t.Errorf("the gateway didn't finish by itself: %v", problems)
 }
 
 // problems says in what the blocks differ from one entry: one transaction of the write's
@@ -334,27 +342,43 @@ func TestTheCheckSeesADuplicate(t *testing.T) {
 	}
 }
 
-// chain is what was read of the regulator's blocks so far.
+// chain is what was read of the regulator's blocks so far, and the members' peers, the
+// regulator's first.
 var chain struct {
-	all  []ledger.Transaction
-	next uint64
+	peers []*ledger.Ledger
+	all   []ledger.Transaction
+	next  uint64
 }
 
+// transactions are all that any peer has committed by now, as the regulator's has them: it
+// is waited for.
 func transactions(t *testing.T, c *consortium.Consortium) []ledger.Transaction {
 	t.Helper()
-	l := c.Ledger(t, consortium.Regulator, consortium.Chaincode)
-	end, err := l.Height(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	if chain.peers == nil { // open until the process ends: there is one consortium
+		for _, member := range []string{consortium.Regulator, consortium.HospitalA, consortium.HospitalB, consortium.Insurer} {
+			l, err := consortium.Dial(c.Network(), c.Member(t, member), consortium.Chaincode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chain.peers = append(chain.peers, l)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), recovery)
+	defer cancel()
+	var end uint64
+	for _, peer := range chain.peers {
+		height, err := peer.Height(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end = max(end, height)
 	}
 	if chain.next >= end {
 		return chain.all
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	for b, err := range l.Blocks(ctx, chain.next) {
+	for b, err := range chain.peers[0].Blocks(ctx, chain.next) {
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("the regulator's peer has not got block %d, of %d that others have: %v", chain.next, end, err)
 		}
 		chain.all = append(chain.all, b.Transactions...)
 		if chain.next = b.Number + 1; chain.next >= end {

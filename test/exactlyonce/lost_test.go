@@ -136,7 +136,7 @@ func TestALostAnswerIsGivenAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		proxy.lose.Store(true)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), recovery)
 		defer cancel()
 		_, err := accesses.Request(key(ctx), demand())
 		proxy.lose.Store(false)
@@ -176,7 +176,7 @@ func TestALostAnswerIsGivenAgain(t *testing.T) {
 	}
 	// The control: without a key each call names itself, and the ledger has a duplicate.
 	repeated(t, func(ctx context.Context) context.Context { return ctx })
-	for end := time.Now().Add(5 * time.Second); count(handle) < 3 && time.Now().Before(end); {
+	for end := time.Now().Add(recovery); count(handle) < 3 && time.Now().Before(end); {
 		time.Sleep(100 * time.Millisecond)
 	}
 	if n := count(handle); n != 3 {

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
@@ -56,7 +58,12 @@ func Dial(p Profile) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("using the profile of %s: %w", p.Member, err)
 	}
-	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(conf)), grpc.WithDefaultServiceConfig(retries)}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(conf)), grpc.WithDefaultServiceConfig(retries),
+		// gRPC's own backoff grows to two minutes: too long after a gateway's restart.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		})}
 	if p.Session != nil {
 		options = append(options, grpc.WithPerRPCCredentials(p.Session))
 	}
