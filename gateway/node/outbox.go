@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"yitong/chaincode/refusal"
@@ -57,15 +57,29 @@ type watermark struct {
 	chain interface {
 		Height(context.Context) (uint64, error)
 	}
-	kept   *outbox.Outbox
-	store  *keys.Store
-	log    *slog.Logger
-	seen   atomic.Uint64
-	behind atomic.Uint64 // blocks that the own peer lacks of those seen
+	kept  *outbox.Outbox
+	store *keys.Store
+	log   *slog.Logger
+
+	looking sync.Mutex // one look at a time; guards what is noted
+	noted   time.Time
+	marked  uint64
+
+	mu     sync.Mutex
+	asked  bool   // the own peer said how far it is when it was last asked
+	seen   uint64 // blocks
+	behind uint64 // that the own peer lacks of those
 }
 
-// markPace is how often the watermark is moved on.
-const markPace = 5 * time.Second
+const (
+	// lookPace is how often the own peer is asked: so often that a stop and a start on an
+	// older copy doesn't fit in between.
+	lookPace = time.Second
+	// markPace is how often the watermark is moved on.
+	markPace = 5 * time.Second
+	// lookTime bounds one look.
+	lookTime = 5 * time.Second
+)
 
 // openWatermark reads what is kept. An outbox that has seen less than the key store is an older
 // copy: what is open in it may have been done, and undone, since, and is left to operators.
@@ -85,7 +99,8 @@ func openWatermark(ctx context.Context, chain interface {
 	if len(raw) == 8 {
 		inStore = binary.BigEndian.Uint64(raw)
 	}
-	w.seen.Store(max(inOutbox, inStore))
+	w.seen = max(inOutbox, inStore)
+	w.marked = w.seen
 	if inOutbox < inStore {
 		n, err := kept.GiveUp(ctx, "restored")
 		if err != nil {
@@ -97,46 +112,88 @@ func openWatermark(ctx context.Context, chain interface {
 	return w, nil
 }
 
-// look compares the own peer with what was seen, and notes how far it is.
+// look compares the own peer with what was seen, and notes now and then how far it is.
 func (w *watermark) look(ctx context.Context) error {
-	height, err := w.chain.Height(ctx)
-	if err != nil {
-		return err
-	}
-	seen := w.seen.Load()
-	if height < seen {
-		w.behind.Store(seen - height)
-		return w.current()
-	}
-	w.behind.Store(0)
-	if height == seen {
-		return nil
-	}
-	w.seen.Store(height)
-	if err := w.kept.Note(ctx, height); err != nil { // the outbox first: see openWatermark
-		return err
-	}
-	return w.store.Put(bucketOutbox, outboxHeight, binary.BigEndian.AppendUint64(nil, height))
+	w.looking.Lock()
+	defer w.looking.Unlock()
+	return w.ask(ctx)
 }
 
-// current refuses (stale-clock) while the own peer lacks blocks that were seen.
+// ask is look; the caller holds looking.
+func (w *watermark) ask(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	height, err := w.chain.Height(within)
+	w.mu.Lock()
+	w.asked = err == nil
+	if err == nil {
+		w.behind = max(w.seen, height) - height
+		w.seen = max(w.seen, height)
+	}
+	seen, behind := w.seen, w.behind
+	w.mu.Unlock()
+	switch {
+	case err != nil:
+		return err
+	case behind > 0:
+		return older(behind)
+	case seen == w.marked || time.Since(w.noted) < markPace:
+		return nil
+	}
+	if err := w.kept.Note(ctx, seen); err != nil { // the outbox first: see openWatermark
+		return err
+	}
+	if err := w.store.Put(bucketOutbox, outboxHeight, binary.BigEndian.AppendUint64(nil, seen)); err != nil {
+		return err
+	}
+	w.noted, w.marked = time.Now(), seen
+	return nil
+}
+
+// older refuses (stale-clock) to decide on a peer that lacks blocks that were seen.
+func older(behind uint64) error {
+	return refusal.New(refusal.StaleClock,
+		fmt.Sprintf("this member's peer lacks %d blocks that this gateway has seen: it was restored from an older copy; nothing is released on it", behind),
+		"a release once the peer has caught up with the others")
+}
+
+// current refuses (stale-clock) while the own peer lacks blocks that were seen. One that
+// couldn't be asked when it was last looked at may have another ledger by now: it is asked
+// first, and where it can't be that is ledger.ErrUnavailable.
 func (w *watermark) current() error {
-	if n := w.behind.Load(); n > 0 {
-		return refusal.New(refusal.StaleClock,
-			fmt.Sprintf("this member's peer lacks %d blocks that this gateway has seen: it was restored from an older copy; nothing is released on it", n),
-			"a release once the peer has caught up with the others")
+	if asked, behind := w.stands(); asked && behind == 0 {
+		return nil
+	}
+	w.looking.Lock()
+	defer w.looking.Unlock()
+	asked, behind := w.stands()
+	if !asked {
+		err := w.ask(context.Background())
+		if asked, behind = w.stands(); !asked {
+			return fmt.Errorf("%w: this member's peer can't be asked how far it is, and nothing is released on it: %w", ledger.ErrUnavailable, err)
+		}
+	}
+	if behind > 0 {
+		return older(behind)
 	}
 	return nil
 }
 
+func (w *watermark) stands() (asked bool, behind uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked, w.behind
+}
+
 // await waits until the own peer has all that was seen: before, nothing may be decided on it.
+// One that can't be asked now is asked by current.
 func (w *watermark) await(ctx context.Context) error {
 	for {
 		err := w.look(ctx)
-		if err == nil || w.behind.Load() == 0 {
-			return nil // a peer that can't be asked is waited for by whatever asks it next
+		if _, behind := w.stands(); err == nil || behind == 0 {
+			return nil
 		}
-		w.log.Error("the ledger on this member's peer is older than what this gateway has seen: it waits", "missing", w.behind.Load(), "seen", w.seen.Load())
+		w.log.Error("it waits for this member's peer", "error", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -147,12 +204,14 @@ func (w *watermark) await(ctx context.Context) error {
 
 // keep moves the watermark on until ctx ends.
 func (w *watermark) keep(ctx context.Context) {
-	ticker := time.NewTicker(markPace)
+	ticker := time.NewTicker(lookPace)
 	defer ticker.Stop()
-	for {
-		if err := w.look(ctx); err != nil && ctx.Err() == nil {
+	for well := true; ; {
+		err := w.look(ctx)
+		if err != nil && well && ctx.Err() == nil { // one line an outage
 			w.log.Warn("how far the ledger is could not be noted", "error", err)
 		}
+		well = err == nil
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -9,13 +9,21 @@ import (
 
 	"yitong/chaincode/refusal"
 	"yitong/gateway/keys"
+	"yitong/gateway/ledger"
 	"yitong/gateway/outbox"
 )
 
-// blocks is how many blocks a peer has.
+// blocks is how many blocks a peer has; gone: it can't be asked.
 type blocks uint64
 
-func (b *blocks) Height(context.Context) (uint64, error) { return uint64(*b), nil }
+const gone = ^blocks(0)
+
+func (b *blocks) Height(context.Context) (uint64, error) {
+	if *b == gone {
+		return 0, ledger.ErrUnavailable
+	}
+	return uint64(*b), nil
+}
 
 // A38: what was restored from an older copy is known by what wasn't.
 func TestAnOlderCopyIsKnown(t *testing.T) {
@@ -64,6 +72,23 @@ func TestAnOlderCopyIsKnown(t *testing.T) {
 	peer = 101
 	if err := w.look(ctx); err != nil || w.current() != nil {
 		t.Errorf("a peer that has caught up: %v", err)
+	}
+
+	peer = gone
+	w = at(today, &peer)
+	if err := w.await(ctx); err != nil {
+		t.Errorf("a peer that can't be asked holds up the start: %v", err)
+	}
+	if err := w.current(); !errors.Is(err, ledger.ErrUnavailable) {
+		t.Errorf("on a peer that can't be asked: %v", err)
+	}
+	peer = 90 // and nobody has looked since
+	if err := w.current(); !errors.Is(err, refusal.New(refusal.StaleClock, "", "")) {
+		t.Errorf("on one that came back without 10 blocks: %v", err)
+	}
+	peer = 101
+	if err := w.look(ctx); err != nil || w.current() != nil {
+		t.Errorf("on one that came back: %v, %v", err, w.current())
 	}
 
 	entered(today)

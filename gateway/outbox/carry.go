@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -242,14 +244,20 @@ func (o *Outbox) dueNow(ctx context.Context, all bool) ([]Entry, error) {
 	return found, rows.Err()
 }
 
-// sweep drops what was done long ago, and what waits for a caller that didn't come again.
+// sweep drops what was done long ago, and what was given up, or waits for a caller that didn't
+// come again. What is under way stays.
 func (o *Outbox) sweep(ctx context.Context) error {
 	for {
 		var n int64
 		err := o.do(ctx, func(w *writer) (err error) {
 			over := w.now - o.Retention.Milliseconds()
-			n, err = w.affected(`DELETE FROM entries WHERE number IN (SELECT number FROM entries e WHERE
-				state = 'done' AND ended < ? OR state <> 'done' AND created < ? AND NOT EXISTS (SELECT 1 FROM transactions t WHERE t.entry = e.number) LIMIT 1000)`, over, over)
+			query, args := `DELETE FROM entries WHERE number IN (SELECT number FROM entries e WHERE
+				(state = 'done' AND ended < ? OR state <> 'done' AND created < ? AND NOT EXISTS (SELECT 1 FROM transactions t WHERE t.entry = e.number))`,
+				[]any{over, over - o.Patience.Milliseconds()}
+			for _, n := range o.takenUp() {
+				query, args = query+" AND name <> ?", append(args, n[:])
+			}
+			n, err = w.affected(query+" LIMIT 1000)", args...)
 			w.added -= n
 			return err
 		})
@@ -257,6 +265,14 @@ func (o *Outbox) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// takenUp are the entries that somebody is at. Asked by the writer it is exact: who takes
+// one up after this writes so after what the writer does now.
+func (o *Outbox) takenUp() []name {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.flights))
 }
 
 type entryKey struct{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -122,23 +123,30 @@ func (o *Outbox) Retry(ctx context.Context, number int64) error {
 }
 
 // Drop forgets an entry, and its answer. What it has put on the ledger stays there; a repeat
-// under the same key is carried out anew, under the same id.
+// under the same key is carried out anew, under the same id. One that is being carried out is
+// ErrBusy.
 func (o *Outbox) Drop(ctx context.Context, number int64) error {
-	var raw []byte
-	err := o.row(ctx, "SELECT name FROM entries WHERE number = ?", number).Scan(&raw)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrMissing
-	}
-	if err != nil {
-		return err
-	}
-	o.mu.Lock()
-	_, busy := o.flights[name(raw)]
-	o.mu.Unlock()
-	if busy {
-		return ErrBusy
-	}
-	return o.do(ctx, func(w *writer) error { return w.drop(number) })
+	var verdict error
+	err := o.do(ctx, func(w *writer) error {
+		verdict = nil
+		var raw []byte
+		err := w.scan("SELECT name FROM entries WHERE number = ?", []any{number}, &raw)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			verdict = ErrMissing
+			return nil
+		case err != nil:
+			return err
+		case len(raw) != len(name{}):
+			return errSealed
+		}
+		if slices.Contains(o.takenUp(), name(raw)) {
+			verdict = ErrBusy
+			return nil
+		}
+		return w.drop(number)
+	})
+	return errors.Join(err, verdict)
 }
 
 // Figures are how many entries there are by state, and since when the oldest isn't done.
