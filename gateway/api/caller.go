@@ -54,6 +54,9 @@ type Tokens interface {
 	// Verify returns who a token was given to. An error is an [identity.Refusal], or says
 	// that it can't be told now.
 	Verify(ctx context.Context, token string) (identity.Bearer, error)
+	// Still is who was let in by a token before, as he would be now: a service with the
+	// scopes that are left to it, or an [identity.Refusal].
+	Still(before identity.Bearer) (identity.Bearer, error)
 }
 
 // caller is who is on the other end of a connection, by a client certificate, a token of

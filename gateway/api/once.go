@@ -396,7 +396,8 @@ func callerAgain(e outbox.Caller) (c caller, err error) {
 }
 
 // Carrier carries on entries of the outbox without their callers (outbox.Resume). Each is
-// asked about as if its caller called again: revocations and the policy may have changed.
+// asked about as if its caller called again: revocations, what services may have, and the
+// policy may have changed.
 // on says whether a transaction of one is on the ledger; then what was allowed has happened,
 // and only its end is still to be kept.
 func Carrier(c Config, on func(ctx context.Context, txID string) bool) func(context.Context, outbox.Entry) outbox.Outcome {
@@ -421,17 +422,32 @@ func Carrier(c Config, on func(ctx context.Context, txID string) bool) func(cont
 				if err := proto.Unmarshal(e.Request, asked); err != nil {
 					return fmt.Errorf("reading the request that was kept: %w", err)
 				}
-				err := as.revoked(d.revocations)
-				if err == nil {
-					err = d.allowed(as, short(e.Method), asked)
-				}
-				if err != nil && !d.happened(ctx, e, on) {
+				if err := d.stillMay(as, short(e.Method), asked); err != nil && !d.happened(ctx, e, on) {
 					return err
 				}
 				return nil
 			}, nil)
 		})
 	}
+}
+
+// stillMay refuses what a caller may do no more: certificates are revoked, services taken off
+// the list or given less, and policies changed while a call waits.
+func (d door) stillMay(c caller, method string, asked proto.Message) error {
+	if err := c.revoked(d.revocations); err != nil {
+		return err
+	}
+	if c.bearer != nil {
+		if d.tokens == nil {
+			return status.Error(codes.Unauthenticated, "this gateway takes no tokens any more")
+		}
+		now, err := d.tokens.Still(*c.bearer)
+		if err != nil {
+			return status.Error(codes.Unauthenticated, err.Error())
+		}
+		c.bearer = &now
+	}
+	return d.allowed(c, method, asked)
 }
 
 // happened says whether a transaction of an entry is on the ledger.

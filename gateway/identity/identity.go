@@ -111,6 +111,20 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Bearer, error) {
 	return from.verify(ctx, t)
 }
 
+// Still is a bearer whose token was taken before, as he would be taken by now; that his token
+// is over since doesn't matter. A Refusal where his issuer, or the service, isn't registered
+// any more; and a service has no scope that it may have no longer.
+func (v *Verifier) Still(b Bearer) (Bearer, error) {
+	from, ok := v.issuers[b.Issuer]
+	if !ok {
+		return Bearer{}, refuse("the issuer of the token that was shown is none that this gateway knows any more")
+	}
+	if services, ok := from.(*Services); ok {
+		return services.registered(b)
+	}
+	return b, nil
+}
+
 // Keep keeps the providers' keys fresh until ctx ends, so that the first person of the day
 // doesn't wait for them, and tells when a provider can't be reached and when it can again.
 func (v *Verifier) Keep(ctx context.Context, tell func(issuer string, err error)) {

@@ -263,12 +263,18 @@ func (s *Services) verify(_ context.Context, t token) (Bearer, error) {
 		return Bearer{}, err
 	}
 	id, _ := t.claims["client_id"].(string)
-	c, ok := s.clients[id]
+	had, _ := t.claims["scope"].(string)
+	return s.registered(Bearer{Service: id, Scopes: scope.ParseList(had), Issuer: s.issuer, Expires: expires})
+}
+
+// registered leaves a service those of its scopes that it may have now.
+func (s *Services) registered(b Bearer) (Bearer, error) {
+	c, ok := s.clients[b.Service]
 	if !ok {
 		return Bearer{}, refuse("the client that the token was given to is not registered here any more")
 	}
-	had, _ := t.claims["scope"].(string)
-	return Bearer{Service: id, Scopes: scope.Within(scope.ParseList(had), c.Scopes), Issuer: s.issuer, Expires: expires}, nil
+	b.Scopes = scope.Within(b.Scopes, c.Scopes)
+	return b, nil
 }
 
 // published is the public key that verifies our tokens, as a JSON Web Key Set.

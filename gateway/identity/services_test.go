@@ -312,9 +312,19 @@ func TestATokenEndsWithWhatItRestsOn(t *testing.T) {
 	d := newDesk(t)
 	_, got := d.ask(form(d.assertion(t, nil), "system/*.rs"))
 	text := got["access_token"].(string)
+	was, err := d.verifier.Verify(t.Context(), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := d.verifier.Still(was); err != nil || scope.List(b.Scopes) != "system/Consent.rs system/Task.rs" {
+		t.Errorf("nothing has changed: %+v, %v", b, err) // the control
+	}
 	less := d.client
 	less.Scopes = less.Scopes[:1]
 	d.open(t, less)
+	if b, err := d.verifier.Still(was); err != nil || scope.List(b.Scopes) != "system/Consent.rs" {
+		t.Errorf("let in before a scope was taken back: %+v, %v", b, err)
+	}
 	if b, err := d.verifier.Verify(t.Context(), text); err != nil || scope.List(b.Scopes) != "system/Consent.rs" {
 		t.Errorf("a scope taken back: %+v, %v", b, err)
 	}
@@ -323,6 +333,9 @@ func TestATokenEndsWithWhatItRestsOn(t *testing.T) {
 	d.open(t, other)
 	if _, err := d.verifier.Verify(t.Context(), text); err == nil {
 		t.Error("a client that isn't registered any more is let in")
+	}
+	if _, err := d.verifier.Still(was); err == nil {
+		t.Error("a client that was let in before, and isn't registered any more, is let in still")
 	}
 	d.open(t, d.client)
 	now := time.Now()
