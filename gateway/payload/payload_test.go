@@ -5,14 +5,12 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,17 +35,10 @@ func open(t *testing.T, dir, member string) door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority, err := os.ReadFile(p.CA)
+	conf, err := p.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(authority)
-	own, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{own}, ServerName: p.ServerName}
 	return door{t, "https://" + p.HTTP, &http.Client{Transport: &http.Transport{TLSClientConfig: conf}}, conf}
 }
 

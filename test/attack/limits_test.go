@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -36,17 +35,11 @@ func door(t *testing.T, c *consortium.Consortium, member string) (client.Profile
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := os.ReadFile(p.CA)
+	config, err := p.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	return p, &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}
+	return p, config
 }
 
 // process is a gateway's, and the memory that it takes, in bytes.
@@ -265,7 +258,6 @@ func TestTheDoorsShowNoMoreThanTheyMust(t *testing.T) {
 	p, config := door(t, c, consortium.HospitalA)
 	plain := config.Clone()
 	config.NextProtos = []string{"h2"}
-	config.ServerName, _, _ = net.SplitHostPort(p.Gateway)
 	pid, _ := process(t, c, consortium.HospitalA)
 
 	for _, method := range []string{

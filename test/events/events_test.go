@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -263,17 +260,11 @@ func stream(t *testing.T, c *consortium.Consortium, member, kind string) *eventS
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := os.ReadFile(profile.CA)
+	config, err := profile.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	own, err := tls.LoadX509KeyPair(profile.Cert, profile.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{own}}}
+	transport := &http.Transport{TLSClientConfig: config}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &eventSource{}
 	begun, following := make(chan struct{}), sync.WaitGroup{}

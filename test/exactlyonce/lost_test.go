@@ -3,11 +3,8 @@ package exactlyonce_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -92,22 +89,12 @@ func connect(t *testing.T, c *consortium.Consortium, member, address string) *gr
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := os.ReadFile(p.CA)
+	config, err := p.TLS()
 	if err != nil {
 		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	own, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := p.ServerName
-	if name == "" {
-		name, _, _ = net.SplitHostPort(p.Gateway)
 	}
 	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithDisableRetry(),
-		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{own}, ServerName: name})))
+		grpc.WithTransportCredentials(credentials.NewTLS(config)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,6 @@
 package identity
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
@@ -148,13 +146,12 @@ func ask(t *testing.T, c *consortium.Consortium, member, token, path string) (in
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority, err := os.ReadFile(p.CA)
+	config, err := p.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(authority)
-	b := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: 20 * time.Second}
+	config.Certificates = nil
+	b := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 20 * time.Second}
 	defer b.CloseIdleConnections()
 	in, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.HTTP+path, nil)
 	if err != nil {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -175,17 +173,11 @@ func httpsOf(t *testing.T, c *consortium.Consortium, member string) (base string
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := os.ReadFile(p.CA)
+	config, err := p.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}}
+	transport := &http.Transport{TLSClientConfig: config}
 	t.Cleanup(transport.CloseIdleConnections)
 	return "https://" + p.HTTP, &http.Client{Transport: transport, Timeout: time.Minute}
 }

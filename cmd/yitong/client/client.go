@@ -54,7 +54,7 @@ const retries = `{"methodConfig":[{"name":[{}],"retryPolicy":{
 
 // Dial prepares a connection; the first call makes it.
 func Dial(p Profile) (*Client, error) {
-	conf, err := tlsConfig(p)
+	conf, err := p.TLS()
 	if err != nil {
 		return nil, fmt.Errorf("using the profile of %s: %w", p.Member, err)
 	}
@@ -100,7 +100,8 @@ func Dial(p Profile) (*Client, error) {
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-func tlsConfig(p Profile) (*tls.Config, error) {
+// TLS is how a profile's holder and its gateway recognise each other, at each of its doors.
+func (p Profile) TLS() (*tls.Config, error) {
 	authority, err := os.ReadFile(p.CA)
 	if err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ func (p Profile) GetToken(ctx context.Context, scopes string) (ServiceToken, err
 	if err != nil {
 		return ServiceToken{}, err
 	}
-	config, err := tlsConfig(p)
+	config, err := p.TLS()
 	if err != nil {
 		return ServiceToken{}, err
 	}

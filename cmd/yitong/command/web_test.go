@@ -1,8 +1,6 @@
 package command_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -32,21 +30,18 @@ type visitor struct {
 
 func visit(t *testing.T, p client.Profile, as ...client.Profile) visitor {
 	t.Helper()
-	who := p
+	config, err := p.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(as) > 0 {
-		who = as[0]
+		other, err := as[0].TLS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Certificates = other.Certificates
 	}
-	ca, err := os.ReadFile(p.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	own, err := tls.LoadX509KeyPair(who.Cert, who.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{own}}, ForceAttemptHTTP2: true}
+	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return visitor{t, "https://" + p.HTTP, &http.Client{Transport: transport, Timeout: 30 * time.Second}}
 }

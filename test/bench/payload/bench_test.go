@@ -10,8 +10,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"hash"
 	"io"
@@ -175,11 +173,7 @@ func https(b *testing.B, dir, member string) (*http.Client, string) {
 	b.Helper()
 	p, err := client.ReadProfile(dir, member)
 	must(b, err)
-	authority, err := os.ReadFile(p.CA)
+	config, err := p.TLS()
 	must(b, err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(authority)
-	own, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-	must(b, err)
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{own}, ServerName: p.ServerName}}}, "https://" + p.HTTP
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config}}, "https://" + p.HTTP
 }

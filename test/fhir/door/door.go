@@ -4,14 +4,11 @@ package door
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -67,17 +64,11 @@ func Open(t *testing.T, c *consortium.Consortium, seen *Seen, member, user strin
 	if p, err = p.For(user); err != nil {
 		t.Fatal(err)
 	}
-	cert, err := tls.LoadX509KeyPair(p.Cert, p.Key)
+	config, err := p.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := os.ReadFile(p.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}, ServerName: p.ServerName}}
+	transport := &http.Transport{TLSClientConfig: config}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &Door{Base: "https://" + p.HTTP + "/fhir", Profile: p, client: &http.Client{Transport: transport}, seen: seen}
 }
