@@ -36,24 +36,27 @@ type Limits struct {
 	Message Size `yaml:"message,omitempty"`
 
 	// Rate is how many calls a second one caller (a certificate, or a person by token) may
-	// make on average, and Burst how many at once after a time of quiet.
-	Rate  float64 `yaml:"rate,omitempty"`
-	Burst int     `yaml:"burst,omitempty"`
+	// make on average.
+	Rate float64 `yaml:"rate,omitempty"`
+	// Burst is how many calls one caller may make at once after a time of quiet: by default
+	// those of two seconds at Rate.
+	Burst int `yaml:"burst,omitempty"`
 	// Failures is how many calls a minute an address may make that can't be let in, before they
 	// are answered by 429. Who shows a member's certificate isn't counted by address, and neither
 	// it nor a valid token is ever turned away for what others at its address do.
 	Failures int `yaml:"failures,omitempty"`
 
-	// Requests is how many calls may be under way at once, and RequestsPerCaller how many of
-	// them one caller's.
-	Requests          int `yaml:"requests,omitempty"`
+	// Requests is how many calls that don't stream may be under way at once.
+	Requests int `yaml:"requests,omitempty"`
+	// RequestsPerCaller is how many of them may be one caller's.
 	RequestsPerCaller int `yaml:"requests_per_caller,omitempty"`
-	// Streams is the same of calls that stream: payloads, exports, events.
-	Streams          int `yaml:"streams,omitempty"`
+	// Streams is how many calls that stream may be under way at once: payloads, exports, events.
+	Streams int `yaml:"streams,omitempty"`
+	// StreamsPerCaller is how many of them may be one caller's.
 	StreamsPerCaller int `yaml:"streams_per_caller,omitempty"`
-	// Connections is how many may be open at each door, and ConnectionsPerAddress how many
-	// of them from one address.
-	Connections           int `yaml:"connections,omitempty"`
+	// Connections is how many may be open at each door.
+	Connections int `yaml:"connections,omitempty"`
+	// ConnectionsPerAddress is how many of them may be from one address.
 	ConnectionsPerAddress int `yaml:"connections_per_address,omitempty"`
 
 	// Header is how long a connection may take for its handshake and a request's header.

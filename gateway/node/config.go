@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,13 +29,15 @@ import (
 type Config struct {
 	// Member is who this gateway belongs to.
 	Member Member `yaml:"member"`
-	// Channel and Chaincode name the ledger.
-	Channel   string `yaml:"channel"`
+	// Channel is the ledger's name, as the peers have joined it.
+	Channel string `yaml:"channel"`
+	// Chaincode is the name of Yitong's chaincode on that channel.
 	Chaincode string `yaml:"chaincode"`
-	// Listen is the address the gateway serves on, host:port.
+	// Listen is the address of the gRPC door, host:port, for the member's own software and
+	// for other members' gateways.
 	Listen string `yaml:"listen"`
-	// ListenHTTP is the address on which the audit's questions are answered over HTTPS
-	// (gateway/api, NewWeb), host:port. By default they aren't.
+	// ListenHTTP is the address of the HTTPS door, host:port: FHIR, uploads, contents, events,
+	// tokens and the audit's questions. By default there is none.
 	ListenHTTP string `yaml:"listen_http,omitempty"`
 	// State is the folder of the key store and, unless Vault says otherwise, the vault.
 	State string `yaml:"state"`
@@ -55,7 +59,7 @@ type Config struct {
 	// each, named by its MSP id, and with the authorities' revocation lists,
 	// MSPID.crl, where they have one.
 	Trust string `yaml:"trust"`
-	// Peers of the ledger, the member's own first.
+	// Peers are those of the ledger, the member's own first.
 	Peers []Peer `yaml:"peers"`
 	// Failover is how blocks are read while the own peer is away.
 	Failover Failover `yaml:"failover,omitempty"`
@@ -118,14 +122,17 @@ type Config struct {
 	Uploads Uploads `yaml:"uploads,omitempty"`
 	// Backup says who can read this gateway's backups.
 	Backup Backups `yaml:"backup,omitempty"`
-	// LogLevel is debug, info, warn or error.
+	// LogLevel is one of debug, info, warn and error; by default info.
 	LogLevel string `yaml:"log_level"`
 }
 
 // Member is the organisation a gateway serves.
 type Member struct {
-	MSP  string        `yaml:"msp"`
-	Name string        `yaml:"name"`
+	// MSP is the member's MSP id on the ledger, as HospitalA.
+	MSP string `yaml:"msp"`
+	// Name is what people and commands call the member, as hospital-a.
+	Name string `yaml:"name"`
+	// Kind is one of hospital, insurer and regulator.
 	Kind registry.Kind `yaml:"kind"`
 	// Gateway is the address under which other members' gateways reach this one.
 	Gateway string `yaml:"gateway"`
@@ -142,12 +149,15 @@ type Escrow struct {
 
 // Pair is a certificate and its private key, PEM files.
 type Pair struct {
+	// Cert is the file of the certificate, PEM.
 	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
+	// Key is the file of its private key, PEM, which nobody but the gateway may read.
+	Key string `yaml:"key"`
 }
 
 // Peer is where a peer of the ledger is found.
 type Peer struct {
+	// Address is where it listens, host:port.
 	Address string `yaml:"address"`
 	// ServerName is the name in the peer's TLS certificate, where it isn't the
 	// address's host.
@@ -156,7 +166,7 @@ type Peer struct {
 	CA string `yaml:"ca"`
 	// Use says what another member's peer may be used for: submit (endorsing, handing over to
 	// the orderers, telling what became of it), evaluate (reads on which nothing is released),
-	// blocks (see Failover). By default all three. Nothing lets it answer a read that a release
+	// blocks (see failover). By default all three. Nothing lets it answer a read that a release
 	// rests on.
 	Use []string `yaml:"use,omitempty"`
 }
@@ -253,13 +263,13 @@ func (c Config) check() error {
 	if err := registry.CheckGateway(c.Member.Gateway); err != nil {
 		problem("member.gateway is %q; it must be host:port", c.Member.Gateway)
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+	if !hostPort(c.Listen) {
 		problem("listen is %q; it must be host:port", c.Listen)
 	}
-	if _, _, err := net.SplitHostPort(c.Operations); err != nil && c.Operations != "" {
+	if c.Operations != "" && !hostPort(c.Operations) {
 		problem("operations is %q; it must be host:port, of an address that only operators reach", c.Operations)
 	}
-	if _, _, err := net.SplitHostPort(c.ListenHTTP); err != nil && c.ListenHTTP != "" {
+	if c.ListenHTTP != "" && !hostPort(c.ListenHTTP) {
 		problem("listen_http is %q; it must be host:port", c.ListenHTTP)
 	}
 	if len(c.Peers) == 0 {
@@ -274,17 +284,25 @@ func (c Config) check() error {
 	}
 	for i, p := range c.Peers {
 		files[fmt.Sprintf("peers[%d].ca", i)] = p.CA
-		if p.Address == "" {
+		switch {
+		case p.Address == "":
 			problem("peers[%d].address is missing", i)
+		case !hostPort(p.Address):
+			problem("peers[%d].address is %q; it must be host:port", i, p.Address)
 		}
 	}
+	unread := map[string]bool{}
 	for name, path := range files {
 		if path == "" {
 			problem("%s is missing", name)
 		} else if _, err := os.Stat(path); err != nil {
 			problem("%s: %v", name, err)
+		} else {
+			continue
 		}
+		unread[name] = true
 	}
+	c.checkContents(unread, problem)
 	for name, at := range map[string]string{"audit": c.Audit, "outbox.url": c.Outbox.URL, "events.database": c.Events.Database} {
 		if err := database.Check(at); err != nil {
 			problem("%s: %w", name, err)
@@ -324,4 +342,54 @@ func (c Config) check() error {
 	}
 	slices.SortFunc(problems, func(a, b error) int { return bytes.Compare([]byte(a.Error()), []byte(b.Error())) })
 	return errors.Join(problems...)
+}
+
+// hostPort reports whether something can be listened on, or dialled; 0 is any free port.
+func hostPort(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// checkContents looks into the files that are there: whether what is in them can be used.
+func (c Config) checkContents(unread map[string]bool, problem func(string, ...any)) {
+	pairs := map[string]Pair{"identity": c.Identity, "tls": c.TLS}
+	if c.Clinicians != nil {
+		pairs["clinicians"] = *c.Clinicians
+	}
+	for name, p := range pairs {
+		if unread[name+".cert"] || unread[name+".key"] {
+			continue
+		}
+		if _, err := tls.LoadX509KeyPair(p.Cert, p.Key); err != nil {
+			problem("%s: %s and %s are no certificate with its key: %v", name, p.Cert, p.Key, err)
+		}
+	}
+	for i, p := range c.Peers {
+		if name := fmt.Sprintf("peers[%d].ca", i); !unread[name] {
+			if _, err := readCertificate(p.CA); err != nil {
+				problem("%s: %v", name, err)
+			}
+		}
+	}
+	if !unread["passphrase"] {
+		secret, err := readPassphrase(c.Passphrase)
+		clear(secret)
+		if err != nil {
+			problem("passphrase: %v", err)
+		}
+	}
+	if !unread["trust"] {
+		if trust, err := readTrust(c.Trust); err != nil {
+			problem("trust: %v", err)
+		} else if trust[c.Member.MSP] == nil && c.Member.MSP != "" {
+			problem("trust: %s has no authority of this member: put its TLS authority there as %s.pem", c.Trust, c.Member.MSP)
+		}
+	}
+	if _, err := readPolicy(c.Policy); err != nil {
+		problem("policy: %v", err)
+	}
 }

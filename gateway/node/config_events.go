@@ -23,7 +23,7 @@ import (
 // Events is how the feed of events is kept and delivered.
 type Events struct {
 	// Database is where the feed and the webhooks are kept: sqlite:PATH or postgres://…; by
-	// default the file events.db in State. The feed is made anew of the blocks, the webhooks
+	// default the file events.db in the state folder. The feed is made anew of the blocks, the webhooks
 	// aren't: back it up.
 	Database string `yaml:"database,omitempty"`
 	// Webhooks is what deliveries go by.

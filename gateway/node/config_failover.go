@@ -17,7 +17,7 @@ type Failover struct {
 	// Off reads blocks from the own peer alone.
 	Off bool `yaml:"off,omitempty"`
 	// Agree is how many other members' peers have to say the same of a block. By default a
-	// majority of all members that are trusted (Trust).
+	// majority of all members that are trusted (trust).
 	Agree int `yaml:"agree,omitempty"`
 	// Away is how long the own peer can't be reached before blocks are read elsewhere: 1s to
 	// 10m, by default 3s.

@@ -32,7 +32,7 @@ type Tokens struct {
 	// People are the OpenID providers at which the member's people sign in.
 	People []People `yaml:"people,omitempty"`
 	// Services are the member's systems that get tokens for less than the member may
-	// (SMART Backend Services). Tokens come from URL/oauth/token.
+	// (SMART's backend services). Tokens come from URL/oauth/token.
 	Services []Service `yaml:"services,omitempty"`
 	// Lifetime is how long a service's token lasts: 1m to 5m, by default 5m.
 	Lifetime string `yaml:"lifetime,omitempty"`
@@ -50,25 +50,29 @@ type People struct {
 	// Algorithms it may sign with; by default all that need a private key.
 	Algorithms []string `yaml:"algorithms,omitempty"`
 	// Name is the claim with the person's name, by default sub; a JSON Pointer where it
-	// begins with a slash. Prefix is put before it; two providers need one each.
-	Name   string `yaml:"name,omitempty"`
+	// begins with a slash.
+	Name string `yaml:"name,omitempty"`
+	// Prefix goes before the person's name; two providers need one each.
 	Prefix string `yaml:"prefix,omitempty"`
 	// Role is the claim with what the person is, by default roles; a JSON Pointer where it
-	// begins with a slash. Roles says which of its values make somebody a clinician,
-	// records-officer, claims-handler, auditor, operator or patient; by default these
-	// words themselves.
-	Role  string                   `yaml:"role,omitempty"`
+	// begins with a slash.
+	Role string `yaml:"role,omitempty"`
+	// Roles lists, for clinician, records-officer, claims-handler, auditor, operator and
+	// patient, the values of that claim that make somebody one; by default these words
+	// themselves.
 	Roles map[access.Role][]string `yaml:"roles,omitempty"`
 }
 
 // Service is one system that gets tokens.
 type Service struct {
+	// ID is its client id.
 	ID string `yaml:"id"`
-	// JWKS is a file with its public keys (RFC 7517), JWKSURL an address that has them;
-	// CA is the authority of that address's certificate, a PEM file.
-	JWKS    string `yaml:"jwks,omitempty"`
+	// JWKS is a file with its public keys (RFC 7517).
+	JWKS string `yaml:"jwks,omitempty"`
+	// JWKSURL is an https address that has its public keys, in place of jwks.
 	JWKSURL string `yaml:"jwks_url,omitempty"`
-	CA      string `yaml:"ca,omitempty"`
+	// CA is the authority of that address's certificate, a PEM file; by default the system's.
+	CA string `yaml:"ca,omitempty"`
 	// Scopes are the most that it may have: system/Consent.rs, …
 	Scopes []string `yaml:"scopes"`
 }

@@ -5,7 +5,7 @@ import "time"
 // Outbox is where the gateway keeps the writes that it is asked for, and for how long
 // (gateway/outbox).
 type Outbox struct {
-	// URL is sqlite:PATH or postgres://…; by default a file in State. It belongs to the key
+	// URL is its database: sqlite:PATH or postgres://…; by default a file in the state folder. It belongs to the key
 	// store: what is in it is sealed by a key from there. Back up both, the outbox first.
 	URL string `yaml:"url,omitempty"`
 	// Keep is how long answers are kept to be asked for again, 1h to 8760h; by default 168h,

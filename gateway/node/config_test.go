@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,25 +11,41 @@ import (
 
 	"yitong/chaincode/registry"
 	"yitong/gateway/node"
+	"yitong/network/fabric/authority"
 )
 
 // folder makes every file that a configuration names, and the configuration.
 func folder(t *testing.T) (dir string, c node.Config) {
 	t.Helper()
 	dir = t.TempDir()
-	for _, name := range []string{"passphrase", "cert.pem", "key.pem", "ca.pem"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Mkdir(filepath.Join(dir, "trust"), 0o700); err != nil {
-		t.Fatal(err)
+	cert, key := pem(t)
+	for name, content := range map[string][]byte{
+		"passphrase": []byte("x"), "cert.pem": cert, "key.pem": key, "ca.pem": cert, "trust/HospitalA.pem": cert,
+	} {
+		write(t, filepath.Join(dir, name), content)
 	}
 	return dir, node.Config{
 		Member:  node.Member{MSP: "HospitalA", Name: "hospital-a", Kind: registry.Hospital, Gateway: "127.0.0.1:7056"},
 		Channel: "health", Chaincode: "yitong", Listen: "127.0.0.1:7056", State: "state", Passphrase: "passphrase",
 		Identity: node.Pair{Cert: "cert.pem", Key: "key.pem"}, TLS: node.Pair{Cert: "cert.pem", Key: "key.pem"},
 		Trust: "trust", Peers: []node.Peer{{Address: "127.0.0.1:7051", CA: "ca.pem"}}, Candidate: "candidate.json", LogLevel: "info",
+	}
+}
+
+// pem is a certificate with its key.
+func pem(t *testing.T) (cert, key []byte) {
+	t.Helper()
+	a, err := authority.New("hospital-a", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Pair().Cert, a.Pair().Key
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -95,8 +112,16 @@ func TestEveryProblemOfAConfigurationIsNamedAtOnce(t *testing.T) {
 		"a sweep too often":          {func(c *node.Config) { c.RetentionSweep = "1s" }, []string{"retention_sweep", "1m to 24h"}},
 		"an insurer's retention": {func(c *node.Config) { c.Member.Kind, c.Retention = registry.Insurer, map[string]string{"claim": "5y"} },
 			[]string{"retention is for hospitals"}},
-		"two things wrong with it":   {func(c *node.Config) { c.Channel, c.Listen = "", "x" }, []string{"channel is missing", "listen"}},
-		"an MSP id with a separator": {func(c *node.Config) { c.Member.MSP = "a/b" }, []string{"member.msp"}},
+		"an address with a word for a port": {func(c *node.Config) { c.Operations = "127.0.0.1:metrics" }, []string{"operations", "host:port"}},
+		"a peer without a port":             {func(c *node.Config) { c.Peers[0].Address = "peer.example" }, []string{"peers[0].address", "host:port"}},
+		"a policy that isn't there":         {func(c *node.Config) { c.Policy = "gone.cedar" }, []string{"policy", "gone.cedar"}},
+		"a policy that can't be read":       {func(c *node.Config) { c.Policy = "passphrase" }, []string{"policy", "passphrase"}},
+		"a key for a certificate":           {func(c *node.Config) { c.TLS.Cert = "key.pem" }, []string{"tls: ", "no certificate with its key"}},
+		"a certificate that is none, twice": {func(c *node.Config) { c.Peers[0].CA, c.Identity.Cert = "passphrase", "passphrase" },
+			[]string{"peers[0].ca", "identity: "}},
+		"an authority of others alone": {func(c *node.Config) { c.Member.MSP = "HospitalB" }, []string{"trust: ", "HospitalB.pem"}},
+		"two things wrong with it":     {func(c *node.Config) { c.Channel, c.Listen = "", "x" }, []string{"channel is missing", "listen"}},
+		"an MSP id with a separator":   {func(c *node.Config) { c.Member.MSP = "a/b" }, []string{"member.msp"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

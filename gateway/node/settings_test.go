@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -99,13 +100,12 @@ func FuzzReadConfig(f *testing.F) {
 // The example lacks nothing but its files.
 func TestTheExampleIsAConfiguration(t *testing.T) {
 	dir := t.TempDir()
-	for _, file := range []string{"secrets/passphrase", "identity/cert.pem", "identity/key.pem", "tls/cert.pem", "tls/key.pem", "trust/HospitalA.pem", "trust/HospitalB.pem"} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, file), []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	cert, key := pem(t)
+	for file, content := range map[string][]byte{
+		"secrets/passphrase": []byte("x"), "identity/cert.pem": cert, "identity/key.pem": key, "tls/cert.pem": cert, "tls/key.pem": key,
+		"trust/HospitalA.pem": cert, "trust/HospitalB.pem": cert,
+	} {
+		write(t, filepath.Join(dir, file), content)
 	}
 	path := filepath.Join(dir, "node.yaml")
 	if err := os.WriteFile(path, []byte(node.Example), 0o600); err != nil {
@@ -145,7 +145,11 @@ func TestTheManualHasEverySetting(t *testing.T) {
 				continue
 			}
 			at := strings.TrimPrefix(path+"."+name, ".")
-			text := about[typ.Name()+"."+f.Name]
+			text := strings.TrimSpace(about[typ.Name()+"."+f.Name])
+			if text == "" {
+				t.Errorf("%s.%s has no comment: the manual says nothing of %s", typ.Name(), f.Name, at)
+			}
+			text = asInTheFile(text, f.Name, typ)
 			inner := f.Type
 			for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
 				if inner.Kind() == reflect.Slice {
@@ -156,7 +160,7 @@ func TestTheManualHasEverySetting(t *testing.T) {
 			if typ == defaults.Type() {
 				text += fmt.Sprintf(" Default: %v.", defaults.Field(i).Interface())
 			}
-			fmt.Fprintf(&doc, "| `%s` | %s |\n", at, strings.ReplaceAll(strings.TrimSpace(text), "|", `\|`))
+			fmt.Fprintf(&doc, "| `%s` | %s |\n", at, strings.ReplaceAll(text, "|", `\|`))
 			if inner.Kind() == reflect.Struct && strings.HasPrefix(inner.PkgPath(), "yitong/") {
 				describe(inner, at)
 			}
@@ -200,6 +204,20 @@ This list is made of the program's own comments (gateway/node).
 | setting | what it is |
 |---|---|
 `
+
+// asInTheFile is a field's comment with what fields are called in the file.
+func asInTheFile(text, field string, of reflect.Type) string {
+	if rest, ok := strings.CutPrefix(text, field+" is "); ok {
+		text = strings.ToUpper(rest[:1]) + rest[1:]
+	}
+	for i := range of.NumField() {
+		f := of.Field(i)
+		if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); f.Name != strings.ToUpper(f.Name) {
+			text = regexp.MustCompile(`\b`+f.Name+`\b`).ReplaceAllString(text, "`"+name+"`")
+		}
+	}
+	return text
+}
 
 // comments are those of the fields of every struct that a configuration is made of, by Type.Field.
 func comments(t *testing.T) map[string]string {

@@ -7,6 +7,10 @@ import (
 	"io"
 
 	"go.yaml.in/yaml/v3"
+
+	"yitong/chaincode/access"
+	"yitong/chaincode/consent"
+	"yitong/chaincode/record"
 )
 
 // Case is one thing that a member expects of its policy.
@@ -53,8 +57,37 @@ func ReadCases(r io.Reader) ([]Case, error) {
 		case c.Allow == nil:
 			problems = append(problems, fmt.Errorf("case %q doesn't say what it expects: allow: true or allow: false", c.Name))
 		}
+		for _, what := range c.Check() {
+			problems = append(problems, fmt.Errorf("case %q: %w", c.Name, what))
+		}
 	}
 	return cases, errors.Join(problems...)
+}
+
+// Check names every word of a question that nobody knows. A gateway never asks such a
+// question, so an answer to it tells nothing; a "no" least of all. Scopes aren't looked at:
+// one that isn't known gives nothing, which may be what is to be shown.
+func (q Question) Check() (problems []error) {
+	if q.Method != "" && !knownMethod(q.Method) {
+		problems = append(problems, fmt.Errorf("the API has no method %q: name one as Service.Method, for example Records.Submit", q.Method))
+	}
+	if q.Kind != "" && !q.Kind.Known() {
+		problems = append(problems, fmt.Errorf("%q is no kind of member: hospital, insurer or regulator", q.Kind))
+	}
+	if role := q.Role; role != "" && role != Software && role != Service && !access.Role(role).Known() {
+		problems = append(problems, fmt.Errorf("there is no role %q: clinician, records-officer, claims-handler, auditor, operator, patient, %s or %s", role, Software, Service))
+	}
+	if q.Purpose != "" {
+		if _, err := consent.ParsePurpose(q.Purpose); err != nil {
+			problems = append(problems, fmt.Errorf("purpose: %w", err))
+		}
+	}
+	for _, code := range q.Classes {
+		if _, err := record.ParseClass(code); err != nil {
+			problems = append(problems, fmt.Errorf("classes: %w", err))
+		}
+	}
+	return problems
 }
 
 // Run asks the policy every case.

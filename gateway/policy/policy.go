@@ -94,8 +94,9 @@ func Default() *Policies {
 // DefaultText is the default policy file, to start one's own from.
 func DefaultText() []byte { return slices.Clone(defaultText) }
 
-// Parse reads a policy file. file is how rules are cited. Two rules of one id are an
-// error, and so is a file without any rule: it would deny everything.
+// Parse reads a policy file. file is how rules are cited. Every problem is named at once, with
+// its line: two rules of one id, and methods, attributes and types that there aren't here. A
+// file without any rule is an error too: it would deny everything.
 func Parse(file string, text []byte) (*Policies, error) {
 	list, err := cedar.NewPolicyListFromBytes(file, text)
 	if err != nil {
@@ -114,9 +115,12 @@ func Parse(file string, text []byte) (*Policies, error) {
 		if !set.Add(cedar.PolicyID(id), rule) {
 			problems = append(problems, fmt.Errorf("two rules have the id %q, the second in line %d", id, rule.Position().Line))
 		}
+		for _, what := range misspelt(rule) {
+			problems = append(problems, fmt.Errorf("rule %q in line %d: %s", id, rule.Position().Line, what))
+		}
 	}
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("the policy %s can't be used: %w", file, errors.Join(problems...))
+		return nil, fmt.Errorf("the policy %s can't be used:\n%w", file, errors.Join(problems...))
 	}
 	return &Policies{file: file, set: set}, nil
 }

@@ -81,11 +81,11 @@ func TestAnAnswerSaysWhy(t *testing.T) {
 		name, rules string
 		want        string
 	}{
-		{"nothing permits", `permit (principal, action == Action::"Other.Method", resource);`, "denied: no rule permits it"},
+		{"nothing permits", `permit (principal, action == Action::"Keys.List", resource);`, "denied: no rule permits it"},
 		{"a permit", `@id("all") permit (principal, action, resource);`, "allowed by all (own.cedar:1)"},
 		{"a forbid beats a permit", "permit (principal, action, resource);\n@id(\"night\")\nforbid (principal, action in Action::\"Records\", resource);",
 			"forbidden by night (own.cedar:2)"},
-		{"a broken rule doesn't count", "permit (principal, action, resource);\nforbid (principal, action, resource) when { principal.nosuch };", "policy1"},
+		{"a broken rule doesn't count", "permit (principal, action, resource);\nforbid (principal, action, resource) when { 9223372036854775807 + 1 > 0 };", "policy1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, err := policy.Parse("own.cedar", []byte(test.rules))
@@ -122,11 +122,26 @@ func TestAnUnknownRoleIsDenied(t *testing.T) {
 	})
 }
 
+// So is a purpose nobody knows; the control is one that is known.
+func TestAnUnknownPurposeIsNone(t *testing.T) {
+	for purpose, want := range map[string]bool{"CLMATTCH": true, "PAYME": false} {
+		q := policy.Question{Kind: registry.Insurer, Role: "claims-handler", Method: "Accesses.Request", Purpose: purpose}
+		if a := policy.Default().Decide(q); a.Allowed != want {
+			t.Errorf("%s: %s", purpose, a.Why())
+		}
+	}
+}
+
 func TestAPolicyThatCantBeReadSaysWhere(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"a typo", "permit (principal, action, resource)\nwhen { principal.role = \"x\" };", "own.cedar"},
 		{"nothing", "// only a comment", "no rule"},
 		{"one id twice", "@id(\"a\") permit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);", "line 2"},
+		{"a method that isn't there", "permit (principal, action, resource);\n@id(\"night\") forbid (principal, action == Action::\"Record.Submit\", resource);", `rule "night" in line 2: unrecognized action`},
+		{"a service that isn't there", `forbid (principal, action in Action::"Record", resource);`, `Action::"Record"`},
+		{"an attribute that isn't there", `forbid (principal, action, resource) when { principal.rol == "clinician" };`, "rol"},
+		{"a text for a set", `permit (principal, action, resource) when { context.classes == "imaging" };`, "String"},
+		{"the second of two slips", "forbid (principal, action, resource) when { principal.rol == \"clinician\" };\nforbid (principal, action, resource) when { context.purpos == \"TREAT\" };", "purpos"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := policy.Parse("own.cedar", []byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -142,6 +157,13 @@ func TestCasesThatCantBeReadSayWhy(t *testing.T) {
 		{"no expectation", "- {name: a, kind: hospital, method: Records.List}", "allow: true or allow: false"},
 		{"a misspelt field", "- {name: a, kind: hospital, methode: Records.List, allow: true}", "methode"},
 		{"no name", "- {kind: hospital, method: Records.List, allow: true}", "case 1 has no name"},
+		// Each of these would be denied, whatever the policy says: a "no" that tells nothing.
+		{"a method that isn't there", "- {name: a, kind: hospital, role: clinician, method: Record.Submit, allow: false}", `no method "Record.Submit"`},
+		{"a kind that isn't there", "- {name: a, kind: clinic, method: Records.Submit, allow: false}", `"clinic" is no kind of member`},
+		{"a role that isn't there", "- {name: a, kind: hospital, role: doctor, method: Records.Submit, allow: false}", `no role "doctor"`},
+		{"a purpose that isn't there", "- {name: a, kind: hospital, role: clinician, method: Accesses.Request, purpose: TREATMENT, allow: false}", "TREATMENT"},
+		{"a class that isn't there", "- {name: a, kind: hospital, role: clinician, method: Accesses.Request, purpose: TREAT, classes: [lab], allow: false}", "lab"},
+		{"the second of two slips", "- {name: a, kind: hospital, role: doctor, method: Record.Submit, allow: false}", `no role "doctor"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := policy.ReadCases(strings.NewReader(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -13,8 +13,10 @@ import (
 // after a time of quiet. With it a member that goes through a list of people is slow, and
 // what it does stands on the ledger. The zero Quota is DefaultQuota.
 type Quota struct {
+	// PerDay is how many patients' handles are evaluated for one member a day, on average.
 	PerDay int `yaml:"per_day"`
-	Burst  int `yaml:"burst"`
+	// Burst is how many may be evaluated for it at once after a time of quiet.
+	Burst int `yaml:"burst"`
 }
 
 // DefaultQuota is for a hospital with some thousand new relationships a day.

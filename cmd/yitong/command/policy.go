@@ -14,6 +14,7 @@ import (
 	"yitong/chaincode/registry"
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/identity/scope"
 	"yitong/gateway/policy"
 )
 
@@ -130,13 +131,14 @@ func (a *app) policyWhy() *cobra.Command {
 			}
 			return a.askWhy(cmd.Context(), token, &yitongv1.WhyRequest{Method: q.Method, Purpose: q.Purpose, Classes: q.Classes})
 		}
-		switch q.Kind {
-		case registry.Hospital, registry.Insurer, registry.Regulator:
-		default:
-			return usage("%q is no kind of member: hospital, insurer or regulator", kind)
+		problems := q.Check()
+		for _, one := range q.Scopes {
+			if _, err := scope.Parse(one); err != nil {
+				problems = append(problems, err)
+			}
 		}
-		if !strings.Contains(q.Method, ".") {
-			return usage("%q is no method: name one as Service.Method, for example Records.Submit", q.Method)
+		if len(problems) > 0 {
+			return usage("%w", errors.Join(problems...))
 		}
 		rules, err := policyIn(file)
 		if err != nil {
