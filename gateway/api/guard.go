@@ -36,7 +36,7 @@ var forwarded = []string{"Idempotency-Key"}
 //
 //	named (X-Request-Id, traceparent) ─▶ its size, form and origin
 //	─▶ its caller, by certificate or token ─▶ the caller's rate, and what may be under way
-//	─▶ its body, read within its time
+//	─▶ its body, read within its time, and inflated
 //
 // An address is held to a number of failures only for those who can't show who they are: a whole
 // hospital may call from one address, and must not be locked out by whoever errs there.
@@ -93,7 +93,7 @@ func (g guard) around(route string, handle func(http.ResponseWriter, *http.Reque
 			if after, ok := retryOf(err); ok {
 				h.Set("Retry-After", retryAfter(after))
 			}
-			g.problem(p, err, code)
+			g.problem(p, statusOf(err), code)
 		}
 	})
 }
@@ -185,13 +185,23 @@ func (g guard) pass(ctx context.Context, out *paced, in *http.Request, handle fu
 		in.Body = http.NoBody
 		out.taken()
 	} else if !streams {
-		whole, free, err := g.readWhole(who, out, Size(in.ContentLength), most)
-		defer free()
+		plain, coded, err := inflated(in, out, most)
+		size := Size(in.ContentLength)
+		if coded { // what is held, and counted, is what comes out
+			size = -1
+		}
+		var whole []byte
+		if err == nil {
+			var free func()
+			whole, free, err = g.readWhole(who, plain, size, most)
+			defer free()
+		}
 		if err != nil {
 			return broken(err, most, limits)
 		}
 		out.taken()
-		in.Body = io.NopCloser(bytes.NewReader(whole))
+		in.Header.Del("Content-Encoding")
+		in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(whole)), int64(len(whole))
 	}
 	return handle(out, in)
 }
@@ -244,7 +254,10 @@ func broken(err error, most Size, limits Limits) error {
 	if _, over := retryOf(err); over {
 		return err
 	}
-	return status.Error(codes.InvalidArgument, "the request's body broke off before its end")
+	if over := new(unfit); errors.As(err, &over) {
+		return err
+	}
+	return status.Error(codes.InvalidArgument, "the request's body broke off before its end, or its Content-Encoding is damaged: send the whole again")
 }
 
 // contain turns a panic into a problem. Its value isn't logged: it may quote data.

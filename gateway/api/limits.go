@@ -23,8 +23,8 @@ import (
 //	header, pause, pace             408, or the connection is closed
 //	answer                          504                   DEADLINE_EXCEEDED
 type Limits struct {
-	// Body is the largest request over HTTPS that is held in memory. An upload isn't; it
-	// has Upload.
+	// Body is the largest request over HTTPS that is held in memory, without its
+	// Content-Encoding. An upload isn't; it has Upload.
 	Body Size `yaml:"body,omitempty"`
 	// Bodies is the memory that all such requests under way may take together, and
 	// BodiesPerCaller how much of it one caller's.

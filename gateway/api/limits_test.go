@@ -3,12 +3,14 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -243,6 +245,115 @@ func TestBodiesShareTheirMemory(t *testing.T) {
 		t.Errorf("afterwards: %d %s", out.StatusCode, doc)
 	}
 	second.Wait()
+}
+
+// What a body takes is what it is once inflated; so much is held of it, and no more than of one that
+// comes as it is.
+func TestABodyCountsInflated(t *testing.T) {
+	inside, leave := make(chan struct{}), make(chan struct{})
+	g := guard(t, api.Limits{Body: 4 << 20, Bodies: 5 << 20, BodiesPerCaller: 5 << 20}, func(out http.ResponseWriter, in *http.Request) {
+		raw, err := io.ReadAll(in.Body)
+		if err != nil || in.ContentLength != int64(len(raw)) || in.Header.Get("Content-Encoding") != "" {
+			t.Errorf("%d bytes of %d came, as %q: %v", len(raw), in.ContentLength, in.Header.Get("Content-Encoding"), err)
+		}
+		if len(raw) > 3<<20 {
+			inside <- struct{}{}
+			<-leave
+		}
+		fmt.Fprint(out, len(raw))
+	})
+	zipped := func(n int, of io.Reader) *bytes.Buffer {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := io.CopyN(z, of, int64(n)); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return &b
+	}
+	c := g.as(t, g.client)
+	send := func(body io.Reader, coding string) (*http.Response, string) {
+		in, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+g.address+"/at/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Header.Set("Content-Encoding", coding)
+		out, err := c.Do(in)
+		if err != nil {
+			t.Error(err)
+			return &http.Response{}, ""
+		}
+		defer out.Body.Close()
+		doc, err := io.ReadAll(out.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		return out, string(doc)
+	}
+	honest := func(n int) *bytes.Buffer { // hexadecimal digits shrink to half
+		return zipped(n, &hexadecimal{rand.NewChaCha8([32]byte{1})})
+	}
+	// 3½ MiB that came as half as much leave no room for two more.
+	large := honest(7 << 19)
+	if large.Len() > 5<<19 {
+		t.Fatalf("it is sent as %d bytes", large.Len())
+	}
+	var first sync.WaitGroup
+	first.Go(func() { send(large, "gzip") })
+	<-inside
+	if held := g.limits.Load().Bodies; held < 7<<19 {
+		t.Errorf("%s are held of it", held)
+	}
+	if out, doc := g.ask(t, c, "/at/", bytes.NewReader(make([]byte, 2<<20))); out.StatusCode != 503 || !strings.Contains(doc, `"code":"busy"`) {
+		t.Errorf("beside it: %d %s", out.StatusCode, doc)
+	}
+	close(leave)
+	first.Wait()
+	if held := g.limits.Load().Bodies; held != 0 {
+		t.Errorf("%s are held after it", held)
+	}
+
+	zeros, half := zipped(3<<20, zero{}), honest(1<<20).Bytes()
+	for _, test := range []struct {
+		name, coding string
+		body         []byte
+		code         int
+		want         string
+	}{
+		{"control: an honest one", "gzip", half, 200, "1048576"},
+		{"as it is, and says so", "identity", []byte("x"), 200, "1"},
+		{"larger than what is taken", "gzip", honest(5 << 20).Bytes(), 413, `"code":"too-large"`},
+		{"out of proportion", "gzip", zeros.Bytes(), 413, "out of proportion"},
+		{"broken off", "gzip", half[:len(half)-9], 400, "damaged"},
+		{"no gzip", "gzip", []byte("plain"), 400, "damaged"},
+		{"empty", "gzip", []byte("\x1f"), 400, "damaged"},
+		{"another coding", "br", []byte("x"), 415, "gzip"},
+		{"two of them", "gzip, gzip", half, 415, "gzip"},
+	} {
+		if out, doc := send(bytes.NewReader(test.body), test.coding); out.StatusCode != test.code || !strings.Contains(doc, test.want) {
+			t.Errorf("%s: %d %s", test.name, out.StatusCode, doc)
+		}
+	}
+	if held := g.limits.Load().Bodies; held != 0 {
+		t.Errorf("%s are held after all of it", held)
+	}
+}
+
+type zero struct{}
+
+func (zero) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// hexadecimal is randomness in digits.
+type hexadecimal struct{ from io.Reader }
+
+func (h *hexadecimal) Read(b []byte) (int, error) {
+	n, err := h.from.Read(b)
+	for i := range b[:n] {
+		b[i] = "0123456789abcdef"[b[i]&15]
+	}
+	return n, err
 }
 
 // A body that is announced and doesn't come takes no memory from the others.

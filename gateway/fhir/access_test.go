@@ -1,14 +1,10 @@
 package fhir_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
-	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/gatewaytest"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/fhir"
@@ -18,19 +14,8 @@ import (
 func TestStrangersReadTheMetadataAndNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	gatewaytest.Start(t, dir)
-	p, err := client.ReadProfile(dir, "hospital-a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := os.ReadFile(p.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
-	defer transport.CloseIdleConnections()
-	stranger := &front{t, "https://" + p.HTTP + "/fhir", &http.Client{Transport: transport}, nil}
+	stranger := open(t, dir, "hospital-a", "")
+	stranger.http.Transport.(*http.Transport).TLSClientConfig.Certificates = nil
 	stranger.do("GET", "/metadata", "").want(t, 200)
 	for _, path := range []string{"/Patient", "/DocumentReference?status=current", "/Binary/x", "/Bundle/x", "/Consent", "/nothing"} {
 		r := stranger.do("GET", path, "").want(t, 401)

@@ -17,10 +17,6 @@ import (
 // balpProfiles is where IHE's Basic Audit Log Patterns has its profiles.
 const balpProfiles = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
 
-// rounds bound how many pages of the trail one page of a search reads on, where what is wanted of
-// the entries can only be seen of the AuditEvents that they make.
-const rounds = 20
-
 // auditEvents is FHIR's AuditEvent: the audit trail of the ledger (ITI-81), read only. What each
 // entry becomes is package gateway/audit/auditevent, the same as in an export.
 func (f *facade) auditEvents() resource {
@@ -128,41 +124,31 @@ func searchAuditEvents(c *call, q query) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	wanted := max(1, q.count)
-	p, most := page{next: q.cursor}, rounds
+	from, wanted, pieces := q.cursor, max(1, q.count), rounds
 	id, one := onlyID(q)
 	if one { // then only the entry that it would be of is looked at
 		bookmark, ok := before(id)
 		if !ok {
 			return page{}, nil
 		}
-		p.next, wanted, most, in.NewestFirst = bookmark, 1, 1, false
+		from, wanted, pieces, in.NewestFirst = bookmark, 1, 1, false
 	}
-	for range most {
-		in.Page = &yitongv1.Page{Size: int32(wanted - len(p.entries)), Bookmark: p.next}
+	p, err := gather(from, wanted, pieces, func(at *yitongv1.Page) (found []auditevent.Event, next string, err error) {
+		in.Page = at
 		out, err := c.audit().Entries(c.ctx(), in)
-		if in.GetFilter().GetPatient() != nil && status.Code(err) == codes.NotFound {
-			// Nothing is known here of who that is, which is not to say that nothing happened.
-			return page{entries: []entry{{mode: "outcome", resource: unknownPatient(err)}}}, nil
-		}
-		if err != nil {
-			return page{}, err
-		}
 		for _, e := range out.GetEntries() {
-			v := c.event(e, members)
-			if !slices.ContainsFunc(also, func(holds func(auditevent.Event) bool) bool { return !holds(v) }) {
-				p.entries = append(p.entries, entry{id: v.ID, resource: v})
-			}
+			found = append(found, c.event(e, members))
 		}
-		p.next = out.GetNextBookmark()
-		if p.next == "" || len(p.entries) >= wanted {
-			break
-		}
+		return found, out.GetNextBookmark(), err
+	}, also, func(v auditevent.Event) entry { return entry{id: v.ID, resource: v} })
+	if in.GetFilter().GetPatient() != nil && status.Code(err) == codes.NotFound {
+		// Nothing is known here of who that is, which is not to say that nothing happened.
+		return page{entries: []entry{{mode: "outcome", resource: unknownPatient(err)}}}, nil
 	}
 	if one {
 		p.next = ""
 	}
-	return p, nil
+	return p, err
 }
 
 // onlyID is the one id that a search is for.

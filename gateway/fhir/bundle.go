@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,18 +57,7 @@ func (c *call) takeBundle(atBase bool) (answer, error) {
 		return answer{}, err
 	}
 	s := submission{content: b.raw, at: "Bundle", header: &yitongv1.SubmitHeader{Patient: who, MediaType: mediaType, Id: c.recordOf(b.head.get("identifier"))}}
-	existing, err := c.ifNoneExist()
-	if err != nil {
-		return answer{}, err
-	}
-	if existing != "" {
-		s.header.Id = existing
-	}
-	r, err := c.submit(s)
-	status := http.StatusCreated
-	if err != nil && existing != "" && duplicate(err) {
-		r, err, status = &yitongv1.Record{Id: existing}, nil, http.StatusOK
-	}
+	r, status, err := c.submitOnce(s)
 	if err != nil {
 		return answer{}, err
 	}
@@ -390,18 +378,7 @@ func createDocument(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	existing, err := c.ifNoneExist()
-	if err != nil {
-		return answer{}, err
-	}
-	if existing != "" {
-		s.header.Id = existing
-	}
-	r, err := c.submit(s)
-	status := http.StatusCreated
-	if err != nil && existing != "" && duplicate(err) {
-		r, err, status = &yitongv1.Record{Id: existing, MediaType: s.header.MediaType}, nil, http.StatusOK
-	}
+	r, status, err := c.submitOnce(s)
 	if err != nil {
 		return answer{}, err
 	}

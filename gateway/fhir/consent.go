@@ -303,7 +303,7 @@ func at(resource string, err error) error {
 }
 
 func searchConsents(c *call, q query) (page, error) {
-	in := &yitongv1.SearchDirectivesRequest{Page: &yitongv1.Page{Size: int32(max(1, q.count)), Bookmark: q.cursor}, NewestFirst: true}
+	in := &yitongv1.SearchDirectivesRequest{NewestFirst: true}
 	var also []func(*yitongv1.Directive) bool
 	for _, cr := range q.criteria {
 		one := cr.values[0]
@@ -373,22 +373,17 @@ func searchConsents(c *call, q query) (page, error) {
 			in.NewestFirst = newest
 		}
 	}
-	out, err := c.directives().Search(c.ctx(), in)
-	if err != nil {
-		return page{}, err
-	}
 	members, err := c.members()
 	if err != nil {
 		return page{}, err
 	}
-	p := page{next: out.GetNextBookmark()}
-	for _, d := range out.GetDirectives() {
-		if slices.ContainsFunc(also, func(holds func(*yitongv1.Directive) bool) bool { return !holds(d) }) {
-			continue
-		}
-		p.entries = append(p.entries, entry{id: d.GetConsent().GetId(), resource: consentOut(d, members)})
-	}
-	return p, nil
+	return gather(q.cursor, max(1, q.count), rounds, func(at *yitongv1.Page) ([]*yitongv1.Directive, string, error) {
+		in.Page = at
+		out, err := c.directives().Search(c.ctx(), in)
+		return out.GetDirectives(), out.GetNextBookmark(), err
+	}, also, func(d *yitongv1.Directive) entry {
+		return entry{id: d.GetConsent().GetId(), resource: consentOut(d, members)}
+	})
 }
 
 func tooMany(name string) error {

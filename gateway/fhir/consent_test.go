@@ -409,9 +409,9 @@ func TestProfilesAreClaimedWhereTheyAreKept(t *testing.T) {
 	span := &yitongv1.Period{Start: timestamppb.Now()}
 	for want, list := range map[string][]*yitongv1.Provision{
 		"Basic":        {{Type: "permit"}, {Type: "permit", Purposes: []string{"HPAYMT"}}},
-		"Intermediate": {{Type: "permit", Purposes: []string{"HRESCH"}}, {Type: "permit", DataPeriod: span}, deny(&yitongv1.Provision{DataPeriod: span})},
-		"Advanced":     {{Type: "permit", Labels: []string{"R"}}, deny(&yitongv1.Provision{Labels: []string{"PSY"}})},
-		"":             {{Type: "permit", Actions: []string{"access"}}, {Type: "permit", Classes: []string{"claim"}}, deny(&yitongv1.Provision{Labels: []string{"VIP"}}), deny(deny(&yitongv1.Provision{}))},
+		"Intermediate": {{Type: "permit", Purposes: []string{"HRESCH"}}, {Type: "permit", Purposes: []string{"TREAT", "BTG"}}, {Type: "permit", DataPeriod: span}, deny(&yitongv1.Provision{DataPeriod: span})},
+		"Advanced":     {{Type: "permit", Labels: []string{"R"}}, deny(&yitongv1.Provision{Labels: []string{"PSY"}}), deny(&yitongv1.Provision{Labels: []string{"SDV"}})},
+		"":             {{Type: "permit", Actions: []string{"access"}}, {Type: "permit", Classes: []string{"claim"}}, deny(&yitongv1.Provision{Labels: []string{"SEX"}}), deny(deny(&yitongv1.Provision{}))},
 	} {
 		for _, p := range list {
 			if got := of(p, ""); got != want {

@@ -193,10 +193,10 @@ func sooner(a, b *timestamppb.Timestamp) *timestamppb.Timestamp {
 	return a
 }
 
-// Codes that PCF's value sets allow.
+// Codes of PCF's value sets BasicPurposeVS and AdvancedSecurityTagVS (1.1.0).
 var (
-	pcfPurposes = []string{"TREAT", "HPAYMT", "HOPERAT", "BTG"}
-	pcfLabels   = []string{"R", "N", "ETH", "ETHUD", "OPIOIDUD", "PSY", "SEX", "HIV"}
+	pcfPurposes = []string{"TREAT", "HPAYMT", "HOPERAT"}
+	pcfLabels   = []string{"R", "N", "ETH", "ETHUD", "OPIOIDUD", "PSY", "SDV", "HIV"}
 )
 
 // pcfProfile is the narrowest of PCF's profiles that a Consent is of, "" if it is of none: PCF knows

@@ -3,15 +3,12 @@ package fhir_test
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 
@@ -43,17 +40,11 @@ func open(t testing.TB, dir, member, user string) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := os.ReadFile(p.CA)
+	config, err := p.TLS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	transport := &http.Transport{DisableCompression: true, TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}}}
+	transport := &http.Transport{DisableCompression: true, TLSClientConfig: config}
 	t.Cleanup(transport.CloseIdleConnections)
 	c, err := client.Dial(p)
 	if err != nil {

@@ -3,13 +3,14 @@ package fhir
 import (
 	"cmp"
 	"encoding/json"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	yitongv1 "yitong/gateway/api/yitong/v1"
 )
 
 // Bounds of a search.
@@ -70,6 +71,31 @@ type page struct {
 	total   *int   // of all pages, where it is known
 }
 
+// rounds bound how many pieces of what lies behind one page of a search reads on, where what is wanted
+// can only be seen of the resources that are made of it.
+const rounds = 20
+
+// gather fills a page: it asks for piece after piece, from a cursor on, and keeps what all of also hold
+// of, until there is as much as is wanted or as many pieces were looked at.
+func gather[T any](cursor string, wanted, pieces int, ask func(*yitongv1.Page) (found []T, next string, err error), also []func(T) bool, as func(T) entry) (page, error) {
+	p := page{next: cursor}
+	for range pieces {
+		found, next, err := ask(&yitongv1.Page{Size: int32(wanted - len(p.entries)), Bookmark: p.next})
+		if err != nil {
+			return page{}, err
+		}
+		for _, one := range found {
+			if !slices.ContainsFunc(also, func(holds func(T) bool) bool { return !holds(one) }) {
+				p.entries = append(p.entries, as(one))
+			}
+		}
+		if p.next = next; next == "" || len(p.entries) >= wanted {
+			break
+		}
+	}
+	return p, nil
+}
+
 // An entry is a resource in a page.
 type entry struct {
 	id       string // of the resource
@@ -110,13 +136,9 @@ func (c *call) query(known []param) (query, error) {
 			return query{}, &Fault{Status: http.StatusUnsupportedMediaType, Type: "not-supported", Code: "unsupported-media-type", Expression: "http.header.Content-Type",
 				Message: "a search is posted as a form", Allowed: "application/x-www-form-urlencoded"}
 		}
-		r, err := c.content(maxForm)
+		raw, err := c.body(maxForm)
 		if err != nil {
 			return query{}, err
-		}
-		raw, err := io.ReadAll(r)
-		if err != nil {
-			return query{}, bodyFault(err)
 		}
 		posted, err := url.ParseQuery(string(raw))
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -77,8 +78,22 @@ func (c *call) ifNoneExist() (string, error) {
 	return c.recordID(t.system, t.code), nil
 }
 
-// duplicate reports that another record has the id: with If-None-Exist that is what was asked.
-func duplicate(err error) bool { return faultOf(err).Code == "exists" }
+// submitOnce is submit under If-None-Exist: where there is a record of that name, it is the one, and
+// the status is 200.
+func (c *call) submitOnce(s submission) (r *yitongv1.Record, status int, err error) {
+	existing, err := c.ifNoneExist()
+	if err != nil {
+		return nil, 0, err
+	}
+	if existing != "" {
+		s.header.Id = existing
+	}
+	r, err = c.submit(s)
+	if err != nil && existing != "" && faultOf(err).Code == "exists" {
+		return &yitongv1.Record{Id: existing, MediaType: s.header.MediaType}, http.StatusOK, nil
+	}
+	return r, http.StatusCreated, err
+}
 
 // --- whose it is
 

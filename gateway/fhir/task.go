@@ -147,7 +147,7 @@ func openTask(c *call) (answer, error) {
 }
 
 func searchTasks(c *call, q query) (page, error) {
-	in := &yitongv1.SearchRequestsRequest{Page: &yitongv1.Page{Size: int32(max(1, q.count)), Bookmark: q.cursor}, NewestFirst: true}
+	in := &yitongv1.SearchRequestsRequest{NewestFirst: true}
 	var also []func(taskResource) bool
 	for _, cr := range q.criteria {
 		filter, ok, err := taskCriterion(cr, in)
@@ -162,26 +162,14 @@ func searchTasks(c *call, q query) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	wanted := max(1, q.count)
-	p := page{next: q.cursor}
-	for range rounds {
-		in.Page = &yitongv1.Page{Size: int32(wanted - len(p.entries)), Bookmark: p.next}
+	return gather(q.cursor, max(1, q.count), rounds, func(at *yitongv1.Page) (found []taskResource, next string, err error) {
+		in.Page = at
 		out, err := c.requests().Search(c.ctx(), in)
-		if err != nil {
-			return page{}, err
-		}
 		for _, asked := range out.GetRequests() {
-			t := taskOut(asked, members, c.Now())
-			if !slices.ContainsFunc(also, func(holds func(taskResource) bool) bool { return !holds(t) }) {
-				p.entries = append(p.entries, entry{id: t.ID, resource: t})
-			}
+			found = append(found, taskOut(asked, members, c.Now()))
 		}
-		p.next = out.GetNextBookmark()
-		if p.next == "" || len(p.entries) >= wanted {
-			break
-		}
-	}
-	return p, nil
+		return found, out.GetNextBookmark(), err
+	}, also, func(t taskResource) entry { return entry{id: t.ID, resource: t} })
 }
 
 // taskCriterion puts a criterion into the gateway's own, and returns what is left to be seen of the
