@@ -17,7 +17,7 @@ import (
 
 func init() {
 	transactions = append(transactions,
-		"ITI-65 Provide Document Bundle: POST of a transaction; each DocumentReference becomes a record, of SubmissionSet and Folder nothing is kept",
+		"ITI-65 Provide Document Bundle: POST of a transaction; each DocumentReference becomes a record with a SubmissionSet of its own; what is said of the set, and Folders, isn't kept",
 	)
 }
 
@@ -64,29 +64,17 @@ func (c *call) takeBundle(atBase bool) (answer, error) {
 	at := "Bundle/" + r.GetId()
 	message := fmt.Sprintf("record %s is sealed in %d parts and anchored", r.GetId(), len(r.GetParts()))
 	if atBase {
-		return c.responses(make([]string, b.entries), at), nil
+		out := searchBundle{ResourceType: "Bundle", Type: "transaction-response"}
+		for range b.entries {
+			out.Entry = append(out.Entry, bundleEntry{Response: &bundleResponse{Status: "201 Created", Location: c.address() + "/" + at, ETag: `W/"1"`, LastModified: instant(c.Now())}})
+		}
+		return answer{resource: out}, nil
 	}
 	a := answer{status: status, location: at, message: message, resource: done(message), modified: timeOf(r.GetSubmitted())}
 	if c.prefer == "representation" {
 		a.resource = b.raw
 	}
 	return a, nil
-}
-
-// responses answers a transaction: where each entry went, by default to at.
-func (c *call) responses(places []string, at string) answer {
-	b := searchBundle{ResourceType: "Bundle", Type: "transaction-response"}
-	for _, p := range places {
-		if p == "" {
-			p = at
-		}
-		r := &bundleResponse{Status: "201 Created", Location: c.address() + "/" + p, ETag: `W/"1"`, LastModified: instant(c.Now())}
-		if p == "-" {
-			r = &bundleResponse{Status: "204 No Content"}
-		}
-		b.Entry = append(b.Entry, bundleEntry{Response: r})
-	}
-	return answer{resource: b}
 }
 
 // A receivedBundle is a Bundle as it came. Its entries are read one at a time: together they
@@ -279,7 +267,7 @@ func (c *call) bundlePatient(b *receivedBundle) (*yitongv1.Patient, error) {
 }
 
 // provided are the resource types of which a Provide Document Bundle consists.
-var provided = []string{"DocumentReference", "Binary", "List", "DocumentManifest", "Patient", "Bundle"}
+var provided = []string{"DocumentReference", "Binary", "List", "DocumentManifest", "Patient", "Bundle", "Parameters"}
 
 // provides reports whether a transaction brings documents, rather than data.
 func (b *receivedBundle) provides() bool {
@@ -291,49 +279,26 @@ func (b *receivedBundle) provides() bool {
 	return b.kinds["DocumentReference"] > 0
 }
 
+// A provision is a Provide Document Bundle (IHE MHD ITI-65) on its way.
+type provision struct {
+	near        surrounding
+	resources   []*element // of the entries
+	patches     map[int]place
+	submissions map[int]submission
+	records     map[int]*yitongv1.Record
+	who         *yitongv1.Patient
+}
+
 // provide does a Provide Document Bundle (IHE MHD ITI-65): a record for each DocumentReference. All
 // are checked before the first is submitted. What is interrupted is completed by the same again, if
 // the DocumentReferences have master identifiers.
 func (c *call) provide(b *receivedBundle) (answer, error) {
-	near := &surrounding{}
-	var all []*element
-	values := 0 // all entries are held at once here
-	err := b.each(func(i int, e *element) error {
-		at := "Bundle.entry[" + strconv.Itoa(i) + "]"
-		if values += e.size(); values > maxDocument {
-			return tooCostly("Bundle.entry", "there is too much in one transaction", "several transactions")
-		}
-		if m := e.get("request").str("method"); m != "POST" {
-			return unprocessable(at+".request.method", "documents are provided, and nothing else is done", "POST")
-		}
-		near.add(e.str("fullUrl"), e.get("resource"), at+".resource")
-		all = append(all, e.get("resource"))
-		return nil
-	})
-	if err != nil {
+	p := &provision{patches: map[int]place{}, submissions: map[int]submission{}, records: map[int]*yitongv1.Record{}}
+	if err := c.checkProvision(b, p); err != nil {
 		return answer{}, err
 	}
-	places := make([]string, len(all))
-	submissions := map[int]submission{}
-	var who *yitongv1.Patient
-	for i, r := range all {
-		places[i] = "-"
-		if r.str("resourceType") != "DocumentReference" {
-			continue
-		}
-		at := "Bundle.entry[" + strconv.Itoa(i) + "].resource"
-		s, err := c.fileSubmission(r, at, near)
-		if err != nil {
-			return answer{}, err
-		}
-		if who != nil && (who.GetSystem() != s.header.Patient.GetSystem() || who.GetValue() != s.header.Patient.GetValue()) {
-			return answer{}, unprocessable(at+".subject", "this is of another patient", "a transaction for each patient")
-		}
-		who = s.header.Patient
-		submissions[i] = s
-	}
-	for i := range all {
-		s, ok := submissions[i]
+	for i := range p.resources {
+		s, ok := p.submissions[i]
 		if !ok {
 			continue
 		}
@@ -343,20 +308,120 @@ func (c *call) provide(b *receivedBundle) (answer, error) {
 			f.Expression = s.at
 			return answer{}, &f
 		}
-		places[i] = documentPlace(r)
+		p.records[i] = r
 	}
-	// A Binary went where its DocumentReference did.
-	for i, r := range all {
-		if s, ok := submissions[i]; ok {
-			url := r.at("content", 0, "attachment").str("url")
-			for j, other := range all {
-				if found, _ := near.find(r, s.at, url); url != "" && found == other {
-					places[j] = strings.Replace(places[i], "DocumentReference/", "Binary/", 1)
-				}
-			}
+	out := searchBundle{ResourceType: "Bundle", Type: "transaction-response"}
+	for i := range p.resources {
+		r := c.provided(p, i)
+		if r.Location != "" {
+			r.Location = c.address() + "/" + r.Location
+		}
+		out.Entry = append(out.Entry, bundleEntry{Response: r})
+	}
+	return answer{resource: out}, nil
+}
+
+// checkProvision reads all entries, or says what of them can't be done.
+func (c *call) checkProvision(b *receivedBundle, p *provision) error {
+	values := 0 // all entries are held at once here
+	err := b.each(func(i int, e *element) error {
+		at := item("Bundle.entry", i)
+		if values += e.size(); values > maxDocument {
+			return tooCostly("Bundle.entry", "there is too much in one transaction", "several transactions")
+		}
+		r := e.get("resource")
+		switch method := e.get("request").str("method"); {
+		case method == "PATCH" && supersedes(r):
+			id := strings.TrimPrefix(strings.TrimPrefix(e.get("request").str("url"), c.address()+"/"), "DocumentReference/")
+			p.patches[i], _ = partPlace(id)
+		case method != "POST" || r.str("resourceType") == "Parameters":
+			return unprocessable(at+".request.method", "documents are provided, and nothing else is done", "POST; or a PATCH of what is replaced here to superseded")
+		}
+		p.near.add(e.str("fullUrl"), r, at+".resource")
+		p.resources = append(p.resources, r)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	replaced := map[string]bool{}
+	for i, r := range p.resources {
+		if r.str("resourceType") != "DocumentReference" {
+			continue
+		}
+		at := item("Bundle.entry", i) + ".resource"
+		s, err := c.fileSubmission(r, at, &p.near)
+		if err != nil {
+			return err
+		}
+		if p.who != nil && (p.who.GetSystem() != s.header.Patient.GetSystem() || p.who.GetValue() != s.header.Patient.GetValue()) {
+			return unprocessable(at+".subject", "this is of another patient", "a transaction for each patient")
+		}
+		p.who, p.submissions[i], replaced[s.header.GetSupersedes()] = s.header.Patient, s, true
+	}
+	for i, of := range p.patches {
+		if of.record == "" || !replaced[of.record] {
+			return unprocessable(item("Bundle.entry", i)+".request.url", "no document of this transaction replaces this one", "DocumentReference/[id] of what a document of the same transaction replaces, by relatesTo")
 		}
 	}
-	return c.responses(places, "-"), nil
+	return nil
+}
+
+// supersedes reports whether Parameters say that a DocumentReference is superseded, as MHD has it
+// (IHE.MHD.Patch.Parameters): that follows from a replacement here.
+func supersedes(parameters *element) bool {
+	said := map[string]string{}
+	for _, part := range parameters.at("parameter", 0).list("part") {
+		said[part.str("name")] = part.str("valueCode") + part.str("valueString")
+	}
+	return len(parameters.list("parameter")) == 1 && said["path"] == "DocumentReference.status" && said["type"] == "replace" && said["value"] == "superseded"
+}
+
+// provided says what became of an entry.
+func (c *call) provided(p *provision, i int) *bundleResponse {
+	created := func(at string) *bundleResponse {
+		return &bundleResponse{Status: "201 Created", Location: at, ETag: `W/"1"`, LastModified: instant(c.Now())}
+	}
+	nothing := func(message string) *bundleResponse {
+		o := done(message)
+		return &bundleResponse{Status: "204 No Content", Outcome: &o}
+	}
+	r := p.resources[i]
+	switch r.str("resourceType") {
+	case "DocumentReference":
+		return created(documentPlace(p.records[i]))
+	case "Parameters":
+		return &bundleResponse{Status: "200 OK", Location: "DocumentReference/" + p.patches[i].id(), ETag: `W/"2"`}
+	case "Patient":
+		return &bundleResponse{Status: "200 OK", Location: "Patient/" + c.patientID(p.who)}
+	case "List":
+		if _, code, _ := conceptCode(r.get("code"), mhdLists); code != "submissionset" {
+			return nothing("Folders aren't kept here")
+		}
+		var sets []string
+		for _, e := range r.list("entry") {
+			named, _ := p.near.find(r, "", e.get("item").str("reference"))
+			if j := slices.Index(p.resources, named); j >= 0 && p.records[j] != nil {
+				sets = append(sets, "List/"+p.records[j].GetId())
+			}
+		}
+		if len(sets) == 0 {
+			return nothing("this SubmissionSet names none of the documents")
+		}
+		out := created(sets[0])
+		if len(sets) > 1 {
+			o := done("each document is a record of its own here, and so a SubmissionSet: " + strings.Join(sets, ", "))
+			out.Outcome = &o
+		}
+		return out
+	}
+	// The content went where its DocumentReference did.
+	for j, s := range p.submissions {
+		if named, _ := p.near.find(p.resources[j], s.at, p.resources[j].at("content", 0, "attachment").str("url")); named == r {
+			return created(strings.Replace(documentPlace(p.records[j]), "DocumentReference/", "Binary/", 1))
+		}
+	}
+	return nothing("none of the documents names it, and it isn't kept")
 }
 
 // documentPlace is where the DocumentReference of a record is; of one that was split, its

@@ -28,9 +28,10 @@ type Concept struct {
 
 // Identifier is an identifier in its namespace.
 type Identifier struct {
-	Use    string `json:"use,omitempty"`
-	System string `json:"system,omitempty"`
-	Value  string `json:"value,omitempty"`
+	Use    string   `json:"use,omitempty"`
+	Type   *Concept `json:"type,omitempty"`
+	System string   `json:"system,omitempty"`
+	Value  string   `json:"value,omitempty"`
 }
 
 // Reference names a resource.

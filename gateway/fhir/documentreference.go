@@ -26,10 +26,9 @@ const (
 
 func init() {
 	transactions = append(transactions,
-		"ITI-67 Find Document References: GET and POST DocumentReference search, all of the transaction's parameters but related, authors by contained ones; read",
+		"ITI-67 Find Document References: GET and POST DocumentReference search, all of the transaction's parameters, authors by contained ones; read",
 		"ITI-105 Simplified Publish: POST DocumentReference with its content within",
-		"ITI-66 Find Document Lists: not supported, SubmissionSets and Folders aren't kept",
-		"ITI-106 Generate Metadata: not supported; a document Bundle is posted as it is",
+		"ITI-106 Generate Metadata: not supported, a document Bundle is split into parts and none of them is the document; it is posted as it is",
 	)
 }
 
@@ -39,7 +38,6 @@ const maxDescription = 1 << 20
 // documentReferences describe the parts that can be read (IHE MHD ITI-67), and take what is
 // submitted with its content (ITI-105).
 func (f *facade) documentReferences() resource {
-	reference := func(name, doc string) param { return param{name: name, kind: "reference", doc: doc, patient: true} }
 	return resource{
 		kind:     "DocumentReference",
 		profiles: []string{mhd + "IHE.MHD.Minimal.DocumentReference", mhd + "IHE.MHD.SimplifiedPublish.DocumentReference"},
@@ -47,12 +45,7 @@ func (f *facade) documentReferences() resource {
 			"category is the data class, securityLabel the sensitivity, context.period the time of the data; what the submitter said of a file is kept. " +
 			"Create takes the content in content.attachment.data; a URL there is never followed.",
 		read: readDocument, create: createDocument, search: searchDocuments, conditional: true,
-		params: []param{
-			reference("patient", "Patient/[id]"), reference("subject", "the same"),
-			{name: "patient.identifier", kind: "token", doc: "system|value", patient: true},
-			{name: "patient:identifier", kind: "token", doc: "the same", patient: true},
-			{name: "subject.identifier", kind: "token", doc: "the same", patient: true},
-			{name: "subject:identifier", kind: "token", doc: "the same", patient: true},
+		params: append(documentPatients(), []param{
 			{name: "identifier", kind: "token", doc: "master identifier, or another"},
 			{name: "status", kind: "token", doc: "current, superseded or entered-in-error"},
 			{name: "category", kind: "token", doc: "data class (" + classSystem + "), or what the submitter said"},
@@ -70,8 +63,20 @@ func (f *facade) documentReferences() resource {
 			{name: "author.given", kind: "string", doc: "of a contained author"},
 			{name: "description", kind: "string", doc: "begins so"},
 			{name: "relatesto", kind: "reference", doc: "target of relatesTo"},
-		},
+			{name: "related", kind: "reference", doc: "context.related"},
+		}...),
 	}
+}
+
+// documentPatients are the parameters that name whose documents are looked for.
+func documentPatients() (all []param) {
+	for _, name := range []string{"patient", "subject"} {
+		all = append(all, param{name: name, kind: "reference", doc: "Patient/[id]", patient: true})
+		for _, by := range []string{".identifier", ":identifier"} {
+			all = append(all, param{name: name + by, kind: "token", doc: "system|value", patient: true})
+		}
+	}
+	return all
 }
 
 func readDocument(c *call) (answer, error) {
@@ -211,13 +216,13 @@ func (c *call) document(e *yitongv1.ContentEntry, said *element) []byte {
 	meta := fields{}
 	meta.add("versionId", documentVersion(e))
 	meta.add("lastUpdated", opened)
-	meta.rest(said.get("meta"), "versionId", "lastUpdated")
-	if said.at("meta", "profile") == nil && e.GetPatient() != nil {
-		meta.add("profile", []string{mhd + "IHE.MHD.Minimal.DocumentReference"})
+	meta.rest(said.get("meta"), "versionId", "lastUpdated", "profile")
+	if p := mhdProfile(e, said); p != "" { // what its submitter claimed was of what was sent
+		meta.add("profile", []string{mhd + p})
 	}
 	d.add("meta", meta)
 	if said.get("masterIdentifier") == nil {
-		d.add("masterIdentifier", Identifier{System: uris, Value: partSystem + ":" + p.GetRecordId() + ":" + strconv.Itoa(int(p.GetIndex()))})
+		d.add("masterIdentifier", Identifier{Type: kindOfIdentifier("uniqueId"), System: uris, Value: partSystem + ":" + p.GetRecordId() + ":" + strconv.Itoa(int(p.GetIndex()))})
 	}
 	more := []any{Identifier{System: recordSystem, Value: e.GetRecordId()}}
 	if e.GetAccessId() != "" {
@@ -225,9 +230,9 @@ func (c *call) document(e *yitongv1.ContentEntry, said *element) []byte {
 	}
 	d.add("identifier", joined(said.get("identifier"), more...))
 	d.add("status", documentStatus(e))
-	d.add("category", joined(said.get("category"), Concept{Coding: []Coding{{System: classSystem, Code: p.GetDataClass()}}}))
+	d.add("category", categories(said, Coding{System: classSystem, Code: p.GetDataClass()}))
 	if who := e.GetPatient(); who != nil {
-		d.add("subject", Reference{Reference: "Patient/" + c.patientID(who), Type: "Patient", Identifier: &Identifier{System: who.GetSystem(), Value: who.GetValue()}})
+		d.add("subject", c.subjectOf(who))
 	} else if s := said.get("subject"); s != nil {
 		d.add("subject", s.raw)
 	}
@@ -251,6 +256,60 @@ func (c *call) document(e *yitongv1.ContentEntry, said *element) []byte {
 	}
 	d.rest(said, "resourceType", "id", "meta", "identifier", "status", "category", "subject", "securityLabel", "content", "context")
 	return marshal(d)
+}
+
+func (c *call) subjectOf(who *yitongv1.Patient) Reference {
+	return Reference{Reference: "Patient/" + c.patientID(who), Type: "Patient", Identifier: &Identifier{System: who.GetSystem(), Value: who.GetValue()}}
+}
+
+// categories are those that the submitter gave, and the data class: another coding of the first, for
+// MHD allows one category.
+func categories(said *element, class Coding) []json.RawMessage {
+	given := said.list("category")
+	for _, g := range given {
+		if slices.Contains(codings(g), class) {
+			return joined(said.get("category"))
+		}
+	}
+	if len(given) == 0 {
+		return []json.RawMessage{marshal(Concept{Coding: []Coding{class}})}
+	}
+	all := joined(said.get("category"))
+	var first fields
+	first.add("coding", joined(given[0].get("coding"), class))
+	first.rest(given[0], "coding")
+	all[0] = marshal(first)
+	return all
+}
+
+// mhdProfile is the narrowest of MHD's profiles that what goes out of a document is of, "" if it is of
+// none (IHE.MHD.Minimal.DocumentReference and those that follow from it, MHD 4.2). What isn't asked
+// for here always is so: the content's media type and address, labels, a category.
+func mhdProfile(e *yitongv1.ContentEntry, said *element) string {
+	identified := func(i *element) bool {
+		_, code, typed := conceptCode(i.get("type"), mhdIdentifiers)
+		return !typed || i.str("system") != "" && i.str("value") != "" &&
+			(code != "entryUUID" || i.str("system") == uris && strings.HasPrefix(i.str("value"), "urn:uuid:"))
+	}
+	if id := said.get("masterIdentifier"); id != nil {
+		if _, code, _ := conceptCode(id.get("type"), mhdIdentifiers); code != "uniqueId" || !identified(id) {
+			return ""
+		}
+	}
+	if slices.ContainsFunc(said.list("identifier"), func(i *element) bool { return !identified(i) }) ||
+		documentStatus(e) == "entered-in-error" || len(said.list("category")) > 1 || said.get("docStatus") != nil || said.get("modifierExtension") != nil {
+		return ""
+	}
+	context, content := said.get("context"), said.at("content", 0)
+	for _, has := range []*element{
+		said.get("type"), content.get("attachment").get("language"), content.get("attachment").get("creation"), content.get("format"),
+		context.get("facilityType"), context.get("practiceSetting"), context.get("sourcePatientInfo"),
+	} {
+		if has == nil || e.GetPatient() == nil && said.get("subject") == nil {
+			return "IHE.MHD.Minimal.DocumentReference"
+		}
+	}
+	return "IHE.MHD.UnContained.Comprehensive.DocumentReference"
 }
 
 func (c *call) attached(e *yitongv1.ContentEntry, said *element) fields {
@@ -332,22 +391,26 @@ func codings(e *element) (all []Coding) {
 	return all
 }
 
-// searchDocuments looks through the contents, and holds each against the query.
-func searchDocuments(c *call, q query) (page, error) {
-	asked := &yitongv1.ListContentsRequest{}
-	var err error
-	if asked.Patient, err = c.patientCriterion(q); err != nil {
-		if f, ok := err.(*Fault); ok && f.Type == "not-found" {
-			return page{}, nil // nobody here, so nothing
-		}
-		return page{}, err
+// contentsWanted is what to look through for a query: the contents of its patient, if it names one;
+// nil where nobody is known by that name. Its dates are dates.
+func (c *call) contentsWanted(q query) (*yitongv1.ListContentsRequest, error) {
+	who, err := c.patientCriterion(q)
+	if f, ok := err.(*Fault); ok && f.Type == "not-found" {
+		return nil, nil
 	}
 	for _, cr := range q.criteria {
-		if cr.param.kind == "date" {
-			if err := cr.checkDates(); err != nil {
-				return page{}, err
-			}
+		if err == nil && cr.param.kind == "date" {
+			err = cr.checkDates()
 		}
+	}
+	return &yitongv1.ListContentsRequest{Patient: who}, err
+}
+
+// searchDocuments looks through the contents, and holds each against the query.
+func searchDocuments(c *call, q query) (page, error) {
+	asked, err := c.contentsWanted(q)
+	if err != nil || asked == nil {
+		return page{}, err
 	}
 	if p, ok := partPlace(q.first("_id")); ok {
 		asked.RecordId, asked.AccessId = p.record, p.access
@@ -462,6 +525,8 @@ func (c criterion) matches(d *element) bool {
 		return c.begins(d.str("description"))
 	case "author.family", "author.given":
 		return slices.ContainsFunc(d.list("author"), func(a *element) bool { return c.names(d, a) })
+	case "related":
+		return slices.ContainsFunc(context.list("related"), func(r *element) bool { return slices.Contains(c.values, r.str("reference")) })
 	case "relatesto":
 		return slices.ContainsFunc(d.list("relatesTo"), func(r *element) bool {
 			return slices.Contains(c.values, r.get("target").str("reference"))

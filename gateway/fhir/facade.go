@@ -64,7 +64,7 @@ func New(c Config, conn grpc.ClientConnInterface) http.Handler {
 	// The table. A resource is a file of its own; it adds itself here.
 	f.resources = []resource{
 		f.bundles(), f.documentReferences(), f.binaries(), f.patientsOf(),
-		f.consents(), f.auditEvents(), f.tasks(), f.subscriptions(),
+		f.lists(), f.consents(), f.auditEvents(), f.tasks(), f.subscriptions(),
 	}
 	f.transact = transaction
 	slices.SortFunc(f.resources, func(a, b resource) int { return cmp.Compare(a.kind, b.kind) })

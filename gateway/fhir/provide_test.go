@@ -42,7 +42,7 @@ func TestDocumentsAreProvidedAsIHEDoes(t *testing.T) {
 	}
 	var d documentDoc
 	hospital.do("GET", done.Entry[1].Response.Location, "").want(t, 200).into(t, &d)
-	if d.Category[0].Coding[0].Code != "26436-6" || d.Category[1].Coding[0].Code != "laboratory" || d.SecurityLabel[0].Coding[0].Code != "ETH" || d.MasterIdentifier.Value != "urn:oid:1.2.129.6.58.92.88336" {
+	if d.Category[0].Coding[0].Code != "26436-6" || d.Category[0].Coding[1].Code != "laboratory" || d.SecurityLabel[0].Coding[0].Code != "ETH" || d.MasterIdentifier.Value != "urn:oid:1.2.129.6.58.92.88336" {
 		t.Errorf("it reads %+v", d)
 	}
 	if read := hospital.do("GET", done.Entry[2].Response.Location, "").want(t, 200); string(read.body) != string(content) || read.Header.Get("Content-Type") != "text/plain" {

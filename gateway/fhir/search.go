@@ -410,8 +410,9 @@ type bundleSearch struct {
 }
 
 type bundleResponse struct {
-	Status       string `json:"status"`
-	Location     string `json:"location,omitempty"`
-	ETag         string `json:"etag,omitempty"`
-	LastModified string `json:"lastModified,omitempty"`
+	Status       string            `json:"status"`
+	Location     string            `json:"location,omitempty"`
+	ETag         string            `json:"etag,omitempty"`
+	LastModified string            `json:"lastModified,omitempty"`
+	Outcome      *operationOutcome `json:"outcome,omitempty"`
 }
