@@ -50,7 +50,7 @@ type Follower struct {
 func (f Follower) Follow(ctx context.Context, chain Chain) error {
 	pace := &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := f.follow(ctx, chain)
+		err := f.follow(ctx, chain, pace.Reset)
 		var broken *BrokenChain
 		if ctx.Err() != nil || errors.As(err, &broken) {
 			err = backoff.Permanent(err)
@@ -67,9 +67,9 @@ func (f Follower) Follow(ctx context.Context, chain Chain) error {
 	return err
 }
 
-// follow takes blocks until something fails. Reading and applying overlap, and blocks that
-// have come meanwhile are applied together.
-func (f Follower) follow(ctx context.Context, chain Chain) error {
+// follow takes blocks until something fails, and says when it took some. Reading and applying
+// overlap, and blocks that have come meanwhile are applied together.
+func (f Follower) follow(ctx context.Context, chain Chain, took func()) error {
 	taken, hash, err := f.Taken(ctx)
 	if err != nil {
 		return err
@@ -109,6 +109,7 @@ func (f Follower) follow(ctx context.Context, chain Chain) error {
 			return err
 		}
 		f.Tell(nil)
+		took()
 	}
 	return context.Cause(ctx)
 }
