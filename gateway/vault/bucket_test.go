@@ -29,17 +29,20 @@ func openURL(t testing.TB, url string) vault.Vault {
 	return v
 }
 
+// places are where every vault is tried: a directory and a real S3 server.
+var places = []struct {
+	name string
+	open func(t *testing.T) vault.Vault
+}{
+	{"a directory", func(t *testing.T) vault.Vault { return openURL(t, t.TempDir()) }},
+	{"an S3 server", func(t *testing.T) vault.Vault { return openURL(t, objectstore.Start(t).URL) }},
+}
+
 // What every vault does, tried on a directory and on a real S3 server.
 func TestEveryVault(t *testing.T) {
 	big := make([]byte, 40<<20) // several pieces of a multipart upload
 	rand.Read(big)
-	for _, place := range []struct {
-		name string
-		open func(t *testing.T) vault.Vault
-	}{
-		{"a directory", func(t *testing.T) vault.Vault { return openURL(t, t.TempDir()) }},
-		{"an S3 server", func(t *testing.T) vault.Vault { return openURL(t, objectstore.Start(t).URL) }},
-	} {
+	for _, place := range places {
 		t.Run(place.name, func(t *testing.T) {
 			v := place.open(t)
 			for i, content := range [][]byte{{}, {1}, body, big} {

@@ -54,13 +54,7 @@ func readRange(v vault.Vault, s vault.Segments, off, n int64) ([]byte, error) {
 func TestSegmentsAreReadAsOne(t *testing.T) {
 	content := make([]byte, vault.SegmentSize+20<<20)
 	rand.Read(content)
-	for _, place := range []struct {
-		name string
-		open func(t *testing.T) vault.Vault
-	}{
-		{"a directory", func(t *testing.T) vault.Vault { return openURL(t, t.TempDir()) }},
-		{"an S3 server", func(t *testing.T) vault.Vault { return openURL(t, objectstore.Start(t).URL) }},
-	} {
+	for _, place := range places {
 		t.Run(place.name, func(t *testing.T) {
 			v := place.open(t)
 			kept := keep(t, v, content, 1, 12<<20)

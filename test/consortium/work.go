@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -144,5 +145,32 @@ func (c *Consortium) History(t *testing.T) []*yitongv1.Event {
 			t.Fatal(err)
 		}
 		events = append(events, e)
+	}
+}
+
+// Again repeats a call until it succeeds, as a member's software does while a gateway
+// restarts. It fails the test when the call is refused, or hasn't succeeded within a time.
+func Again(t *testing.T, what string, within time.Duration, call func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	for try := 1; ; try++ {
+		one, end := context.WithTimeout(ctx, 20*time.Second)
+		err := call(one)
+		end()
+		if err == nil {
+			if try > 1 {
+				t.Logf("%s completed at try %d", what, try)
+			}
+			return
+		}
+		if refusal, ok := client.Refusal(err); ok {
+			t.Fatalf("%s is refused: %v", what, refusal)
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: after %d tries: %v", what, try, err)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }

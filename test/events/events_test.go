@@ -173,7 +173,7 @@ func TestWhatConcernsAMemberReachesItsSoftware(t *testing.T) {
 		case 4:
 			kill(t, c, "gateway-hospital-a")
 		}
-		again(t, func(ctx context.Context) error {
+		consortium.Again(t, "a withdrawal", recovery, func(ctx context.Context) error {
 			_, err := c.Client(t, consortium.HospitalA).Consents.Withdraw(ctx, withdraw)
 			return err
 		})
@@ -205,38 +205,18 @@ func TestWhatConcernsAMemberReachesItsSoftware(t *testing.T) {
 	}
 }
 
+// recovery bounds how long a call may need to complete after a fault.
+const recovery = 90 * time.Second
+
 func ask(t *testing.T, c *consortium.Consortium, p patient.Patient) (a *yitongv1.Access) {
 	t.Helper()
 	demand := consortium.Demand(p, "laboratory")
-	again(t, func(ctx context.Context) error {
+	consortium.Again(t, "a request", recovery, func(ctx context.Context) error {
 		answer, err := c.Client(t, consortium.Insurer).Accesses.Request(ctx, demand)
 		a = answer.GetAccess()
 		return err
 	})
 	return a
-}
-
-// again repeats a call until it succeeds, as a member's software would.
-func again(t *testing.T, call func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
-	for {
-		one, end := context.WithTimeout(ctx, 20*time.Second)
-		err := call(one)
-		end()
-		if err == nil {
-			return
-		}
-		if refusal, ok := client.Refusal(err); ok {
-			t.Fatalf("refused: %v", refusal)
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal(err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 func kill(t *testing.T, c *consortium.Consortium, name string) {

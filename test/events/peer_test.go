@@ -124,7 +124,7 @@ func TestNothingIsReleasedOnAnotherMembersWord(t *testing.T) {
 	if err := resume(); err != nil {
 		t.Fatal(err)
 	}
-	again(t, func(ctx context.Context) error {
+	consortium.Again(t, "opening", recovery, func(ctx context.Context) error {
 		_, _, err := c.Open(ctx, t, access.GetId())
 		return err
 	})

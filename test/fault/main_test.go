@@ -28,32 +28,6 @@ func TestMain(m *testing.M) { consortium.Main(m) }
 // recovery bounds how long a call may need to complete after a fault.
 const recovery = 45 * time.Second
 
-// again repeats a call until it succeeds, as a member's software would.
-func again(t *testing.T, what string, call func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), recovery)
-	defer cancel()
-	for try := 1; ; try++ {
-		one, end := context.WithTimeout(ctx, 20*time.Second)
-		err := call(one)
-		end()
-		if err == nil {
-			if try > 1 {
-				t.Logf("%s completed at try %d", what, try)
-			}
-			return
-		}
-		if refusal, ok := client.Refusal(err); ok {
-			t.Fatalf("%s is refused: %v", what, refusal)
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: after %d tries: %v", what, try, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
 // F: no quorum of ordering nodes.
 func TestNothingIsReleasedWhileTheLedgerCantBeWritten(t *testing.T) {
 	c := consortium.Shared(t)
@@ -96,7 +70,7 @@ func TestNothingIsReleasedWhileTheLedgerCantBeWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	again(t, "opening", func(ctx context.Context) error {
+	consortium.Again(t, "opening", recovery, func(ctx context.Context) error {
 		parts, _, err := c.Open(ctx, t, permit.GetId())
 		if err == nil && len(parts) == 0 {
 			t.Error("no part was opened")
@@ -171,7 +145,7 @@ func TestACallCutOffByAKilledProcessCompletesOnce(t *testing.T) {
 					if call == cut.call {
 						cutOff(t, c, cut.victim, time.Duration(rand.New(rand.NewPCG(seed, 11)).Int64N(int64(usual))), call, do)
 					}
-					again(t, call, do)
+					consortium.Again(t, call, recovery, do)
 				})
 			})
 		}

@@ -79,28 +79,8 @@ func readBy(t *testing.T, doc []byte, id age.Identity) bool {
 	return err == nil
 }
 
-// again repeats a call until it succeeds, as software does while a gateway restarts.
-func again(t *testing.T, what string, call func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	for {
-		one, end := context.WithTimeout(ctx, 20*time.Second)
-		err := call(one)
-		end()
-		if err == nil {
-			return
-		}
-		if refused, ok := client.Refusal(err); ok {
-			t.Fatalf("%s is refused: %v", what, refused)
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-}
+// recovery bounds how long a call may need to complete after a fault.
+const recovery = 2 * time.Minute
 
 // F20: a gateway is backed up while it runs, is killed, loses everything, and comes back: its
 // records open again, what was erased since stays erased, and what isn't in the backup is told.
@@ -158,7 +138,7 @@ func TestAGatewayComesBackFromItsBackup(t *testing.T) {
 	}
 	for _, p := range []patient.Patient{kept, erased} {
 		var answer *yitongv1.AccessResponse
-		again(t, "a request", func(ctx context.Context) (err error) {
+		consortium.Again(t, "a request", recovery, func(ctx context.Context) (err error) {
 			answer, err = c.Client(t, consortium.Insurer).Accesses.Request(ctx, consortium.Demand(p, "laboratory"))
 			return err
 		})
@@ -168,7 +148,7 @@ func TestAGatewayComesBackFromItsBackup(t *testing.T) {
 			return err
 		}
 		if p.Name == kept.Name {
-			again(t, "opening", open)
+			consortium.Again(t, "opening", recovery, open)
 			if len(parts) == 0 {
 				t.Error("of the record that was kept nothing was opened")
 			}

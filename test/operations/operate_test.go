@@ -425,7 +425,7 @@ func TestAGatewayIsOperated(t *testing.T) {
 			t.Errorf("while it drains: %v", err)
 		}
 		until(t, config, "again", well)
-		again(t, "a call", func(ctx context.Context) error {
+		consortium.Again(t, "a call", recovery, func(ctx context.Context) error {
 			_, err := c.Client(t, consortium.HospitalA).Node.Status(ctx, &yitongv1.StatusRequest{})
 			return err
 		})

@@ -94,31 +94,27 @@ func (a *app) showEntry(e *yitongv1.OutboxEntry) error {
 }
 
 func (a *app) outboxShow() *cobra.Command {
-	return &cobra.Command{
-		Use: "show NUMBER", Short: "Show one write, and its transactions", Args: cobra.ExactArgs(1),
-		RunE: a.verb(func(ctx context.Context, c *client.Client, args []string) error {
-			n, err := entry(args)
-			if err != nil {
-				return err
-			}
-			e, err := c.Outbox.Show(ctx, &yitongv1.ShowOutboxRequest{Number: n})
-			if err != nil {
-				return err
-			}
-			return a.showEntry(e)
-		}),
-	}
+	return a.outboxEntry("show NUMBER", "Show one write, and its transactions", func(ctx context.Context, c *client.Client, n int64) (*yitongv1.OutboxEntry, error) {
+		return c.Outbox.Show(ctx, &yitongv1.ShowOutboxRequest{Number: n})
+	})
 }
 
 func (a *app) outboxRetry() *cobra.Command {
+	return a.outboxEntry("retry NUMBER", "Have a write that isn't done tried at once", func(ctx context.Context, c *client.Client, n int64) (*yitongv1.OutboxEntry, error) {
+		return c.Outbox.Retry(ctx, &yitongv1.RetryOutboxRequest{Number: n})
+	})
+}
+
+// outboxEntry is a verb about one write, that shows it.
+func (a *app) outboxEntry(use, short string, ask func(context.Context, *client.Client, int64) (*yitongv1.OutboxEntry, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: "retry NUMBER", Short: "Have a write that isn't done tried at once", Args: cobra.ExactArgs(1),
+		Use: use, Short: short, Args: cobra.ExactArgs(1),
 		RunE: a.verb(func(ctx context.Context, c *client.Client, args []string) error {
 			n, err := entry(args)
 			if err != nil {
 				return err
 			}
-			e, err := c.Outbox.Retry(ctx, &yitongv1.RetryOutboxRequest{Number: n})
+			e, err := ask(ctx, c, n)
 			if err != nil {
 				return err
 			}

@@ -59,12 +59,20 @@ func (s *secretFlag) open() (*os.File, error) {
 	return f, err
 }
 
-// keepSecret writes a secret into a file, and returns what is to be shown of it.
-func keepSecret(f *os.File, secret string) (string, error) {
-	if f == nil || secret == "" {
-		return secret, nil
+// keep makes a secret and puts it where it goes; it returns what is to be shown of it.
+func (s *secretFlag) keep(made func() (secret string, err error)) (shown string, err error) {
+	f, err := s.open()
+	if err != nil {
+		return "", err
 	}
-	_, err := fmt.Fprintln(f, secret)
+	secret, err := made()
+	if err != nil && f != nil {
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil || f == nil || secret == "" {
+		return secret, err
+	}
+	_, err = fmt.Fprintln(f, secret)
 	return "in " + f.Name(), errors.Join(err, f.Close())
 }
 
@@ -91,18 +99,11 @@ func (a *app) webhookAdd() *cobra.Command {
 		}
 		ask.Url, ask.After, ask.Id = args[0], from, screen.Or(ask.Id, client.NewID())
 		a.id = ask.Id
-		file, err := secret.open()
-		if err != nil {
-			return err
-		}
-		answer, err := c.Events.Subscribe(ctx, ask)
-		if err != nil {
-			if file != nil {
-				err = errors.Join(err, file.Close(), os.Remove(file.Name()))
-			}
-			return err
-		}
-		shown, err := keepSecret(file, answer.GetSecret())
+		var answer *yitongv1.SubscribeResponse
+		shown, err := secret.keep(func() (_ string, err error) {
+			answer, err = c.Events.Subscribe(ctx, ask)
+			return answer.GetSecret(), err
+		})
 		if err != nil {
 			return err
 		}
@@ -260,18 +261,11 @@ func (a *app) webhookRotate() *cobra.Command {
 		if overlap < time.Second || overlap > 720*time.Hour {
 			return usage("--overlap is 1s to 720h")
 		}
-		file, err := secret.open()
-		if err != nil {
-			return err
-		}
-		answer, err := c.Events.RotateSecret(ctx, &yitongv1.RotateSecretRequest{Id: args[0], OverlapSeconds: int64(overlap / time.Second)})
-		if err != nil {
-			if file != nil {
-				err = errors.Join(err, file.Close(), os.Remove(file.Name()))
-			}
-			return err
-		}
-		shown, err := keepSecret(file, answer.GetSecret())
+		var answer *yitongv1.RotateSecretResponse
+		shown, err := secret.keep(func() (_ string, err error) {
+			answer, err = c.Events.RotateSecret(ctx, &yitongv1.RotateSecretRequest{Id: args[0], OverlapSeconds: int64(overlap / time.Second)})
+			return answer.GetSecret(), err
+		})
 		if err != nil {
 			return err
 		}
