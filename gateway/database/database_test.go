@@ -43,28 +43,25 @@ func read(t *testing.T, d *database.Database, number int) (text string) {
 	return text
 }
 
-// both opens a database where it is asked to: as a file, and on PostgreSQL.
-func both(t *testing.T, with func(t *testing.T, at string)) {
-	t.Run("SQLite", func(t *testing.T) {
-		with(t, "sqlite:"+filepath.Join(t.TempDir(), "in a folder, 100 % new?#", "notes.db"))
-	})
-	t.Run("PostgreSQL", func(t *testing.T) { with(t, databasetest.Postgres(t)) })
-}
-
 func TestWhatWasWrittenIsThereWhenItIsOpenedAgain(t *testing.T) {
-	both(t, func(t *testing.T, at string) {
-		o := database.Options{Migrations: notes(), Readers: 2, Durable: true, Wait: time.Second}
-		d := open(t, at, o)
-		note(t, d, 1, "one")
-		if err := d.Close(); err != nil {
-			t.Fatal(err)
-		}
-		d = open(t, at, o)
-		note(t, d, 2, "two")
-		if one, two := read(t, d, 1), read(t, d, 2); one != "one" || two != "two" {
-			t.Errorf("%q, %q", one, two)
-		}
-	})
+	for name, where := range map[string]func(t *testing.T) string{
+		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "in a folder, 100 % new?#", "notes.db") },
+		"PostgreSQL": databasetest.Postgres,
+	} {
+		t.Run(name, func(t *testing.T) {
+			at, o := where(t), database.Options{Migrations: notes(), Readers: 2, Durable: true, Wait: time.Second}
+			d := open(t, at, o)
+			note(t, d, 1, "one")
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			d = open(t, at, o)
+			note(t, d, 2, "two")
+			if one, two := read(t, d, 1), read(t, d, 2); one != "one" || two != "two" {
+				t.Errorf("%q, %q", one, two)
+			}
+		})
+	}
 }
 
 // Its owner's name for the table that the schema's version is in stays what it was, or the
@@ -72,13 +69,11 @@ func TestWhatWasWrittenIsThereWhenItIsOpenedAgain(t *testing.T) {
 func TestTheSchemaIsNotedWhereItsOwnerSays(t *testing.T) {
 	for name, table := range map[string]string{"": "goose_db_version", "notes_schema": "notes_schema"} {
 		t.Run(table, func(t *testing.T) {
-			both(t, func(t *testing.T, at string) {
-				d := open(t, at, database.Options{Migrations: notes(), SchemaTable: name, Readers: 1})
-				var version int
-				if err := d.Reads.QueryRowContext(t.Context(), "SELECT MAX(version_id) FROM "+table).Scan(&version); err != nil || version != 1 {
-					t.Errorf("the schema's version is %d, %v", version, err)
-				}
-			})
+			d := open(t, "sqlite:"+filepath.Join(t.TempDir(), "notes.db"), database.Options{Migrations: notes(), SchemaTable: name, Readers: 1})
+			var version int
+			if err := d.Reads.QueryRowContext(t.Context(), "SELECT MAX(version_id) FROM "+table).Scan(&version); err != nil || version != 1 {
+				t.Errorf("the schema's version is %d, %v", version, err)
+			}
 		})
 	}
 }
