@@ -38,11 +38,12 @@ func (s auditing) Orders(ctx context.Context, in *yitongv1.OrdersRequest) (*yito
 		}
 		holder = self.MSP
 	}
-	list, next, _, err := s.history.Orders(ctx, history.OrderFilter{Holder: holder}, pageOf(in.GetPage(), false))
+	f := history.OrderFilter{Holder: holder, Open: in.GetOpen(), Time: periodOf(in.GetTime())}
+	list, next, asOf, err := s.history.Orders(ctx, f, pageOf(in.GetPage(), false))
 	if err != nil {
 		return nil, err
 	}
-	out := &yitongv1.OrdersResponse{NextBookmark: next}
+	out := &yitongv1.OrdersResponse{NextBookmark: next, AsOf: asOfMessage(asOf)}
 	for _, o := range list {
 		out.Orders = append(out.Orders, orderMessage(o.Disclosure, s.gateway.Time()))
 	}

@@ -115,7 +115,11 @@ func (s auditing) Expiring(ctx context.Context, in *yitongv1.ExpiringRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	list, next, asOf, err := s.history.Expiring(ctx, periodOf(in.GetWithin()), custodian, requester, pageOf(in.GetPage(), false))
+	within := periodOf(in.GetWithin())
+	if within.Start == 0 {
+		within.Start = s.gateway.Time() // what has ended needs no warning
+	}
+	list, next, asOf, err := s.history.Expiring(ctx, within, custodian, requester, pageOf(in.GetPage(), false))
 	if err != nil {
 		return nil, err
 	}
@@ -167,13 +171,13 @@ func (s auditing) filter(ctx context.Context, in *yitongv1.EntryFilter) (f histo
 	}
 	for _, k := range in.GetKinds() {
 		if !slices.Contains(projection.Kinds, projection.Kind(k)) {
-			return f, refusal.New(refusal.Malformed, fmt.Sprintf("kinds: there is no kind %.40q", k), fmt.Sprint(projection.Kinds))
+			return f, refusal.New(refusal.Malformed, fmt.Sprintf("kinds: there is no kind %.40q", k), projection.Codes(projection.Kinds))
 		}
 		f.Kinds = append(f.Kinds, projection.Kind(k))
 	}
 	for _, o := range in.GetOutcomes() {
 		if !slices.Contains(projection.Outcomes, projection.Outcome(o)) {
-			return f, refusal.New(refusal.Malformed, fmt.Sprintf("outcomes: there is no outcome %.40q", o), fmt.Sprint(projection.Outcomes))
+			return f, refusal.New(refusal.Malformed, fmt.Sprintf("outcomes: there is no outcome %.40q", o), projection.Codes(projection.Outcomes))
 		}
 		f.Outcomes = append(f.Outcomes, projection.Outcome(o))
 	}
@@ -217,9 +221,10 @@ func (s auditing) patient(ctx context.Context, in *yitongv1.Patient) (about []co
 	return about, records, nil
 }
 
-// pair reads two members, by name or MSP id. One that left no trace in the registry may
-// still be in the history, so an MSP id that isn't listed is taken as it is; what can't be
-// one is refused (malformed).
+// pair reads two members, by name or MSP id. One that the registry has no more, or never had,
+// may still be in the history, so its MSP id is taken as it is; what can't be one is refused
+// (malformed), and so is one that the ledger doesn't tell of (not-found): an empty answer would
+// read as "nothing happened".
 func (s auditing) pair(ctx context.Context, a, b string) (string, string, error) {
 	if err := s.ready(ctx); err != nil {
 		return "", "", err
@@ -240,7 +245,18 @@ func (s auditing) pair(ctx context.Context, a, b string) (string, string, error)
 		if name == "" {
 			return "", nil
 		}
-		return name, registry.CheckMSP(name)
+		if err := registry.CheckMSP(name); err != nil {
+			return "", err
+		}
+		known, err := s.history.Knows(ctx, name)
+		if err != nil || known {
+			return name, err
+		}
+		var names []string
+		for _, m := range members {
+			names = append(names, m.Member.Name)
+		}
+		return "", refusal.New(refusal.NotFound, fmt.Sprintf("the ledger tells of no member %.40q", name), strings.Join(names, ", "))
 	}
 	first, err := find(a)
 	if err != nil {

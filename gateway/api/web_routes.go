@@ -67,7 +67,7 @@ var webRoutes = []webRoute{
 	{"/v1/audit/unreceipted", "Audit.Unreceipted", "Releases that were never acknowledged", params(between, []webParam{{"before", "before", "released before (RFC 3339)"}}, paged), ""},
 	{"/v1/audit/expiring", "Audit.Expiring", "Consents in force that end soon", params(between, period("within"), paged), ""},
 	{"/v1/audit/changes", "Audit.Changes", "Days on which a member asked unlike its days before", params([]webParam{{"member", "member", "name or MSP id"}}, period("time")), ""},
-	{"/v1/audit/orders", "Audit.Orders", "Orders to disclose, and what came of them", params([]webParam{{"holder", "holder", "name or MSP id of who is to disclose"}}, paged), ""},
+	{"/v1/audit/orders", "Audit.Orders", "Orders to disclose, and what came of them", params([]webParam{{"holder", "holder", "name or MSP id of who is to disclose"}, {"open", "open", "only those without a conclusion: true or false"}}, period("time"), paged), ""},
 	{"/v1/audit/digest", "Audit.Digest", "Digest of the projection, to compare with another member's at the same height", nil, ""},
 	{"/v1/audit/export", "Audit.Export", "The audit trail for other systems and for people; signed in trailers",
 		params([]webParam{{"format", "format", "fhir-bundle, fhir-ndjson, csv, parquet or html"}, {"language", "language", "of the report: en or zh"}}, filters, period("filter.time")), "filter.patient"},
@@ -129,6 +129,9 @@ func (r webRoute) bind(into proto.Message, in *http.Request) error {
 			return err
 		}
 	}
+	if err := r.checkPeriod(into.ProtoReflect()); err != nil {
+		return err
+	}
 	if len(given) > 0 {
 		var names []string
 		for _, p := range r.params {
@@ -137,6 +140,23 @@ func (r webRoute) bind(into proto.Message, in *http.Request) error {
 		return refusal.New(refusal.Malformed, fmt.Sprintf("there is no parameter %.40q", slices.Sorted(maps.Keys(given))[0]), strings.Join(names, ", "))
 	}
 	return r.bindPatient(into, in.Header.Values(PatientHeader))
+}
+
+// checkPeriod refuses a time that ends before it begins: an empty answer would read as "nothing
+// happened".
+func (r webRoute) checkPeriod(m protoreflect.Message) error {
+	for _, p := range r.params {
+		path, bounds := strings.CutSuffix(p.field, ".start")
+		if !bounds {
+			continue
+		}
+		m, field := descend(m, path)
+		period := m.Get(field).Message().Interface().(*yitongv1.Period)
+		if start, end := period.GetStart(), period.GetEnd(); start != nil && end != nil && !start.AsTime().Before(end.AsTime()) {
+			return refusal.New(refusal.Malformed, "from doesn't lie before until", "a time that begins before it ends, or only one of the two")
+		}
+	}
+	return nil
 }
 
 func (r webRoute) bindPatient(into proto.Message, given []string) error {

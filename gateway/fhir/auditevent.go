@@ -145,6 +145,9 @@ func searchAuditEvents(c *call, q query) (page, error) {
 		// Nothing is known here of who that is, which is not to say that nothing happened.
 		return page{entries: []entry{{mode: "outcome", resource: unknownPatient(err)}}}, nil
 	}
+	if status.Code(err) == codes.NotFound { // a member that the ledger doesn't tell of did nothing
+		return page{}, nil
+	}
 	if one {
 		p.next = ""
 	}

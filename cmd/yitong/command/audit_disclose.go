@@ -8,8 +8,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"yitong/chaincode/disclosure"
 	"yitong/cmd/yitong/client"
@@ -239,40 +241,57 @@ func about(s *yitongv1.Subject) string {
 }
 
 func (a *app) auditOrders() *cobra.Command {
-	var holder string
+	ask := &yitongv1.OrdersRequest{}
+	var when periodFlags
+	var l listFlags
 	var overdue bool
 	cmd := &cobra.Command{
 		Use: "orders", Short: "List orders to disclose and what came of them, overdue ones too", Args: cobra.NoArgs,
 		Long: "List orders to disclose and what came of them: as a holder those to this member, as a regulator\n" +
 			"all. An order without a conclusion is overdue 72 hours after it was given.",
 	}
-	cmd.Flags().StringVar(&holder, "holder", "", "only those to this member")
-	cmd.Flags().BoolVar(&overdue, "overdue", false, "only those that are overdue")
+	f := cmd.Flags()
+	f.StringVar(&ask.Holder, "holder", "", "only those to this member")
+	f.BoolVar(&ask.Open, "open", false, "only those without a conclusion")
+	f.BoolVar(&overdue, "overdue", false, "only those that are overdue")
+	when.add(f, "from", "until", "ordered")
+	l.bound(cmd)
 	a.mustComplete(cmd, "holder", a.completeMembers)
-	cmd.RunE = a.streaming(func(ctx context.Context, c *client.Client, _ []string) error {
-		list := newListing(a.screen, []string{"ORDER", "ORDERED", "REGULATOR", "HOLDER", "ABOUT", "REASON", "ANSWER", "OUTCOME"})
-		err := pages(0, func(page *yitongv1.Page) ([]*yitongv1.Order, string, error) {
-			ctx, cancel := a.limited(ctx)
-			defer cancel()
-			answer, err := c.Audit.Orders(ctx, &yitongv1.OrdersRequest{Page: page, Holder: holder})
-			return answer.GetOrders(), answer.GetNextBookmark(), err
-		}, func(o *yitongv1.Order) error {
-			if overdue && !o.GetOverdue() {
-				return nil
+	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) (err error) {
+		if ask.Time, err = when.period(); err != nil {
+			return err
+		}
+		if overdue { // given so long ago, and still open
+			end := a.Now().Add(-disclosure.Term * time.Second)
+			if ask.Open = true; ask.Time == nil {
+				ask.Time = &yitongv1.Period{}
 			}
-			outcome := o.GetOutcome()
-			if outcome == "" {
-				outcome = "open until " + screen.Time(o.GetDue())
+			if until := ask.Time.GetEnd(); until == nil || until.AsTime().After(end) {
+				ask.Time.End = timestamppb.New(end)
 			}
-			if o.GetOverdue() {
-				outcome = "overdue since " + screen.Time(o.GetDue())
-			}
-			return list.add(o, o.GetId(), screen.Time(o.GetOrdered()), o.GetRegulator(), o.GetHolder(), about(o.GetSubject()), o.GetReason(),
-				screen.Or(o.GetAnswer(), "-"), outcome)
-		})
-		return errors.Join(list.close(), err)
+		}
+		return listed(a, l.limit, orderHeader, func(p *yitongv1.Page) (*yitongv1.OrdersResponse, error) {
+			ask.Page = p
+			return c.Audit.Orders(ctx, ask)
+		}, (*yitongv1.OrdersResponse).GetOrders, orderCells)
 	})
 	return cmd
+}
+
+var orderHeader = []string{"ORDER", "ORDERED", "REGULATOR", "HOLDER", "ABOUT", "REASON", "ANSWER", "OUTCOME"}
+
+func orderCells(o *yitongv1.Order) []string {
+	outcome := o.GetOutcome()
+	switch {
+	case o.GetOverdue():
+		outcome = "overdue since " + screen.Time(o.GetDue())
+	case outcome == "":
+		outcome = "open until " + screen.Time(o.GetDue())
+	}
+	return []string{
+		o.GetId(), screen.Time(o.GetOrdered()), o.GetRegulator(), o.GetHolder(), about(o.GetSubject()), o.GetReason(),
+		screen.Or(o.GetAnswer(), "-"), outcome,
+	}
 }
 
 func (a *app) auditAnswer() *cobra.Command {

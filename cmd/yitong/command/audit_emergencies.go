@@ -37,7 +37,7 @@ func (a *app) auditEmergencies() *cobra.Command {
 	f.StringVar(&ask.State, "state", "", "only those "+strings.Join(states, ", "))
 	f.BoolVar(&rates, "rates", false, "tell how often instead of listing")
 	when.add(f, "from", "until", "those")
-	f.IntVar(&l.limit, "limit", 50, "at most so many; 0 is all")
+	l.bound(cmd)
 	a.mustComplete(cmd, "member", a.completeMembers)
 	a.mustComplete(cmd, "custodian", a.completeMembers)
 	a.mustComplete(cmd, "state", fixed(states...))

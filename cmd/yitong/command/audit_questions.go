@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"yitong/chaincode/record"
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/screen"
 	yitongv1 "yitong/gateway/api/yitong/v1"
@@ -47,8 +50,9 @@ type filterFlags struct {
 	time    periodFlags
 }
 
-func (f *filterFlags) add(a *app, cmd *cobra.Command) {
-	flags := cmd.Flags()
+// add adds the flags to a verb, but those that it says itself.
+func (f *filterFlags) add(a *app, cmd *cobra.Command, but ...string) {
+	flags := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
 	f.patient.add(flags)
 	f.time.add(flags, "from", "until", "what happened")
 	flags.StringVar(&f.ask.Handle, "handle", "", "about the relationship with this handle")
@@ -60,12 +64,19 @@ func (f *filterFlags) add(a *app, cmd *cobra.Command) {
 	flags.StringSliceVar(&f.ask.Outcomes, "outcome", nil, "that ended so: success, denied, failed, invalid")
 	flags.StringVar(&f.ask.Purpose, "purpose", "", "for this purpose, an HL7 v3 PurposeOfUse code")
 	flags.StringVar(&f.ask.Reason, "reason", "", "for this reason, a code")
-	for _, member := range []string{"member", "custodian", "requester"} {
-		a.mustComplete(cmd, member, a.completeMembers)
+	completions := map[string]cobra.CompletionFunc{
+		"member": a.completeMembers, "custodian": a.completeMembers, "requester": a.completeMembers,
+		"kind": entryKinds, "outcome": entryOutcomes, "purpose": purposeCodes,
 	}
-	a.mustComplete(cmd, "kind", entryKinds)
-	a.mustComplete(cmd, "outcome", entryOutcomes)
-	a.mustComplete(cmd, "purpose", purposeCodes)
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if slices.Contains(but, flag.Name) {
+			return
+		}
+		cmd.Flags().AddFlag(flag)
+		if complete := completions[flag.Name]; complete != nil {
+			a.mustComplete(cmd, flag.Name, complete)
+		}
+	})
 }
 
 func (f *filterFlags) filter(a *app) (*yitongv1.EntryFilter, error) {
@@ -84,8 +95,13 @@ type listFlags struct {
 }
 
 func (l *listFlags) add(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&l.limit, "limit", 50, "at most so many; 0 is all")
+	l.bound(cmd)
 	cmd.Flags().BoolVar(&l.newest, "newest", false, "newest first")
+}
+
+// bound adds --limit alone.
+func (l *listFlags) bound(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&l.limit, "limit", 50, "at most so many; 0 is all")
 }
 
 func (a *app) auditEntries() *cobra.Command {
@@ -141,7 +157,7 @@ func (a *app) auditMember() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "member MEMBER", Short: "Tell what a member did", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOneMember,
 	}
-	f.add(a, cmd)
+	f.add(a, cmd, "member")
 	l.add(cmd)
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, args []string) error {
 		f.ask.Member = args[0]
@@ -162,13 +178,18 @@ func (a *app) auditDenied() *cobra.Command {
 		Use: "denied", Short: "List the requests that were denied, and why", Args: cobra.NoArgs,
 		Example: "  yitong audit denied --as regulator --requester insurer --count",
 	}
-	f.add(a, cmd)
+	f.add(a, cmd, "kind", "outcome")
 	l.add(cmd)
-	cmd.Flags().BoolVar(&count, "count", false, "count them by reason in place of listing them")
+	cmd.Flags().BoolVar(&count, "count", false, "count them by reason in place of listing them; goes with --custodian, --requester and time")
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
 		filter, err := f.filter(a)
 		if err != nil {
 			return err
+		}
+		for _, narrower := range []string{"patient", "patient-file", "handle", "member", "object", "purpose", "reason", "limit", "newest"} {
+			if count && cmd.Flags().Changed(narrower) {
+				return usage("--count goes by --custodian, --requester and time alone: leave out --%s", narrower)
+			}
 		}
 		if !count {
 			filter.Kinds, filter.Outcomes = []string{"request"}, []string{"denied"}
@@ -195,17 +216,23 @@ func (a *app) listEntries(ctx context.Context, c *client.Client, filter *yitongv
 	}, (*yitongv1.EntriesResponse).GetEntries, entryCells)
 }
 
-var entryHeader = []string{"BLOCK", "TIME (CLAIMED)", "WHO", "WHAT", "OUTCOME", "REASON", "CUSTODIAN", "REQUESTER", "PURPOSE", "CLASSES", "OBJECT"}
+var entryHeader = []string{"BLOCK", "TIME (CLAIMED)", "WHO", "WHAT", "OUTCOME", "REASON", "CUSTODIAN", "REQUESTER", "PURPOSE", "CLASSES", "PATIENT", "OBJECT"}
 
+// entryCells has the object's id whole, because other verbs take it; the patient's handle is
+// cut, which is enough to see what is about the same one.
 func entryCells(e *yitongv1.AuditEntry) []string {
-	object := screen.Short(e.GetObject())
+	object := e.GetObject()
 	if e.GetVersion() > 0 {
 		object += fmt.Sprintf(" v%d", e.GetVersion())
 	}
+	what := e.GetKind() + " " + e.GetAction()
+	if e.GetKind() == string(projection.KindOther) && e.GetFunction() != "" {
+		what = e.GetAction() + " " + e.GetFunction()
+	}
 	return []string{
-		fmt.Sprint(e.GetBlock()), screen.Time(e.GetClaimedTime()), e.GetMember(), e.GetKind() + " " + e.GetAction(), e.GetOutcome(),
+		fmt.Sprint(e.GetBlock()), screen.Time(e.GetClaimedTime()), screen.Or(e.GetMember(), "-"), what, e.GetOutcome(),
 		screen.Or(e.GetReason(), "-"), screen.Or(e.GetCustodian(), "-"), screen.Or(e.GetRequester(), "-"),
-		screen.Or(e.GetPurpose(), "-"), screen.List(e.GetClasses()), screen.Or(object, "-"),
+		screen.Or(e.GetPurpose(), "-"), classesCell(e.GetClasses()), screen.Or(screen.Short(e.GetHandle()), "-"), screen.Or(object, "-"),
 	}
 }
 
@@ -220,15 +247,31 @@ type answer interface {
 func listed[A answer, T proto.Message](a *app, limit int, header []string, ask func(*yitongv1.Page) (A, error), held func(A) []T, cells func(T) []string) error {
 	list := newListing(a.screen, header)
 	var asOf *yitongv1.AsOf
+	if limit < 0 {
+		return usage("--limit must be 1 or more, or 0 for all")
+	}
+	more := false
 	err := pages(limit, func(p *yitongv1.Page) ([]T, string, error) {
 		page, err := ask(p)
-		asOf = page.GetAsOf()
+		asOf, more = page.GetAsOf(), page.GetNextBookmark() != ""
 		return held(page), page.GetNextBookmark(), err
 	}, func(one T) error { return list.add(one, cells(one)...) })
 	if err != nil {
 		return err
 	}
-	return a.closeAsOf(list, asOf)
+	if err := a.closeAsOf(list, asOf); err != nil || !more || a.screen.JSON {
+		return err
+	}
+	a.screen.Say("there is more than these %d; --limit 0 lists all", limit)
+	return nil
+}
+
+// classesCell lists data classes; all of them are one word.
+func classesCell(codes []string) string {
+	if len(codes) == len(record.AllClasses.Codes()) {
+		return "all"
+	}
+	return screen.List(codes)
 }
 
 // closeAsOf ends a list and says what it stands on.
@@ -258,7 +301,7 @@ var consentHeader = []string{"CONSENT", "VERSION", "STATUS", "RECORDED", "HOLDS"
 func consentCells(v *yitongv1.ConsentVersion) []string {
 	c := v.GetConsent()
 	return []string{
-		screen.Short(c.GetId()), fmt.Sprint(c.GetVersion()), c.GetStatus(), screen.Time(c.GetRecorded()), screen.Span(c.GetPeriod()), c.GetProvision().GetType(),
+		c.GetId(), fmt.Sprint(c.GetVersion()), c.GetStatus(), screen.Time(c.GetRecorded()), screen.Span(c.GetPeriod()), c.GetProvision().GetType(),
 		v.GetCustodian(), c.GetRequester(), screen.Or(v.GetReason(), "-"), fmt.Sprint(v.GetCommit().GetBlock()),
 	}
 }
@@ -303,8 +346,8 @@ var disclosureHeader = []string{"RELEASED", "BY", "TO", "PURPOSE", "WHAT", "UNDE
 func disclosureCells(d *yitongv1.Disclosure) []string {
 	x := d.GetAccess()
 	return []string{
-		screen.Time(x.GetRelease().GetReleased()), d.GetCustodianName(), d.GetRequesterName(), screen.Or(x.GetPurpose(), "-"), screen.List(x.GetGranted()),
-		screen.Rule(x.GetRule()), screen.Or(x.GetReceipt().GetOutcome(), "no receipt"), screen.Short(x.GetId()), fmt.Sprint(d.GetCommit().GetBlock()),
+		screen.Time(x.GetRelease().GetReleased()), d.GetCustodianName(), d.GetRequesterName(), screen.Or(x.GetPurpose(), "-"), classesCell(x.GetGranted()),
+		screen.Rule(x.GetRule()), screen.Or(x.GetReceipt().GetOutcome(), "no receipt"), x.GetId(), fmt.Sprint(d.GetCommit().GetBlock()),
 	}
 }
 
@@ -319,7 +362,7 @@ func (a *app) auditUnreceipted() *cobra.Command {
 	f.StringVar(&ask.Custodian, "custodian", "", "released by this hospital")
 	f.StringVar(&ask.Requester, "requester", "", "released to this member")
 	f.StringVar(&before, "before", "", "released before this date or RFC 3339 time")
-	f.IntVar(&l.limit, "limit", 50, "at most so many; 0 is all")
+	l.bound(cmd)
 	a.mustComplete(cmd, "custodian", a.completeMembers)
 	a.mustComplete(cmd, "requester", a.completeMembers)
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) (err error) {
@@ -346,7 +389,7 @@ func (a *app) auditExpiring() *cobra.Command {
 	f.IntVar(&days, "days", 30, "within so many days from now")
 	f.StringVar(&ask.Custodian, "custodian", "", "of this hospital")
 	f.StringVar(&ask.Requester, "requester", "", "towards this member")
-	f.IntVar(&l.limit, "limit", 50, "at most so many; 0 is all")
+	l.bound(cmd)
 	a.mustComplete(cmd, "custodian", a.completeMembers)
 	a.mustComplete(cmd, "requester", a.completeMembers)
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {

@@ -250,6 +250,12 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?costodian=hospital-a")
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?from=yesterday")
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?member=a&member=b")
+		v.refused(http.StatusNotFound, "not-found", http.MethodGet, "/v1/audit/entries?member=hospital-c")
+		for _, path := range []string{"/v1/audit/entries", "/v1/audit/denials", "/v1/audit/disclosures", "/v1/audit/expiring", "/v1/audit/changes", "/v1/audit/orders", "/v1/audit/export", "/v1/emergencies/history", "/v1/emergencies/rates"} {
+			v.refused(http.StatusBadRequest, "malformed", http.MethodGet, path+"?from=2026-11-22T00:00:00Z&until=2026-11-21T23:59:59Z")
+			v.refused(http.StatusBadRequest, "malformed", http.MethodGet, path+"?from=2026-11-22T08:00:00%2B08:00&until=2026-11-22T00:00:00Z")
+		}
+		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?size=-1")
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/audit/entries?size=many")
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/emergencies/history?state=nonsense")
 		v.refused(http.StatusBadRequest, "malformed", http.MethodGet, "/v1/emergencies/open?member=hospital-a")

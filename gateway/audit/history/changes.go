@@ -75,6 +75,9 @@ func (h History) Changes(ctx context.Context, time record.Period, members ...str
 	}
 	asked, denied, begun := map[string]map[int64]int64{}, map[string]map[int64]int64{}, map[string]int64{}
 	last := first - 1
+	if len(days) > 0 {
+		first = max(first, int64(days[0].Begin)/secondsOfDay) // before there is nothing to tell
+	}
 	for _, d := range days {
 		if d.Kind != projection.KindRequest {
 			continue

@@ -10,6 +10,7 @@ import (
 	"yitong/chaincode/access"
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
+	"yitong/gateway/audit/projection"
 )
 
 // ReviewState is how the review of an emergency stands.
@@ -67,7 +68,7 @@ func (h History) Emergencies(ctx context.Context, f EmergencyFilter, at record.I
 	switch condition, known := stateConditions[f.State]; {
 	case f.State == "":
 	case !known:
-		return nil, "", asOf, refusal.New(refusal.Malformed, fmt.Sprintf("there is no state %.40q of a review", f.State), fmt.Sprint(ReviewStates))
+		return nil, "", asOf, refusal.New(refusal.Malformed, fmt.Sprintf("there is no state %.40q of a review", f.State), projection.Codes(ReviewStates))
 	case f.State == Overdue:
 		c.add(condition, int64(at))
 	default:
@@ -144,7 +145,7 @@ func (h History) EmergencyRates(ctx context.Context, time record.Period, at reco
 	for _, member := range sortedKeys(of) {
 		r := of[member]
 		begun := slices.Min(sortedDays(counts[member]))
-		for day := first; day <= last; day++ {
+		for day := max(first, begun); day <= last; day++ {
 			if c, unlike := change(member, counts[member], begun, day); unlike {
 				r.Days = append(r.Days, c)
 			}

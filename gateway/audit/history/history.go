@@ -138,6 +138,20 @@ func (d directory) name(msp string) string {
 	return msp
 }
 
+// Knows reports whether the ledger tells of a member by this MSP id: that it was in the registry,
+// sent something or keeps records.
+func (h History) Knows(ctx context.Context, msp string) (known bool, err error) {
+	_, err = h.read(ctx, func(s *snapshot) error {
+		if len(s.members[msp]) > 0 {
+			known = true
+			return nil
+		}
+		query := `SELECT 1 WHERE EXISTS (SELECT 1 FROM entries WHERE member = ?) OR EXISTS (SELECT 1 FROM entries WHERE custodian = ? AND custodian <> '')`
+		return s.each(query, []any{msp, msp}, func(*sql.Rows) error { known = true; return nil })
+	})
+	return known, err
+}
+
 func seconds(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}

@@ -349,3 +349,48 @@ func TestPagesThatCannotBeAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Whoever was a member, or did something, is known; nobody else is.
+func TestTheLedgerKnowsWhomItTellsOf(t *testing.T) {
+	h := made(t, projectiontest.Blocks(14, 400))
+	seen := map[string]bool{}
+	for _, e := range everything(t, h, history.Filter{}, 1000, false) {
+		seen[e.Member], seen[e.Custodian] = true, true
+	}
+	delete(seen, "")
+	if len(seen) < 3 {
+		t.Fatalf("the history has only %v", seen)
+	}
+	seen["Nobody"], seen[""] = false, false
+	for msp, want := range seen {
+		if known, err := h.Knows(t.Context(), msp); err != nil || known != want {
+			t.Errorf("%q is known: %v, %v", msp, known, err)
+		}
+	}
+}
+
+// A day is told the same, however long before the first one the time begins.
+func TestALongTimeBeforeTheFirstDayChangesNothing(t *testing.T) {
+	h := made(t, projectiontest.Blocks(15, 3000))
+	all := everything(t, h, history.Filter{}, 1000, false)
+	first := record.At(all[0].Claimed)
+	for name, ask := range map[string]func(record.Period) (any, error){
+		"changes": func(p record.Period) (any, error) { list, _, err := h.Changes(t.Context(), p); return list, err },
+		"rates": func(p record.Period) (any, error) {
+			list, _, err := h.EmergencyRates(t.Context(), p, first)
+			return list, err
+		},
+	} {
+		long, err := ask(record.Period{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near, err := ask(record.Period{Start: first - 30*24*60*60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(near, long); diff != "" {
+			t.Errorf("%s: -near +long\n%s", name, diff)
+		}
+	}
+}

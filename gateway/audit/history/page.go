@@ -25,12 +25,14 @@ const (
 	MaxPage     = 1000
 )
 
-// size checks the wanted size of a page: code too-large.
+// size checks the wanted size of a page: code malformed or too-large.
 func (p Page) size() (int, error) {
 	switch {
 	case p.Size == 0:
 		return DefaultPage, nil
-	case p.Size < 0 || p.Size > MaxPage:
+	case p.Size < 0:
+		return 0, refusal.New(refusal.Malformed, fmt.Sprintf("a page of %d", p.Size), fmt.Sprintf("1 to %d, or 0 for %d", MaxPage, DefaultPage))
+	case p.Size > MaxPage:
 		return 0, refusal.New(refusal.TooLarge, fmt.Sprintf("a page of %d", p.Size), fmt.Sprintf("1 to %d, or 0 for %d", MaxPage, DefaultPage))
 	}
 	return p.Size, nil

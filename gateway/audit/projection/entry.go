@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"strings"
 	"time"
 
 	"yitong/chaincode/consent"
@@ -171,6 +172,15 @@ const (
 
 // Outcomes lists all outcomes.
 var Outcomes = []Outcome{Success, Denied, Failed, Invalid}
+
+// Codes writes codes out, for a person.
+func Codes[C ~string](codes []C) string {
+	list := make([]string, len(codes))
+	for i, c := range codes {
+		list[i] = string(c)
+	}
+	return strings.Join(list, ", ")
+}
 
 // BreakGlass reports a request that was permitted without consent, in an emergency.
 func (e Entry) BreakGlass() bool {

@@ -6239,7 +6239,11 @@ type OrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Page  *Page                  `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
 	// Only those to this member (name or MSP id).
-	Holder        string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	Holder string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	// Only those that were given in this time.
+	Time *Period `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	// Only those without a conclusion.
+	Open          bool `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6288,10 +6292,25 @@ func (x *OrdersRequest) GetHolder() string {
 	return ""
 }
 
+func (x *OrdersRequest) GetTime() *Period {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *OrdersRequest) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
 type OrdersResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Orders        []*Order               `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
 	NextBookmark  string                 `protobuf:"bytes,2,opt,name=next_bookmark,json=nextBookmark,proto3" json:"next_bookmark,omitempty"`
+	AsOf          *AsOf                  `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6338,6 +6357,13 @@ func (x *OrdersResponse) GetNextBookmark() string {
 		return x.NextBookmark
 	}
 	return ""
+}
+
+func (x *OrdersResponse) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
 }
 
 type AnswerOrderRequest struct {
@@ -7585,13 +7611,16 @@ const file_yitong_v1_yitong_proto_rawDesc = "" +
 	"\banswered\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\banswered\x12\x18\n" +
 	"\aoutcome\x18\f \x01(\tR\aoutcome\x128\n" +
 	"\tconcluded\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tconcluded\x12\x18\n" +
-	"\aoverdue\x18\x0e \x01(\bR\aoverdue\"L\n" +
+	"\aoverdue\x18\x0e \x01(\bR\aoverdue\"\x87\x01\n" +
 	"\rOrdersRequest\x12#\n" +
 	"\x04page\x18\x01 \x01(\v2\x0f.yitong.v1.PageR\x04page\x12\x16\n" +
-	"\x06holder\x18\x02 \x01(\tR\x06holder\"_\n" +
+	"\x06holder\x18\x02 \x01(\tR\x06holder\x12%\n" +
+	"\x04time\x18\x03 \x01(\v2\x11.yitong.v1.PeriodR\x04time\x12\x12\n" +
+	"\x04open\x18\x04 \x01(\bR\x04open\"\x85\x01\n" +
 	"\x0eOrdersResponse\x12(\n" +
 	"\x06orders\x18\x01 \x03(\v2\x10.yitong.v1.OrderR\x06orders\x12#\n" +
-	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\"r\n" +
+	"\rnext_bookmark\x18\x02 \x01(\tR\fnextBookmark\x12$\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0f.yitong.v1.AsOfR\x04asOf\"r\n" +
 	"\x12AnswerOrderRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tregulator\x18\x02 \x01(\tR\tregulator\x12\x16\n" +
@@ -7917,86 +7946,88 @@ var file_yitong_v1_yitong_proto_depIdxs = []int32{
 	99,  // 115: yitong.v1.Order.answered:type_name -> google.protobuf.Timestamp
 	99,  // 116: yitong.v1.Order.concluded:type_name -> google.protobuf.Timestamp
 	3,   // 117: yitong.v1.OrdersRequest.page:type_name -> yitong.v1.Page
-	84,  // 118: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
-	84,  // 119: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
-	0,   // 120: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
-	40,  // 121: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
-	99,  // 122: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
-	91,  // 123: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
-	2,   // 124: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
-	93,  // 125: yitong.v1.ReleaseRequest.held:type_name -> yitong.v1.HeldPart
-	95,  // 126: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
-	96,  // 127: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
-	0,   // 128: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
-	4,   // 129: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
-	9,   // 130: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
-	11,  // 131: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
-	16,  // 132: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
-	18,  // 133: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
-	19,  // 134: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
-	21,  // 135: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
-	23,  // 136: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
-	25,  // 137: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
-	32,  // 138: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
-	37,  // 139: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
-	38,  // 140: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
-	41,  // 141: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
-	43,  // 142: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
-	78,  // 143: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
-	50,  // 144: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
-	52,  // 145: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
-	55,  // 146: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
-	58,  // 147: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
-	61,  // 148: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
-	63,  // 149: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
-	65,  // 150: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
-	68,  // 151: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
-	71,  // 152: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
-	75,  // 153: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
-	82,  // 154: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
-	85,  // 155: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
-	87,  // 156: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
-	89,  // 157: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
-	92,  // 158: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
-	97,  // 159: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
-	102, // 160: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
-	6,   // 161: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
-	10,  // 162: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
-	12,  // 163: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
-	20,  // 164: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
-	20,  // 165: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
-	20,  // 166: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
-	22,  // 167: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
-	24,  // 168: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
-	31,  // 169: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
-	33,  // 170: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
-	31,  // 171: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
-	39,  // 172: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
-	42,  // 173: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
-	46,  // 174: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
-	79,  // 175: yitong.v1.Audit.History:output_type -> yitong.v1.Event
-	51,  // 176: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
-	53,  // 177: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
-	56,  // 178: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
-	59,  // 179: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
-	62,  // 180: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
-	64,  // 181: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
-	66,  // 182: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
-	69,  // 183: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
-	72,  // 184: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
-	76,  // 185: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
-	83,  // 186: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
-	86,  // 187: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
-	88,  // 188: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
-	90,  // 189: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
-	94,  // 190: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
-	98,  // 191: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
-	103, // 192: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
-	161, // [161:193] is the sub-list for method output_type
-	129, // [129:161] is the sub-list for method input_type
-	129, // [129:129] is the sub-list for extension type_name
-	129, // [129:129] is the sub-list for extension extendee
-	0,   // [0:129] is the sub-list for field type_name
+	1,   // 118: yitong.v1.OrdersRequest.time:type_name -> yitong.v1.Period
+	84,  // 119: yitong.v1.OrdersResponse.orders:type_name -> yitong.v1.Order
+	47,  // 120: yitong.v1.OrdersResponse.as_of:type_name -> yitong.v1.AsOf
+	84,  // 121: yitong.v1.AnswerOrderResponse.order:type_name -> yitong.v1.Order
+	0,   // 122: yitong.v1.AnswerOrderResponse.commit:type_name -> yitong.v1.Commit
+	40,  // 123: yitong.v1.StatusResponse.member:type_name -> yitong.v1.Member
+	99,  // 124: yitong.v1.StatusResponse.closed_through:type_name -> google.protobuf.Timestamp
+	91,  // 125: yitong.v1.StatusResponse.audit:type_name -> yitong.v1.AuditStanding
+	2,   // 126: yitong.v1.ReleaseRequest.patient:type_name -> yitong.v1.Patient
+	93,  // 127: yitong.v1.ReleaseRequest.held:type_name -> yitong.v1.HeldPart
+	95,  // 128: yitong.v1.ReleaseResponse.manifest:type_name -> yitong.v1.SignedManifest
+	96,  // 129: yitong.v1.ReleaseResponse.chunk:type_name -> yitong.v1.SealedChunk
+	0,   // 130: yitong.v1.SignedManifest.release:type_name -> yitong.v1.Commit
+	4,   // 131: yitong.v1.Records.Submit:input_type -> yitong.v1.SubmitRequest
+	9,   // 132: yitong.v1.Records.List:input_type -> yitong.v1.ListRecordsRequest
+	11,  // 133: yitong.v1.Records.Retract:input_type -> yitong.v1.RetractRequest
+	16,  // 134: yitong.v1.Consents.Grant:input_type -> yitong.v1.GrantRequest
+	18,  // 135: yitong.v1.Consents.Amend:input_type -> yitong.v1.AmendRequest
+	19,  // 136: yitong.v1.Consents.Withdraw:input_type -> yitong.v1.WithdrawRequest
+	21,  // 137: yitong.v1.Consents.List:input_type -> yitong.v1.ListConsentsRequest
+	23,  // 138: yitong.v1.Consents.History:input_type -> yitong.v1.ConsentHistoryRequest
+	25,  // 139: yitong.v1.Accesses.Request:input_type -> yitong.v1.AccessRequest
+	32,  // 140: yitong.v1.Accesses.Open:input_type -> yitong.v1.OpenRequest
+	37,  // 141: yitong.v1.Accesses.Get:input_type -> yitong.v1.GetAccessRequest
+	38,  // 142: yitong.v1.Accesses.List:input_type -> yitong.v1.ListAccessesRequest
+	41,  // 143: yitong.v1.Members.List:input_type -> yitong.v1.ListMembersRequest
+	43,  // 144: yitong.v1.Members.Move:input_type -> yitong.v1.MoveRequest
+	78,  // 145: yitong.v1.Audit.History:input_type -> yitong.v1.HistoryRequest
+	50,  // 146: yitong.v1.Audit.Entries:input_type -> yitong.v1.EntriesRequest
+	52,  // 147: yitong.v1.Audit.Consent:input_type -> yitong.v1.ConsentLifeRequest
+	55,  // 148: yitong.v1.Audit.Disclosures:input_type -> yitong.v1.DisclosuresRequest
+	58,  // 149: yitong.v1.Audit.Denials:input_type -> yitong.v1.DenialsRequest
+	61,  // 150: yitong.v1.Audit.Unreceipted:input_type -> yitong.v1.UnreceiptedRequest
+	63,  // 151: yitong.v1.Audit.Expiring:input_type -> yitong.v1.ExpiringRequest
+	65,  // 152: yitong.v1.Audit.Changes:input_type -> yitong.v1.ChangesRequest
+	68,  // 153: yitong.v1.Audit.Digest:input_type -> yitong.v1.DigestRequest
+	71,  // 154: yitong.v1.Audit.Rebuild:input_type -> yitong.v1.RebuildRequest
+	75,  // 155: yitong.v1.Audit.Export:input_type -> yitong.v1.ExportRequest
+	82,  // 156: yitong.v1.Audit.OrderDisclosure:input_type -> yitong.v1.OrderDisclosureRequest
+	85,  // 157: yitong.v1.Audit.Orders:input_type -> yitong.v1.OrdersRequest
+	87,  // 158: yitong.v1.Audit.AnswerOrder:input_type -> yitong.v1.AnswerOrderRequest
+	89,  // 159: yitong.v1.Node.Status:input_type -> yitong.v1.StatusRequest
+	92,  // 160: yitong.v1.Exchange.Release:input_type -> yitong.v1.ReleaseRequest
+	97,  // 161: yitong.v1.Exchange.Disclose:input_type -> yitong.v1.DiscloseRequest
+	102, // 162: yitong.v1.Exchange.Height:input_type -> yitong.v1.HeightRequest
+	6,   // 163: yitong.v1.Records.Submit:output_type -> yitong.v1.SubmitResponse
+	10,  // 164: yitong.v1.Records.List:output_type -> yitong.v1.ListRecordsResponse
+	12,  // 165: yitong.v1.Records.Retract:output_type -> yitong.v1.RetractResponse
+	20,  // 166: yitong.v1.Consents.Grant:output_type -> yitong.v1.ConsentResponse
+	20,  // 167: yitong.v1.Consents.Amend:output_type -> yitong.v1.ConsentResponse
+	20,  // 168: yitong.v1.Consents.Withdraw:output_type -> yitong.v1.ConsentResponse
+	22,  // 169: yitong.v1.Consents.List:output_type -> yitong.v1.ListConsentsResponse
+	24,  // 170: yitong.v1.Consents.History:output_type -> yitong.v1.ConsentHistoryResponse
+	31,  // 171: yitong.v1.Accesses.Request:output_type -> yitong.v1.AccessResponse
+	33,  // 172: yitong.v1.Accesses.Open:output_type -> yitong.v1.OpenResponse
+	31,  // 173: yitong.v1.Accesses.Get:output_type -> yitong.v1.AccessResponse
+	39,  // 174: yitong.v1.Accesses.List:output_type -> yitong.v1.ListAccessesResponse
+	42,  // 175: yitong.v1.Members.List:output_type -> yitong.v1.ListMembersResponse
+	46,  // 176: yitong.v1.Members.Move:output_type -> yitong.v1.MoveResponse
+	79,  // 177: yitong.v1.Audit.History:output_type -> yitong.v1.Event
+	51,  // 178: yitong.v1.Audit.Entries:output_type -> yitong.v1.EntriesResponse
+	53,  // 179: yitong.v1.Audit.Consent:output_type -> yitong.v1.ConsentLifeResponse
+	56,  // 180: yitong.v1.Audit.Disclosures:output_type -> yitong.v1.DisclosuresResponse
+	59,  // 181: yitong.v1.Audit.Denials:output_type -> yitong.v1.DenialsResponse
+	62,  // 182: yitong.v1.Audit.Unreceipted:output_type -> yitong.v1.UnreceiptedResponse
+	64,  // 183: yitong.v1.Audit.Expiring:output_type -> yitong.v1.ExpiringResponse
+	66,  // 184: yitong.v1.Audit.Changes:output_type -> yitong.v1.ChangesResponse
+	69,  // 185: yitong.v1.Audit.Digest:output_type -> yitong.v1.DigestResponse
+	72,  // 186: yitong.v1.Audit.Rebuild:output_type -> yitong.v1.RebuildResponse
+	76,  // 187: yitong.v1.Audit.Export:output_type -> yitong.v1.ExportResponse
+	83,  // 188: yitong.v1.Audit.OrderDisclosure:output_type -> yitong.v1.OrderDisclosureResponse
+	86,  // 189: yitong.v1.Audit.Orders:output_type -> yitong.v1.OrdersResponse
+	88,  // 190: yitong.v1.Audit.AnswerOrder:output_type -> yitong.v1.AnswerOrderResponse
+	90,  // 191: yitong.v1.Node.Status:output_type -> yitong.v1.StatusResponse
+	94,  // 192: yitong.v1.Exchange.Release:output_type -> yitong.v1.ReleaseResponse
+	98,  // 193: yitong.v1.Exchange.Disclose:output_type -> yitong.v1.DiscloseResponse
+	103, // 194: yitong.v1.Exchange.Height:output_type -> yitong.v1.HeightResponse
+	163, // [163:195] is the sub-list for method output_type
+	131, // [131:163] is the sub-list for method input_type
+	131, // [131:131] is the sub-list for extension type_name
+	131, // [131:131] is the sub-list for extension extendee
+	0,   // [0:131] is the sub-list for field type_name
 }
 
 func init() { file_yitong_v1_yitong_proto_init() }
