@@ -68,7 +68,7 @@ func (c *call) takeBundle(atBase bool) (answer, error) {
 		for range b.entries {
 			out.Entry = append(out.Entry, bundleEntry{Response: &bundleResponse{Status: "201 Created", Location: c.address() + "/" + at, ETag: `W/"1"`, LastModified: instant(c.Now())}})
 		}
-		return answer{resource: out}, nil
+		return answer{resource: out, whole: true}, nil
 	}
 	a := answer{status: status, location: at, message: message, resource: done(message), modified: timeOf(r.GetSubmitted())}
 	if c.prefer == "representation" {
@@ -151,7 +151,8 @@ func cut(raw []byte) (head []byte, entries [][]byte, err error) {
 	d := jsontext.NewDecoder(bytes.NewReader(raw))
 	// wrong says what is wrong from a byte on, where there is to be a value that is called path.
 	wrong := func(from int64, path string, err error) error {
-		if _, perr := parse(bytes.TrimLeft(raw[from:], " \t\r\n,:"), path); perr != nil && path != "Bundle" {
+		piece := bytes.TrimLeft(raw[from:], " \t\r\n,:")
+		if _, perr := parsePiece(piece, int64(len(raw)-len(piece)), path); perr != nil && path != "Bundle" {
 			return perr
 		}
 		return (&parser{d: d, path: []string{path}}).syntax(err)
@@ -221,8 +222,10 @@ func (v *validation) entry(e *element, at string) {
 }
 
 // bundlePatient is whose a Bundle is: the one Patient in it, or, where there is none, the one
-// that all its references name by an identifier.
+// that all its references name by an identifier. What names another patient is refused: it
+// would be kept, and given out, as this one's.
 func (c *call) bundlePatient(b *receivedBundle) (*yitongv1.Patient, error) {
+	near := &abouts{urls: map[string]bool{}, seen: map[string]bool{}}
 	var found *yitongv1.Patient
 	take := func(p *yitongv1.Patient, err error, at string) error {
 		if err == nil && found != nil && (p.GetSystem() != found.GetSystem() || p.GetValue() != found.GetValue()) {
@@ -236,12 +239,15 @@ func (c *call) bundlePatient(b *receivedBundle) (*yitongv1.Patient, error) {
 	err := b.each(func(i int, e *element) error {
 		r, at := e.get("resource"), "Bundle.entry["+strconv.Itoa(i)+"].resource"
 		if b.kinds["Patient"] > 0 {
+			near.urls[e.str("fullUrl")] = true
 			if r.str("resourceType") != "Patient" {
+				near.note(r, at)
 				return nil
 			}
 			if b.kinds["Patient"] > 1 {
 				return unprocessable(at, "there are several patients: a record is of one", "a Bundle for each patient")
 			}
+			near.patient, near.url = r, e.str("fullUrl")
 			p, err := identified(r, at)
 			return take(p, err, at)
 		}
@@ -257,6 +263,9 @@ func (c *call) bundlePatient(b *receivedBundle) (*yitongv1.Patient, error) {
 		}
 		return nil
 	})
+	if err == nil && near.patient != nil {
+		err = near.check()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -264,6 +273,70 @@ func (c *call) bundlePatient(b *receivedBundle) (*yitongv1.Patient, error) {
 		return nil, unprocessable("Bundle.entry", "it isn't said whose this is", "a Patient with an identifier among the entries, or subjects that are named by an identifier")
 	}
 	return found, nil
+}
+
+// abouts are whom the resources of a Bundle are about, each as it is first named.
+type abouts struct {
+	patient *element // the one Patient, and its fullUrl
+	url     string
+	urls    map[string]bool // every fullUrl
+	seen    map[string]bool
+	named   []about
+}
+
+type about struct {
+	to *element // a Reference
+	at string
+}
+
+// note keeps whom a resource is about.
+func (a *abouts) note(r *element, at string) {
+	for _, name := range []string{"subject", "patient", "beneficiary"} {
+		to := r.get(name)
+		if to == nil || to.kind != '{' || a.seen[string(to.raw)] {
+			continue
+		}
+		a.seen[string(to.raw)] = true
+		a.named = append(a.named, about{to, at + "." + name})
+	}
+}
+
+// check refuses whoever is named and isn't the Bundle's patient.
+func (a *abouts) check() error {
+	var faults reading
+	for _, n := range a.named {
+		if a.another(n.to) {
+			faults.refuse(n.at, "this is about another patient than the one of the Bundle", "the Patient's fullUrl, Patient/[id] or identifier; a Bundle for each patient")
+		}
+	}
+	return faults.err()
+}
+
+// another reports whether a Reference names a patient, and not the Bundle's: by an address, or
+// by an identifier of a system of which the Patient has another. Who isn't of the Bundle at all,
+// named by a UUID, is nobody that can be known.
+func (a *abouts) another(to *element) bool {
+	if named := to.str("reference"); named != "" && named != a.url {
+		address, _, _ := strings.Cut(named, "/_history/")
+		if i := strings.LastIndex("/"+address, "/Patient/"); i >= 0 {
+			return address[i+len("Patient/"):] != a.patient.str("id")
+		}
+		if uuid, ok := strings.CutPrefix(named, "urn:uuid:"); ok {
+			return !a.urls[named] && uuid != a.patient.str("id")
+		}
+		return false
+	}
+	system, value := to.at("identifier", "system").text(), to.at("identifier", "value").text()
+	other := false
+	for _, id := range a.patient.list("identifier") {
+		if system != "" && id.str("system") == system {
+			if id.str("value") == value {
+				return false
+			}
+			other = true
+		}
+	}
+	return other
 }
 
 // provided are the resource types of which a Provide Document Bundle consists.
@@ -318,7 +391,7 @@ func (c *call) provide(b *receivedBundle) (answer, error) {
 		}
 		out.Entry = append(out.Entry, bundleEntry{Response: r})
 	}
-	return answer{resource: out}, nil
+	return answer{resource: out, whole: true}, nil
 }
 
 // checkProvision reads all entries, or says what of them can't be done.

@@ -44,6 +44,7 @@ type answer struct {
 	modified time.Time // of the resource
 	location string    // below the base: "Consent/1/_history/2"
 	message  string    // of the OperationOutcome, where the caller prefers one
+	whole    bool      // it is answered like this whatever the caller prefers
 	sent     bool      // the handler has answered already
 }
 
@@ -89,7 +90,7 @@ func (c *call) answer(a answer) error {
 	default:
 		doc = marshal(r)
 	}
-	if !reads {
+	if !reads && !a.whole {
 		switch c.prefer {
 		case "minimal":
 			doc = nil

@@ -108,8 +108,11 @@ func (e *element) str(name string) string { return e.get(name).text() }
 
 // parse reads a document. path is what it is called in faults: "Bundle", or
 // "Bundle.entry[3]" where it is a piece of one.
-func parse(doc []byte, path string) (*element, error) {
-	p := &parser{d: jsontext.NewDecoder(bytes.NewReader(doc)), doc: doc, path: []string{path}}
+func parse(doc []byte, path string) (*element, error) { return parsePiece(doc, 0, path) }
+
+// parsePiece reads a piece of what was received, from a byte of it on.
+func parsePiece(doc []byte, from int64, path string) (*element, error) {
+	p := &parser{d: jsontext.NewDecoder(bytes.NewReader(doc)), doc: doc, from: from, path: []string{path}}
 	e, err := p.value()
 	if err != nil {
 		return nil, err
@@ -123,6 +126,7 @@ func parse(doc []byte, path string) (*element, error) {
 type parser struct {
 	d    *jsontext.Decoder
 	doc  []byte
+	from int64 // where doc begins in what was received
 	path []string
 	read int // values
 }
@@ -131,17 +135,17 @@ func (p *parser) fault(what string) error {
 	return invalid(strings.Join(p.path, ""), "this can't be read: "+what, "one JSON document, RFC 8259 and I-JSON (RFC 7493)")
 }
 
-// syntax says why the decoder stopped, and quotes nothing.
+// syntax says why the decoder stopped, and quotes nothing but names of elements.
 func (p *parser) syntax(err error) error {
+	var s *jsontext.SyntacticError
+	known := errors.As(err, &s)
 	switch {
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		return p.fault("an object has one name twice")
+	case errors.Is(err, jsontext.ErrDuplicateName) && known:
+		return p.fault("an object has one name twice: " + safeName(s.JSONPointer.LastToken()))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return p.fault("it ends too early")
-	}
-	var s *jsontext.SyntacticError
-	if errors.As(err, &s) {
-		return p.fault(fmt.Sprintf("it is no JSON, or its text no Unicode, at byte %d", s.ByteOffset))
+	case known:
+		return p.fault(fmt.Sprintf("it is no JSON, or its text no Unicode, at byte %d", p.from+s.ByteOffset))
 	}
 	return p.fault("it is no JSON")
 }

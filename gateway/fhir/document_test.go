@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -41,6 +42,22 @@ func TestTheDecoderRefusesWhatParsersReadDifferently(t *testing.T) {
 				t.Error("the fault quotes a value")
 			}
 		})
+	}
+}
+
+// A fault tells where, counted from the beginning of what was received, and which name.
+func TestTheDecoderTellsTheByteAndTheName(t *testing.T) {
+	const good = `{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Patient"}},`
+	for _, c := range []struct{ doc, want string }{
+		{good + `{"resource":{"resourceType":"Patient",}}]}`, "at byte " + strconv.Itoa(len(good+`{"resource":{"resourceType":"Patient"`))}, // the comma
+		{`{"resourceType":"Bundle", "type": nil}`, "at byte " + strconv.Itoa(len(`{"resourceType":"Bundle", "type": n`))},
+		{good + `{"resource":{"resourceType":"Patient","gender":"male","gender":"female"}}]}`, "one name twice: gender"},
+		{`{"resourceType":"Bundle","type":"collection","type":"batch"}`, "one name twice: type"},
+	} {
+		_, err := readReceived([]byte(c.doc))
+		if f := faultOf(err); !strings.HasSuffix(f.Message, c.want) {
+			t.Errorf("%s\nis told as %q, want %q", c.doc, f.Message, c.want)
+		}
 	}
 }
 

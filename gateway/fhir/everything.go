@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/fhir/definitions"
 )
 
 // maxEverything is how many resources one page of $everything has.
@@ -104,6 +105,11 @@ func once(contents []*yitongv1.ContentEntry) (kept []*yitongv1.ContentEntry) {
 func (c *call) stream(q query, of string, contents []*yitongv1.ContentEntry) error {
 	s := &bundleStream{c: c, of: of, left: q.count, types: nil}
 	for _, cr := range q.get("_type") {
+		for _, kind := range cr.values {
+			if t, ok := definitions.Types(kind); !ok || !t.Resource {
+				return invalid("http._type", "R4 knows no resource of this name", "types of hl7.org/fhir/R4/resourcelist.html, with commas")
+			}
+		}
 		s.types = append(s.types, cr.values...)
 	}
 	fromPart, fromByte := 0, int64(0)

@@ -215,6 +215,10 @@ func searchesFind(t *testing.T, f *front) {
 	if len(b.Entry) != 3 {
 		t.Errorf("by Parameters there are %d", len(b.Entry))
 	}
+	// A slip of the pen isn't an empty answer.
+	if _, at := f.do("GET", "/Patient/"+p.ID+"/$everything?_type=Observation,Obsrvation", "").want(t, 400).issue(t); at != "http._type" {
+		t.Errorf("a type that isn't there is told at %s", at)
+	}
 }
 
 func conditionsHold(t *testing.T, f *front) {
@@ -282,6 +286,60 @@ func TestWhatParsersReadDifferentlyIsRefusedAtTheDoor(t *testing.T) {
 	search(hospital, "DocumentReference", byPatient("_summary", "count")).want(t, 200).into(t, &b)
 	if *b.Total != 3 {
 		t.Errorf("there are %d parts, want the 3 of the one right record", *b.Total)
+	}
+}
+
+// What is about another patient would be kept, and given out under this one's consents.
+func TestABundleIsAboutItsPatientAlone(t *testing.T) {
+	dir := t.TempDir()
+	gatewaytest.Start(t, dir)
+	hospital := open(t, dir, "hospital-a", "")
+	const patient, other = `"reference":"urn:uuid:0a7c1f1e-7a52-4b5a-9a57-0f6f5d2f0001"`, "urn:uuid:0a7c1f1e-7a52-4b5a-9a57-0f6f5d2f0009"
+	own := func(value string) string {
+		return `"identifier":{"system":"` + mrnSystem + `","value":"` + value + `"}`
+	}
+	for _, c := range []struct {
+		name, to string
+		refused  bool
+	}{
+		{"the Patient, by its fullUrl", patient, false},
+		{"the Patient, by its id", `"reference":"Patient/p1"`, false},
+		{"the Patient, by an address and version", `"reference":"https://ehr.example/Patient/p1/_history/3"`, false},
+		{"the Patient, by its identifier", own(mrnValue), false},
+		{"an identifier of another system", `"identifier":{"system":"urn:other","value":"x"}`, false},
+		{"no patient", `"reference":"Group/1"`, false},
+		{"what is in the Bundle", `"reference":"urn:uuid:0a7c1f1e-7a52-4b5a-9a57-0f6f5d2f0002"`, false},
+		{"a Patient by another id", `"reference":"Patient/p2"`, true},
+		{"a Patient by another address", `"reference":"https://ehr.example/Patient/p2"`, true},
+		{"somebody who isn't there", `"reference":"` + other + `"`, true},
+		{"another number", own("MRN-0043"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			doc := strings.Replace(aBundle(), `"resourceType":"Patient",`, `"resourceType":"Patient","id":"p1",`, 1)
+			r := post(hospital, "/Bundle", strings.Replace(doc, patient, c.to, 1))
+			if !c.refused {
+				r.want(t, 201)
+				return
+			}
+			if _, at := r.want(t, 422).issue(t); at != "Bundle.entry[1].resource.subject" {
+				t.Errorf("refused at %s: %s", at, r.body)
+			}
+		})
+	}
+}
+
+// A transaction is answered with where each entry went, whatever is preferred of resources.
+func TestATransactionIsAnsweredAsOne(t *testing.T) {
+	dir := t.TempDir()
+	gatewaytest.Start(t, dir)
+	hospital := open(t, dir, "hospital-a", "")
+	for _, prefer := range []string{"", "return=minimal", "return=representation", "return=OperationOutcome"} {
+		doc := strings.Replace(aBundle(), `"type":"collection"`, `"type":"transaction"`, 1)
+		var done bundleDoc
+		hospital.do("POST", "", doc, "Prefer", prefer).want(t, 200).into(t, &done)
+		if done.Type != "transaction-response" || len(done.Entry) != 3 || done.Entry[0].Response.Location == "" {
+			t.Errorf("%q: %+v", prefer, done)
+		}
 	}
 }
 

@@ -147,6 +147,15 @@ func (r roster) find(name string) *yitongv1.Member {
 	return nil
 }
 
+// names lists the MSP ids.
+func (r roster) names() string {
+	all := make([]string, len(r))
+	for i, m := range r {
+		all[i] = m.GetMspId()
+	}
+	return strings.Join(all, ", ")
+}
+
 // kind of a member, "" of none.
 func (r roster) kind(msp string) string { return r.find(msp).GetKind() }
 
@@ -159,7 +168,7 @@ func (r *reading) member(e *element, at string) *yitongv1.Member {
 	}
 	m := r.members.find(id.str("value"))
 	if m == nil {
-		r.refuse(at+".identifier.value", "there is no such member", "the MSP id or the name of one: GET "+Base+"/metadata tells none; yitong member list does")
+		r.refuse(at+".identifier.value", "there is no such member", "the MSP id or the name of one: "+r.members.names())
 	}
 	return m
 }

@@ -197,7 +197,7 @@ func (c *call) parameter(q *query, name, value string, known []param) error {
 	case "_count":
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 {
-			return invalid(at, "this is no number of entries", "0 to 100")
+			return invalid(at, "this is no number of entries", "0 to "+strconv.Itoa(max(maxCount, c.maxCount)))
 		}
 		q.count = min(n, max(maxCount, c.maxCount))
 		q.form.Set(name, strconv.Itoa(q.count))
