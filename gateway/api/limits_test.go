@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -161,8 +162,7 @@ func echo(out http.ResponseWriter, in *http.Request) {
 }
 
 func TestABodyIsBoundedInSizeTimeAndMemory(t *testing.T) {
-	limits := api.Limits{Body: 1 << 20, Bodies: 2 << 20, Upload: 3 << 20, Pause: 200 * time.Millisecond, Pace: 1 << 20}
-	g := guard(t, limits, echo)
+	g := guard(t, api.Limits{Body: 1 << 20, Bodies: 2 << 20, Upload: 3 << 20}, echo)
 	c := g.as(t, g.client)
 	of := func(n int) io.Reader { return bytes.NewReader(make([]byte, n)) }
 	unknown := func(r io.Reader) io.Reader { return io.MultiReader(r) } // chunked
@@ -196,6 +196,10 @@ func TestABodyIsBoundedInSizeTimeAndMemory(t *testing.T) {
 			t.Errorf("%v %v", out, err)
 		}
 	})
+	if held := g.limits.Load().Bodies; held != 0 {
+		t.Errorf("%s are held after all of it", held)
+	}
+	g = guard(t, api.Limits{Pause: 200 * time.Millisecond, Pace: 1 << 20}, echo) // hurried
 	t.Run("one byte at a time", func(t *testing.T) {
 		begun := time.Now()
 		out, err := g.raw(t, func(c net.Conn) {
@@ -549,13 +553,14 @@ func TestAskingForEventsLiftsNoBound(t *testing.T) {
 }
 
 func TestACallersRateIsItsOwn(t *testing.T) {
-	g := guard(t, api.Limits{Rate: 0.5, Burst: 3}, echo)
+	g := guard(t, api.Limits{Rate: 1e-3, Burst: 3}, echo) // the next in a quarter of an hour
 	greedy, other := g.as(t, g.client), g.as(t, pair(t, g.own, authority.Client))
 	var codes []int
 	for range 5 {
 		out, doc := g.ask(t, greedy, "/at/", nil)
 		codes = append(codes, out.StatusCode)
-		if out.StatusCode == 429 && (out.Header.Get("Retry-After") != "2" || !strings.Contains(doc, `"code":"rate-limited"`) || !strings.Contains(doc, "the same again in")) {
+		after, _ := strconv.Atoi(out.Header.Get("Retry-After"))
+		if out.StatusCode == 429 && (after < 500 || after > 1000 || !strings.Contains(doc, `"code":"rate-limited"`) || !strings.Contains(doc, "the same again in")) {
 			t.Errorf("%v %s", out.Header, doc)
 		}
 	}
@@ -569,7 +574,7 @@ func TestACallersRateIsItsOwn(t *testing.T) {
 		t.Errorf("%d counted", turned)
 	}
 	g.limits.Set(api.Limits{Rate: 1e6, Burst: 1e6}) // as a reload does
-	time.Sleep(time.Millisecond)
+	time.Sleep(time.Millisecond)                    // a thousand calls' worth
 	if out, _ := g.ask(t, greedy, "/at/", nil); out.StatusCode != 200 {
 		t.Errorf("under other limits: %d", out.StatusCode)
 	}
@@ -603,9 +608,9 @@ func TestWhatIsUnderWayAtOnceIsBounded(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	g := guard(t, api.Limits{Connections: 3, ConnectionsPerAddress: 2, Header: time.Second}, echo)
+	g := guard(t, api.Limits{Connections: 3, ConnectionsPerAddress: 2, Header: 5 * time.Minute}, echo)
 	var open []net.Conn
-	closed := 0
+	served := 0
 	for range 5 {
 		c, err := net.Dial("tcp", g.address)
 		if err != nil {
@@ -615,22 +620,20 @@ func TestConnectionsAreBounded(t *testing.T) {
 		open = append(open, c)
 	}
 	for _, c := range open {
-		_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-		if _, err := c.Read(make([]byte, 1)); err == io.EOF || err != nil && strings.Contains(err.Error(), "reset") {
-			closed++
+		if tls.Client(c, &tls.Config{RootCAs: pool(t, g.own), ServerName: "127.0.0.1"}).Handshake() == nil {
+			served++
 		}
 	}
-	if closed != 3 {
-		t.Errorf("%d of 5 connections from one address were closed", closed)
+	if served != 2 {
+		t.Errorf("%d of 5 connections from one address are served", served)
 	}
 	for _, c := range open {
 		c.Close()
 	}
-	for range 100 { // who let go is let in again
-		if g.limits.Load().Connections == 0 {
-			break
+	for deadline := time.Now().Add(time.Minute); g.limits.Load().Connections != 0; time.Sleep(10 * time.Millisecond) { // who let go is let in again
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are still counted", g.limits.Load().Connections)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	if out, _ := g.ask(t, g.as(t, g.client), "/at/", nil); out.StatusCode != 200 {
 		t.Errorf("afterwards: %d", out.StatusCode)
@@ -705,7 +708,7 @@ func TestTheGRPCDoorHoldsToItsLimits(t *testing.T) {
 	server := api.NewServer(api.Config{
 		Gateway:     &share.Gateway{Config: share.Config{Self: registry.Candidate{MSP: "OwnMSP", Kind: registry.Hospital}}},
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil },
-		Trust:       api.Trust{"OwnMSP": root(t, own)}, Log: slog.New(slog.DiscardHandler), Limits: api.NewLimiter(api.Limits{Rate: 0.1, Burst: 2, Message: 64 << 10}),
+		Trust:       api.Trust{"OwnMSP": root(t, own)}, Log: slog.New(slog.DiscardHandler), Limits: api.NewLimiter(api.Limits{Rate: 1e-3, Burst: 2, Message: 64 << 10}),
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -734,7 +737,7 @@ func TestTheGRPCDoorHoldsToItsLimits(t *testing.T) {
 			retry = info.GetRetryDelay().AsDuration()
 		}
 	}
-	if status.Code(last) != codes.ResourceExhausted || refused == nil || refused.Code != api.RateLimited || retry < 5*time.Second || retry > 10*time.Second {
+	if status.Code(last) != codes.ResourceExhausted || refused == nil || refused.Code != api.RateLimited || retry < 500*time.Second || retry > 1000*time.Second {
 		t.Errorf("the third call of two: %v, %v, again after %s", last, refused, retry)
 	}
 	if err := dial().Invoke(t.Context(), method, &emptypb.Empty{}, &emptypb.Empty{}); status.Code(err) != codes.InvalidArgument {

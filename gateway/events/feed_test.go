@@ -347,16 +347,14 @@ func TestAStreamThatBreaksIsTakenUpAgain(t *testing.T) {
 	chain := projectiontest.Blocks(5, 400)
 	want := applied(t, config(t, "insurer"), chain)
 	f := open(t, config(t, "insurer"))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go f.Keep(ctx, streamed{chain, func(from uint64, blocks []ledger.Block) ([]ledger.Block, error) {
+	keep(t, f, streamed{chain, func(from uint64, blocks []ledger.Block) ([]ledger.Block, error) {
 		if len(blocks) <= 40 {
 			return blocks, nil
 		}
 		return blocks[:40], errors.New("cut")
 	}})
 	var got []events.Event
-	for e, err := range f.Watch(ctx, events.Position{}, nil) {
+	for e, err := range f.Watch(t.Context(), events.Position{}, nil) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func TestPostgreSQLDoesWhatSQLiteDoes(t *testing.T) {
 			ids = append(ids, e.ID)
 		}
 	}
-	r.wait(t, len(ids))
+	r.waitGood(t, len(ids))
 	if diff := cmp.Diff(ids, r.good()); diff != "" {
 		t.Errorf("deliveries (-want +got):\n%s", diff)
 	}

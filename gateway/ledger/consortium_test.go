@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"yitong/gateway/ledger"
+	"yitong/test/port"
 )
 
 // consortium is a chain, the peers that serve it, and a member's way in.
@@ -44,7 +45,7 @@ func newConsortium(t *testing.T, n int) *consortium {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &fakePeer{chain: c.chain, msp: string(rune('A'+i)) + "MSP", tls: &tls.Config{
+		p := &fakePeer{chain: c.chain, msp: string(rune('A'+i)) + "MSP", address: port.Reserved(t), tls: &tls.Config{
 			Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
 		}}
 		p.start()

@@ -220,11 +220,7 @@ func (p *fakePeer) counts() (endorsed, submitted, asked int) {
 }
 
 func (p *fakePeer) start() {
-	address := p.address
-	if address == "" {
-		address = "127.0.0.1:0"
-	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", p.address)
 	if err != nil {
 		p.chain.t.Error(err)
 		return
@@ -233,7 +229,7 @@ func (p *fakePeer) start() {
 	gateway.RegisterGatewayServer(server, p)
 	peer.RegisterDeliverServer(server, p)
 	p.mu.Lock()
-	p.address, p.server = listener.Addr().String(), server
+	p.server = server
 	p.mu.Unlock()
 	go func() { _ = server.Serve(listener) }()
 }

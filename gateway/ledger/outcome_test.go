@@ -127,7 +127,7 @@ func TestARefusalByAnEndorserTheCallerChoseIsFinal(t *testing.T) {
 // most one, and any other error none.
 func TestManySubmitsUnderRandomFaults(t *testing.T) {
 	c := newConsortium(t, 2)
-	c.cfg.Patience, c.cfg.Settle, c.cfg.Tries = 2*time.Second, 15*time.Millisecond, 4
+	c.cfg.Patience, c.cfg.Settle, c.cfg.Tries = 20*time.Second, 15*time.Millisecond, 4
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	dice := &safeRand{r: rand.New(rand.NewPCG(seed, 1))}

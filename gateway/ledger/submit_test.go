@@ -54,6 +54,7 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 		expired  = peer.TxValidationCode_EXPIRED_CHAINCODE
 		dup      = peer.TxValidationCode_DUPLICATE_TXID
 		patience = 300 * time.Millisecond
+		soon     = 40 * time.Millisecond
 	)
 	unlike := failure(codes.Aborted, "failed to collect enough transaction endorsements, see attached details for more info", "BMSP", "ProposalResponsePayloads do not match")
 	someRefuse := failure(codes.Aborted, "failed to collect enough transaction endorsements, see attached details for more info", "BMSP", no)
@@ -119,6 +120,7 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 			c.chain.judge = codesInTurn(expired)
 		}},
 		{name: "submit fails before the orderers have it", ok: true, ordered: 1, proposals: 1, fault: func(c *consortium) {
+			c.cfg.Settle = soon
 			c.peers[0].onSubmit = func(_ context.Context, n int, order func()) error {
 				if n == 1 {
 					return notInQuorum
@@ -141,6 +143,7 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 			}
 		}},
 		{name: "the answer is lost and the transaction too", ok: true, ordered: 1, proposals: 1, fault: func(c *consortium) {
+			c.cfg.Settle = soon
 			c.peers[0].onSubmit = func(_ context.Context, n int, order func()) error {
 				if n <= 2 {
 					return lostAnswer
@@ -158,6 +161,7 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 			c.peers[0].onSubmit = func(context.Context, int, func()) error { return nil }
 		}},
 		{name: "a late first copy and a second both arrive", ok: true, ordered: 2, proposals: 1, fault: func(c *consortium) {
+			c.cfg.Settle = soon
 			var late func()
 			c.peers[0].onSubmit = func(_ context.Context, n int, order func()) error {
 				if n == 1 {
@@ -193,6 +197,7 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 			}
 		}},
 		{name: "the own peer dies before it hands over", peers: 2, ok: true, foreign: true, ordered: 1, proposals: 1, fault: func(c *consortium) {
+			c.cfg.Settle = soon
 			own := c.peers[0]
 			own.onSubmit = func(ctx context.Context, _ int, _ func()) error {
 				own.kill()
@@ -213,7 +218,7 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 			}
 		}},
 		{name: "the own peer hangs after it handed over", peers: 2, ok: true, foreign: true, ordered: 1, proposals: 1, fault: func(c *consortium) {
-			c.cfg.Patience = 8 * time.Second // a quarter of it at most is the own peer's
+			c.cfg.Patience, c.cfg.Settle = 20*time.Second, soon // a quarter of it at most is the own peer's
 			c.peers[0].onStatus = func(ctx context.Context, _ int) (peer.TxValidationCode, error) {
 				<-ctx.Done()
 				return 0, ctx.Err()
@@ -228,8 +233,8 @@ func TestSubmitHasOneEffectWhateverFails(t *testing.T) {
 			t.Parallel()
 			c := newConsortium(t, max(tt.peers, 1))
 			// Time enough to be told a fate on a busy machine: what is asked too soon is sent
-			// again, which is harmless, and counted here.
-			c.cfg.Settle = time.Second
+			// again, which is harmless, and counted here. Where it is to be sent again, soon.
+			c.cfg.Patience, c.cfg.Settle = time.Minute, 20*time.Second
 			if tt.fault != nil {
 				tt.fault(c)
 			}
@@ -321,6 +326,10 @@ func TestATransactionThatOrderersTurnDownIsNotSentAgain(t *testing.T) {
 	c := newConsortium(t, 1)
 	c.peers[0].onSubmit = func(context.Context, int, func()) error {
 		return status.Error(codes.Aborted, "received unsuccessful response from orderer: status=BAD_REQUEST")
+	}
+	c.cfg.Settle = time.Minute
+	c.peers[0].onStatus = func(context.Context, int) (peer.TxValidationCode, error) {
+		return 0, status.Error(codes.DeadlineExceeded, "not committed yet") // as after that minute
 	}
 	_, err := c.dial(t).Submit(t.Context(), "record:Anchor", document{ID: "42"}, nil)
 	unknown(t, err) // another orderer may have taken it before this one's no

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"yitong/network/fabric/supervisor"
+	"yitong/test/port"
 )
 
 // The test binary is the processes that it supervises, by its first argument.
@@ -80,16 +81,6 @@ func server(address string) supervisor.Spec {
 	return supervisor.Spec{Name: "server", Path: self(), Args: []string{"serve", address}, Ready: dials(address)}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 type diary struct {
 	mu      sync.Mutex
 	entries []string
@@ -122,7 +113,7 @@ func start(t *testing.T, dir string, o supervisor.Options) *supervisor.Superviso
 
 func ctx(t *testing.T) context.Context {
 	t.Helper()
-	c, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	c, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return c
 }
@@ -130,7 +121,7 @@ func ctx(t *testing.T) context.Context {
 func TestAProcessThatDiesIsRestartedAndTheFactIsTold(t *testing.T) {
 	var d diary
 	s := start(t, t.TempDir(), supervisor.Options{OnEvent: d.note})
-	if err := s.Start(ctx(t), server(freeAddress(t))); err != nil {
+	if err := s.Start(ctx(t), server(port.Reserved(t))); err != nil {
 		t.Fatal(err)
 	}
 	before := s.Status()[0].PID
@@ -182,7 +173,7 @@ func TestAStartEndsWithItsContext(t *testing.T) {
 	s := start(t, t.TempDir(), supervisor.Options{})
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	spec := server(freeAddress(t))
+	spec := server(port.Reserved(t))
 	spec.Ready = func(context.Context) error { return errors.New("never") }
 	if err := s.Start(short, spec); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
@@ -214,7 +205,7 @@ func TestStopEndsHigherStagesFirst(t *testing.T) {
 	var d diary
 	s := start(t, t.TempDir(), supervisor.Options{OnEvent: d.note})
 	for stage, name := range []string{"orderer", "peer", "gateway"} {
-		spec := server(freeAddress(t))
+		spec := server(port.Reserved(t))
 		spec.Name, spec.Stage = name, stage
 		if err := s.Start(ctx(t), spec); err != nil {
 			t.Fatal(err)
@@ -228,7 +219,7 @@ func TestStopEndsHigherStagesFirst(t *testing.T) {
 
 func TestAHeldProcessStaysDownUntilReleased(t *testing.T) {
 	s := start(t, t.TempDir(), supervisor.Options{})
-	address := freeAddress(t)
+	address := port.Reserved(t)
 	if err := s.Start(ctx(t), server(address)); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +239,7 @@ func TestAHeldProcessStaysDownUntilReleased(t *testing.T) {
 
 func TestAPausedProcessCanBeResumedAndStopped(t *testing.T) {
 	s := start(t, t.TempDir(), supervisor.Options{})
-	if err := s.Start(ctx(t), server(freeAddress(t))); err != nil {
+	if err := s.Start(ctx(t), server(port.Reserved(t))); err != nil {
 		t.Fatal(err)
 	}
 	for _, act := range []func(string) error{s.Pause, s.Resume, s.Pause} {
@@ -261,7 +252,7 @@ func TestAPausedProcessCanBeResumedAndStopped(t *testing.T) {
 
 func TestRestartReturnsWhenItIsReadyAgain(t *testing.T) {
 	s := start(t, t.TempDir(), supervisor.Options{})
-	if err := s.Start(ctx(t), server(freeAddress(t))); err != nil {
+	if err := s.Start(ctx(t), server(port.Reserved(t))); err != nil {
 		t.Fatal(err)
 	}
 	before := s.Status()[0].PID
@@ -275,10 +266,10 @@ func TestRestartReturnsWhenItIsReadyAgain(t *testing.T) {
 
 func TestNamesAreCheckedAndNotGivenTwice(t *testing.T) {
 	s := start(t, t.TempDir(), supervisor.Options{})
-	if err := s.Start(ctx(t), server(freeAddress(t))); err != nil {
+	if err := s.Start(ctx(t), server(port.Reserved(t))); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Start(ctx(t), server(freeAddress(t))); err == nil || !strings.Contains(err.Error(), "runs already") {
+	if err := s.Start(ctx(t), server(port.Reserved(t))); err == nil || !strings.Contains(err.Error(), "runs already") {
 		t.Errorf("got %v", err)
 	}
 	if err := s.Start(ctx(t), supervisor.Spec{Name: "../x", Path: self()}); err == nil {
@@ -292,7 +283,7 @@ func TestNamesAreCheckedAndNotGivenTwice(t *testing.T) {
 func TestALogBeyondItsSizeIsPutAside(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir, supervisor.Options{LogSize: 4})
-	if err := s.Start(ctx(t), server(freeAddress(t))); err != nil {
+	if err := s.Start(ctx(t), server(port.Reserved(t))); err != nil {
 		t.Fatal(err)
 	}
 	first := fmt.Sprint("serving as ", s.Status()[0].PID)
@@ -335,7 +326,7 @@ func supervise(t *testing.T, dir, address string) (parent *exec.Cmd, child int) 
 }
 
 func TestAKilledParentLeavesNoChild(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), port.Reserved(t)
 	parent, child := supervise(t, dir, address)
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -377,7 +368,7 @@ func TestAPidFileOfAnotherProgramHarmsNobody(t *testing.T) {
 }
 
 func TestAStaleProcessOfOursIsEnded(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), port.Reserved(t)
 	stale := exec.Command(self(), "serve", address)
 	stale.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := stale.Start(); err != nil {
