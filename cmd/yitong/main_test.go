@@ -79,9 +79,9 @@ func stopGateway(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // until TEXT ARGS... runs yitong again and again, until its output has the text: for what
-// a gateway does by itself. It gives up after half a minute.
+// a gateway does by itself. It gives up after a minute.
 func until(ts *testscript.TestScript, _ bool, args []string) {
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		ts.Check(ts.Exec("yitong", args[1:]...))
 		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
 			return

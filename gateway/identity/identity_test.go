@@ -34,11 +34,12 @@ type issuer struct {
 	ec       *ecdsa.PrivateKey
 	asked    atomic.Int32 // for its keys
 	document func(map[string]any)
+	clock    time.Time // of what it issues: the time of its start
 }
 
 func newIssuer(t testing.TB) *issuer {
 	t.Helper()
-	i := &issuer{document: func(map[string]any) {}}
+	i := &issuer{document: func(map[string]any) {}, clock: time.Now()}
 	var err error
 	if i.rsa, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		t.Fatal(err)
@@ -63,9 +64,9 @@ func newIssuer(t testing.TB) *issuer {
 	return i
 }
 
-// claims are those of a clinician, as of now.
+// claims are those of a clinician, as of the issuer's clock.
 func (i *issuer) claims(change func(map[string]any)) map[string]any {
-	now := time.Now().Unix()
+	now := i.clock.Unix()
 	c := map[string]any{"iss": i.URL, "aud": "yitong", "sub": "li", "roles": []string{"clinician"}, "iat": now, "exp": now + 300}
 	if change != nil {
 		change(c)
@@ -143,6 +144,7 @@ func TestATokenIsTakenOnlyAsItsIssuerMadeIt(t *testing.T) {
 	i := newIssuer(t)
 	other := newIssuer(t)
 	v := verifier(t, identity.Provider{Issuer: i.URL, Audience: "yitong"})
+	identity.At(v, func() time.Time { return i.clock })
 	rs, es := header("RS256", "rsa"), header("ES256", "ec")
 	good := i.claims(nil)
 	public, err := x509.MarshalPKIXPublicKey(i.rsa.Public())
@@ -160,7 +162,7 @@ func TestATokenIsTakenOnlyAsItsIssuerMadeIt(t *testing.T) {
 			c[name] = value
 		})
 	}
-	now := time.Now().Unix()
+	now := i.clock.Unix()
 	text := sign(t, i.rsa, rs, good)
 	pieces := strings.Split(text, ".")
 	twice := func(more string) string {

@@ -167,7 +167,7 @@ func TestWhatWasSaidIsThereWhereverTheWriterIsKilled(t *testing.T) {
 		finished += len(s.done)
 		held(t, dir, s)
 	}
-	s := killed(t, dir, time.Minute)
+	s := killed(t, dir, 5*time.Minute)
 	if finished += len(s.done); finished == 0 {
 		t.Error("no writer ever finished anything") // the control: they do write
 	}
@@ -180,7 +180,7 @@ func TestWhatWasSaidIsThereWhereverTheWriterIsKilled(t *testing.T) {
 	for i := range rounds {
 		for _, call := range []string{"pwrite64", "fdatasync", "fsync"} {
 			inject := call + ":signal=KILL:when=" + strconv.Itoa(1+i*7)
-			s := killed(t, dir, 20*time.Second, strace, "-f", "-qq", "-o", os.DevNull, "-e", "trace="+call, "-e", "inject="+inject)
+			s := killed(t, dir, 5*time.Minute, strace, "-f", "-qq", "-o", os.DevNull, "-e", "trace="+call, "-e", "inject="+inject)
 			if len(s.done) < 100 {
 				cut++
 			}
@@ -195,7 +195,7 @@ func TestWhatWasSaidIsThereWhereverTheWriterIsKilled(t *testing.T) {
 
 // The control: an outbox that lost what was said is found out.
 func TestTheCheckSeesAnAnswerThatIsLost(t *testing.T) {
-	s := killed(t, t.TempDir(), time.Minute)
+	s := killed(t, t.TempDir(), 5*time.Minute)
 	if len(s.done) != 100 {
 		t.Fatalf("a writer that isn't killed did %d", len(s.done))
 	}

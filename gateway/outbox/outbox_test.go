@@ -165,7 +165,7 @@ func TestWhatWaitsForItsCallerIsLeftAloneUntilSomethingIsHandedOver(t *testing.T
 	})
 	o.Close()
 	o = opened(t, dir)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var seen atomic.Int64
 	o.Resume(ctx, func(ctx context.Context, e outbox.Entry) outbox.Outcome {
@@ -263,7 +263,7 @@ func TestAFullOutboxTakesNothingAndASweepMakesRoom(t *testing.T) {
 	mu.Lock()
 	now = now.Add(2 * time.Hour)
 	mu.Unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	go o.Resume(ctx, yes) // sweeps at once
 	for o.Problem(ctx) != nil && ctx.Err() == nil {

@@ -115,7 +115,7 @@ func TestTusAndThenReading(t *testing.T) {
 	conn.Write(content[:1<<20])
 	conn.Close()
 	offset := 0
-	for deadline := time.Now().Add(20 * time.Second); offset == 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); offset == 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		head := d.want(d.ask("HEAD", at, nil), http.StatusOK)
 		offset, _ = strconv.Atoi(head.Header.Get("Upload-Offset"))
 		if head.Header.Get("Upload-Length") != strconv.Itoa(len(content)) {

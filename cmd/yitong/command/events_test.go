@@ -62,7 +62,7 @@ func next(t *testing.T, all <-chan sent) sent {
 			t.Fatal("the stream has ended")
 		}
 		return e
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing came")
 	}
 	return sent{}
