@@ -1,5 +1,5 @@
-// Package dicom reads, of the beginning of a DICOM file, the two attributes by which a
-// hospital's gateway sorts it: what made it (modality) and when (study date).
+// Package dicom reads, of the beginning of a DICOM file, the attributes by which a hospital's
+// gateway sorts it: what made it (modality), when (study date), and which study it is of.
 //
 // It is a reader of its own because the libraries make a buffer as long as the file says that
 // an element is, up to 4 GiB, before they find that it isn't there. Here nothing is made:
@@ -41,12 +41,14 @@ type Header struct {
 	Modality string        // (0008,0060), a code; "" where the file has none
 	Class    record.Class  // of data, by the modality; zero where the file has none
 	Study    record.Period // the day of (0008,0020), in UTC; zero where the file has none
+	StudyUID string        // (0020,000D), to tell studies apart; "" where it has none, or not within HeadSize
 }
 
 const (
 	transferSyntax = 0x0002_0010
 	studyDate      = 0x0008_0020
 	modality       = 0x0008_0060
+	studyUID       = 0x0020_000D
 	item           = 0xFFFE_E000
 	itemEnd        = 0xFFFE_E00D
 	sequenceEnd    = 0xFFFE_E0DD
@@ -76,23 +78,33 @@ func Read(head []byte) (Header, error) {
 		return Header{}, err
 	}
 	var h Header
+	sorted := false // all that a class and a time go by is read
 	for len(data.rest) > 0 {
 		e, err := data.next()
+		if err != nil && sorted {
+			return h, nil
+		}
 		if err != nil {
 			return Header{}, err
 		}
-		switch {
-		case e.tag == studyDate:
+		switch e.tag {
+		case studyDate:
 			h.Study = day(text(e.value))
-		case e.tag == modality:
+		case modality:
 			h.Modality = text(e.value)
 			h.Class = ClassOf(h.Modality)
+		case studyUID:
+			h.StudyUID = text(e.value)
 		}
-		if e.tag >= modality { // they ascend
+		sorted = sorted || e.tag >= modality // they ascend
+		if e.tag >= studyUID {
 			return h, nil
 		}
 	}
-	return Header{}, ErrHeader
+	if !sorted {
+		return Header{}, ErrHeader
+	}
+	return h, nil
 }
 
 // dataSet is what comes after the file's meta information, as its transfer syntax says.
