@@ -80,6 +80,19 @@ func (c caller) user() share.Person {
 	return c.holder
 }
 
+// subject names the caller among those of this member: a person by name and role, a service by
+// its id, other software by its certificate's name, so that a renewed certificate is the same caller.
+func (c caller) subject() string {
+	p, service := c.user(), ""
+	switch {
+	case c.bearer != nil:
+		service = c.bearer.Service
+	case c.cert != nil && p == (share.Person{}):
+		return "software\x00" + c.cert.Subject.CommonName
+	}
+	return strings.Join([]string{string(p.Role), p.Name, service}, "\x00")
+}
+
 // knock is how an HTTP request asks to be let in. It is looked at once, however many calls
 // the request makes.
 type knock struct {

@@ -79,7 +79,7 @@ func (d door) admit(ctx context.Context, method string, asked any) (context.Cont
 			return nil, err
 		}
 	}
-	return share.By(context.WithValue(ctx, callerKey{}, c), c.user()), nil
+	return share.From(share.By(context.WithValue(ctx, callerKey{}, c), c.user()), c.subject()), nil
 }
 
 // allowed asks the member's policy about everybody who stands behind a call.

@@ -63,8 +63,8 @@ func (s uploads) Append(stream grpc.ClientStreamingServer[yitongv1.AppendUploadR
 	return stream.SendAndClose(uploadMessage(u))
 }
 
-func (s uploads) Get(_ context.Context, in *yitongv1.GetUploadRequest) (*yitongv1.Upload, error) {
-	u, err := s.gateway.Upload(in.GetId())
+func (s uploads) Get(ctx context.Context, in *yitongv1.GetUploadRequest) (*yitongv1.Upload, error) {
+	u, err := s.gateway.Upload(ctx, in.GetId())
 	if err != nil {
 		return nil, err
 	}

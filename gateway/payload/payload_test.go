@@ -18,6 +18,7 @@ import (
 
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/gatewaytest"
+	"yitong/cmd/yitong/synthetic"
 	"yitong/gateway/payload"
 )
 
@@ -29,9 +30,12 @@ type door struct {
 	trust *tls.Config
 }
 
-func open(t *testing.T, dir, member string) door {
+func open(t *testing.T, dir, member string, user ...string) door {
 	t.Helper()
 	p, err := client.ReadProfile(dir, member)
+	for _, u := range user {
+		p, err = p.For(u)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,6 +164,38 @@ func TestTusAndThenReading(t *testing.T) {
 	d.want(d.ask("GET", "/contents/own/"+record+"/1", nil), http.StatusNotFound)
 	d.want(d.ask("GET", "/contents/own/"+strings.Repeat("0", 32)+"/0", nil), http.StatusNotFound)
 	open(t, dir, "hospital-b").want(open(t, dir, "hospital-b").ask("GET", path, nil), http.StatusNotFound)
+}
+
+// After the answer to its last piece was lost HEAD tells the size of the upload: of a Bundle that
+// is none of its parts'.
+func TestAFinishedBundleHasTheSizeThatWasUploaded(t *testing.T) {
+	dir := t.TempDir()
+	gatewaytest.Start(t, dir)
+	d := open(t, dir, "hospital-a")
+	bundle := synthetic.Bundle(3, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	at := d.begin(len(bundle), "patient", "urn:x|1", "filetype", "application/fhir+json")
+	d.want(d.ask("PATCH", at, bytes.NewReader(bundle), "Upload-Offset", "0"), http.StatusNoContent)
+	head := d.want(d.ask("HEAD", at, nil), http.StatusOK)
+	if size := strconv.Itoa(len(bundle)); head.Header.Get("Upload-Length") != size || head.Header.Get("Upload-Offset") != size || head.Header.Get("Yitong-Record") == "" {
+		t.Errorf("of %s bytes HEAD says %v", size, head.Header)
+	}
+}
+
+// Another caller, whom the policy lets upload too, gets no hold of an upload by its id.
+func TestAnUploadIsNotThereForAnotherCaller(t *testing.T) {
+	dir := t.TempDir()
+	gatewaytest.Start(t, dir)
+	software, officer := open(t, dir, "hospital-a"), open(t, dir, "hospital-a", "records-officer")
+	at := software.begin(100, video...)
+	officer.want(officer.ask("HEAD", at, nil), http.StatusNotFound)
+	officer.want(officer.ask("PATCH", at, bytes.NewReader(make([]byte, 100)), "Upload-Offset", "0"), http.StatusNotFound)
+	officer.want(officer.ask("DELETE", at, nil), http.StatusNoContent)
+	if head := software.want(software.ask("HEAD", at, nil), http.StatusOK); head.Header.Get("Upload-Offset") != "0" {
+		t.Errorf("its own caller is told %v", head.Header)
+	}
+	own := officer.begin(100, video...)
+	officer.want(officer.ask("HEAD", own, nil), http.StatusOK)
+	software.want(software.ask("HEAD", own, nil), http.StatusNotFound)
 }
 
 func TestWhatTusRefuses(t *testing.T) {

@@ -173,11 +173,10 @@ func (u Uploads) head(out http.ResponseWriter, in *http.Request) error {
 	id := in.PathValue("id")
 	at, err := u.client.Get(in.Context(), &yitongv1.GetUploadRequest{Id: id})
 	if status.Code(err) == codes.NotFound { // finished, perhaps
-		done, ferr := u.finish(out, in, id)
+		done, size, ferr := u.finish(out, in, id)
 		if ferr != nil {
 			return err
 		}
-		size := done.GetRecord().GetParts()[0].GetContentSize()
 		at, err = &yitongv1.Upload{Size: size, Offset: size}, nil
 		name(out, done)
 	}
@@ -221,7 +220,7 @@ func (u Uploads) patch(out http.ResponseWriter, in *http.Request) error {
 	}
 	at, err := u.append(in.Context(), header, in.Body)
 	if status.Code(err) == codes.NotFound { // the answer to the last piece was lost, perhaps
-		done, ferr := u.finish(out, in, id)
+		done, _, ferr := u.finish(out, in, id)
 		if ferr != nil {
 			return err
 		}
@@ -234,7 +233,7 @@ func (u Uploads) patch(out http.ResponseWriter, in *http.Request) error {
 		return err
 	}
 	if at.GetOffset() == at.GetSize() {
-		done, err := u.finish(out, in, id)
+		done, _, err := u.finish(out, in, id)
 		if err != nil {
 			return err
 		}
@@ -286,12 +285,13 @@ func fill(r io.Reader, b []byte) (n int, err error) {
 	return n, err
 }
 
-// finish submits what was uploaded. While that goes on, the connection is kept open.
-func (u Uploads) finish(out http.ResponseWriter, in *http.Request, id string) (*yitongv1.SubmitResponse, error) {
+// finish submits what was uploaded, and tells how many bytes that are. While it goes on, the
+// connection is kept open.
+func (u Uploads) finish(out http.ResponseWriter, in *http.Request, id string) (done *yitongv1.SubmitResponse, size int64, err error) {
 	// It goes on when the client doesn't wait for it: HEAD finds it done.
 	stream, err := u.client.Finish(context.WithoutCancel(in.Context()), &yitongv1.FinishUploadRequest{Id: id})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	control := http.NewResponseController(out)
 	for {
@@ -299,11 +299,12 @@ func (u Uploads) finish(out http.ResponseWriter, in *http.Request, id string) (*
 		_ = control.SetReadDeadline(time.Now().Add(grace))
 		m, err := stream.Recv()
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if done := m.GetSubmitted(); done != nil {
-			return done, nil
+			return done, size, nil
 		}
+		size = m.GetProgress().GetTotal()
 	}
 }
 

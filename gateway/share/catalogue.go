@@ -74,7 +74,9 @@ type Part struct {
 // catalogued is a record's entry in the catalogue.
 type catalogued struct {
 	Record
-	Content record.Hash   `json:"content"` // SHA-256 of what was submitted, to know a retry by
+	Content record.Hash   `json:"content"`           // SHA-256 of what was submitted, to know a retry by
+	Size    int64         `json:"size,omitempty"`    // of the same, in bytes
+	Subject string        `json:"subject,omitempty"` // which caller submitted it (From)
 	Commit  ledger.Commit `json:"commit"`
 	Lodged  *Lodged       `json:"lodged,omitempty"` // once it is in escrow with every holder
 	By      access.Actor  `json:"by,omitzero"`      // who submitted it

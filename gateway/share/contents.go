@@ -1,13 +1,15 @@
 package share
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -75,29 +77,17 @@ func (g *Gateway) Contents(ctx context.Context, q ContentQuery, bookmark string,
 	if bookmark != "" && !placeForm.MatchString(bookmark) {
 		return nil, "", refusal.New(refusal.Malformed, "that is no bookmark", "the one that the page before gave")
 	}
-	all, err := g.ownContents(q)
-	if err != nil {
-		return nil, "", err
+	for c, err := range g.contentsAfter(ctx, q, bookmark) {
+		if err != nil {
+			return nil, "", err
+		}
+		if len(page) == size {
+			next = page[size-1].place()
+			break
+		}
+		page = append(page, c)
 	}
-	copies, err := g.copiedContents(ctx, q)
-	if err != nil {
-		return nil, "", err
-	}
-	all = append(all, copies...)
-	slices.SortFunc(all, func(a, b Content) int { return cmp.Compare(a.place(), b.place()) })
-	if bookmark != "" {
-		at, _ := slices.BinarySearchFunc(all, bookmark, func(c Content, mark string) int {
-			if c.place() <= mark {
-				return -1
-			}
-			return 1
-		})
-		all = all[at:]
-	}
-	if len(all) > size {
-		all, next = all[:size], all[size-1].place()
-	}
-	return g.readable(ctx, all), next, nil
+	return g.readable(ctx, page), next, nil
 }
 
 // readable leaves out what may not be read any more, as the own peer has it, and does away
@@ -135,61 +125,141 @@ func (g *Gateway) readable(ctx context.Context, page []Content) []Content {
 var placeForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]{0,63})?/([0-9a-f]{32})?/[0-9a-f]{32}/[0-9]{5,10}$`)
 
 // place orders contents, and is their bookmark.
-func (c Content) place() string {
-	return fmt.Sprintf("%s/%s/%s/%05d", c.Custodian, c.Access, c.Record, c.Part.Index)
+func (c Content) place() string { return placeOf(c.Custodian, c.Access, c.Record, c.Part.Index) }
+
+func placeOf(custodian, accessID, recordID string, part int) string {
+	return fmt.Sprintf("%s/%s/%s/%05d", custodian, accessID, recordID, part)
 }
 
-func (g *Gateway) ownContents(q ContentQuery) ([]Content, error) {
-	if g.Self.Kind != registry.Hospital || q.Access != "" || q.Custodian != "" && q.Custodian != g.Self.MSP {
-		return nil, nil
-	}
-	records, err := g.catalogue()
-	if err != nil {
-		return nil, err
-	}
-	var all []Content
-	for _, r := range records {
-		if r.Status == "" || q.Record != "" && r.ID != q.Record || q.Patient != nil && r.Patient != *q.Patient {
-			continue
+// contentsAfter yields what this member can read, after a bookmark, in the order of places. Only
+// what is yielded, and what of it the query leaves out, is read from the key store.
+func (g *Gateway) contentsAfter(ctx context.Context, q ContentQuery, bookmark string) iter.Seq2[Content, error] {
+	return func(yield func(Content, error) bool) {
+		on := func(c Content, err error) bool {
+			return (err == nil && c.place() <= bookmark) || yield(c, err)
 		}
-		going, err := g.going(r)
-		if err != nil {
-			return nil, err
+		for c, err := range g.ownContents(q, bookmark) {
+			if !on(c, err) {
+				return
+			}
 		}
-		for _, p := range r.Parts {
-			if !going(p.Index) {
-				all = append(all, Content{Record: r.ID, Part: p, Opened: r.Submitted, Patient: &r.Patient, Status: r.Status})
+		for c, err := range g.copiedContents(ctx, q, bookmark) {
+			if !on(c, err) {
+				return
 			}
 		}
 	}
-	return all, nil
 }
 
-func (g *Gateway) copiedContents(ctx context.Context, q ContentQuery) ([]Content, error) {
-	copies, err := list[partCopy](g.Keys, bucketCopies)
-	if err != nil {
-		return nil, err
-	}
-	handles, err := g.handlesOf(ctx, q.Patient)
-	if err != nil {
-		return nil, err
-	}
-	var all []Content
-	for _, c := range copies {
-		if !c.Whole || c.Going || q.Record != "" && c.Record != q.Record || q.Custodian != "" && c.Custodian != q.Custodian {
-			continue
+func (g *Gateway) ownContents(q ContentQuery, bookmark string) iter.Seq2[Content, error] {
+	return func(yield func(Content, error) bool) {
+		own := strings.HasPrefix(bookmark, "//")
+		if g.Self.Kind != registry.Hospital || q.Access != "" || q.Custodian != "" && q.Custodian != g.Self.MSP || bookmark != "" && !own {
+			return
 		}
-		for id, p := range c.Permits {
-			if p.Opened == 0 || g.now() >= p.Until || q.Access != "" && id != q.Access || q.Patient != nil && !handles[p.Handle] {
+		from := recordName{}
+		if own {
+			from = nameOf(strings.Split(bookmark, "/")[2])
+		}
+		for r, err := range g.recordsFrom(q, from) {
+			if err != nil {
+				yield(Content{}, err)
+				return
+			}
+			if r.Status == "" || q.Patient != nil && r.Patient != *q.Patient {
 				continue
 			}
-			all = append(all, Content{
-				Custodian: c.Custodian, Access: id, Record: c.Record, Part: Part{Part: *c.Part, ContentSize: c.Size, Content: c.Content},
-				Opened: p.Opened, Until: p.Until, Patient: q.Patient, manifest: p.Manifest,
-			})
+			going, err := g.going(r)
+			if err != nil {
+				yield(Content{}, err)
+				return
+			}
+			for _, p := range r.Parts {
+				if !going(p.Index) && !yield(Content{Record: r.ID, Part: p, Opened: r.Submitted, Patient: &r.Patient, Status: r.Status}, nil) {
+					return
+				}
+			}
 		}
 	}
-	return all, nil
+}
+
+// recordsFrom yields the records that a query can be about, by id, from one on.
+func (g *Gateway) recordsFrom(q ContentQuery, from recordName) iter.Seq2[catalogued, error] {
+	return func(yield func(catalogued, error) bool) {
+		names := g.lists.byID.since(from)
+		if q.Record != "" || q.Patient != nil {
+			names = func(yield func(recordName, error) bool) {
+				ids, err := []string{q.Record}, error(nil)
+				if q.Record == "" {
+					ids, err = g.RecordsOf(*q.Patient)
+				}
+				if err != nil {
+					yield(from, err)
+				}
+				for _, id := range slices.Sorted(slices.Values(ids)) {
+					if n := nameOf(id); n.compare(from) >= 0 && !yield(n, nil) {
+						return
+					}
+				}
+			}
+		}
+		for n, err := range names {
+			var c catalogued
+			ok := err != nil
+			if err == nil {
+				c, ok, err = load[catalogued](g.Keys, bucketRecords, n.String())
+			}
+			if (ok || err != nil) && !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (g *Gateway) copiedContents(ctx context.Context, q ContentQuery, bookmark string) iter.Seq2[Content, error] {
+	return func(yield func(Content, error) bool) {
+		handles, err := g.handlesOf(ctx, q.Patient)
+		if err != nil {
+			yield(Content{}, err)
+			return
+		}
+		within := ""
+		if q.Custodian != "" {
+			within = q.Custodian + "/"
+			if q.Access != "" {
+				within += q.Access + "/"
+			}
+		}
+		for n, err := range g.lists.opened.since(listed{place: max(bookmark, within)}) {
+			if err != nil {
+				yield(Content{}, err)
+				return
+			}
+			if !strings.HasPrefix(n.place, within) {
+				return
+			}
+			at := strings.Split(n.place, "/") // as placeOf makes it
+			if q.Access != "" && at[1] != q.Access || q.Record != "" && at[2] != q.Record || q.Patient != nil && !handles[n.handle] {
+				continue
+			}
+			index, _ := strconv.Atoi(at[3])
+			c, ok, err := load[partCopy](g.Keys, bucketCopies, copyName(at[0], at[2], index))
+			if err != nil {
+				yield(Content{}, err)
+				return
+			}
+			p := c.Permits[at[1]]
+			if !ok || !c.Whole || c.Going || p.Opened == 0 || g.now() >= p.Until {
+				continue
+			}
+			if !yield(Content{
+				Custodian: c.Custodian, Access: at[1], Record: c.Record, Part: Part{Part: *c.Part, ContentSize: c.Size, Content: c.Content},
+				Opened: p.Opened, Until: p.Until, Patient: q.Patient, manifest: p.Manifest,
+			}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // handlesOf are all under which this member, as a requester, knows a normalised patient.

@@ -146,6 +146,7 @@ func (g *Gateway) begin(ctx context.Context, name string, in incoming) (c partCo
 	if err != nil {
 		return c, fmt.Errorf("keeping a copy: %w", err)
 	}
+	g.lists.opened.add(listed{placeOf(c.Custodian, in.permit.ID, c.Record, c.Index), in.permit.Handle})
 	return c, nil
 }
 
@@ -222,6 +223,8 @@ func (w *hashed) Write(b []byte) (int, error) {
 	return n, err
 }
 
+func (w *hashed) sum() record.Hash { return record.Hash(w.h.Sum(nil)) }
+
 // noteSegment notes a segment that is durable. One of a copy that was dropped meanwhile goes.
 func (g *Gateway) noteSegment(name string, s vault.Segment) error {
 	err := g.amendPart(name, func(c *partCopy) { c.Segments = append(c.Segments, s) })
@@ -234,7 +237,7 @@ func (g *Gateway) noteSegment(name string, s vault.Segment) error {
 // noteWhole notes that a copy is verified, and opened under a permit.
 func (g *Gateway) noteWhole(name, id string, content *hashed) error {
 	return g.amendPart(name, func(c *partCopy) {
-		c.Whole, c.Size, c.Content = true, content.n, record.Hash(content.h.Sum(nil))
+		c.Whole, c.Size, c.Content = true, content.n, content.sum()
 		p := c.Permits[id]
 		p.Opened = g.now()
 		c.Permits[id] = p
@@ -283,6 +286,7 @@ func (g *Gateway) dropCopies(ctx context.Context, names ...string) error {
 	if len(going) == 0 {
 		return nil
 	}
+	g.lists.opened.forget()
 	if err := g.Keys.Scrub(); err != nil {
 		return err
 	}
@@ -325,12 +329,16 @@ func (g *Gateway) dropErased(ctx context.Context, a record.Anchor) error {
 	return g.dropCopies(ctx, names...)
 }
 
-// endPermit takes a permit that stands no more out of what was opened under it.
-func (g *Gateway) endPermit(ctx context.Context, custodian, id string) error {
+// endPermits takes permits that stand no more out of what was opened under them. However many
+// they are, the copies are looked through, and the key store is overwritten, once.
+func (g *Gateway) endPermits(ctx context.Context, ended map[lookup]bool) error {
+	if len(ended) == 0 {
+		return nil
+	}
 	var left []string
 	err := g.Keys.Update(func(tx *keys.Tx) error {
 		left = nil
-		var all []partCopy
+		var changed []partCopy
 		for e, err := range tx.List(bucketCopies) {
 			if err != nil {
 				return err
@@ -339,12 +347,16 @@ func (g *Gateway) endPermit(ctx context.Context, custodian, id string) error {
 			if err != nil {
 				return err
 			}
-			if _, ok := c.Permits[id]; ok && c.Custodian == custodian {
-				all = append(all, c)
+			before := len(c.Permits)
+			maps.DeleteFunc(c.Permits, func(id string, _ permit) bool {
+				return ended[lookup{custodian: c.Custodian, requester: g.Self.MSP, id: id}]
+			})
+			if len(c.Permits) < before {
+				changed = append(changed, c)
 			}
 		}
-		for _, c := range all {
-			if delete(c.Permits, id); len(c.Permits) == 0 {
+		for _, c := range changed {
+			if len(c.Permits) == 0 {
 				left = append(left, c.name())
 			}
 			if err := save(tx, bucketCopies, c.name(), c); err != nil {
@@ -354,8 +366,9 @@ func (g *Gateway) endPermit(ctx context.Context, custodian, id string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("ending permit %s: %w", id, err)
+		return fmt.Errorf("ending permits: %w", err)
 	}
+	g.lists.opened.forget()
 	return g.dropCopies(ctx, left...)
 }
 
@@ -403,10 +416,7 @@ func (g *Gateway) sweepCopies(ctx context.Context, ask func(l lookup, manifest, 
 			}
 		}
 	}
-	for l := range ended {
-		failed = errors.Join(failed, g.endPermit(ctx, l.custodian, l.id))
-	}
-	return errors.Join(failed, g.dropCopies(ctx, gone...))
+	return errors.Join(failed, g.endPermits(ctx, ended), g.dropCopies(ctx, gone...))
 }
 
 // overWith reports a refusal that is for good: what was permitted stands no more.
@@ -530,7 +540,7 @@ func (g *Gateway) ended(ctx context.Context, l lookup, recordID string, part int
 	case refusedWith(err, record.Gone):
 		err = g.dropCopies(context.WithoutCancel(ctx), copyName(l.custodian, recordID, part))
 	case overWith(err):
-		err = g.endPermit(context.WithoutCancel(ctx), l.custodian, l.id)
+		err = g.endPermits(context.WithoutCancel(ctx), map[lookup]bool{l: true})
 	default:
 		return
 	}

@@ -322,7 +322,7 @@ func (e *erasing) address(tx *keys.Tx, requester string) error {
 // could be proved to belong to the anchor.
 func (c *catalogued) empty(a record.Anchor) {
 	c.Status, c.Erasure = a.Status, a.Erasure
-	c.Content = record.Hash{} // of all that was submitted, and not salted
+	c.Content, c.Size = record.Hash{}, 0 // of all that was submitted, and not salted
 	for i := range c.Parts {
 		if a.Erasure.Covers(c.Parts[i].Index) {
 			c.Parts[i].Content = record.Hash{}

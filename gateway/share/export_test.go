@@ -2,7 +2,10 @@ package share
 
 import (
 	"context"
+	"fmt"
 
+	"yitong/chaincode/record"
+	"yitong/gateway/keys"
 	"yitong/gateway/seal"
 )
 
@@ -51,5 +54,25 @@ func (g *Gateway) Recipient(ctx context.Context, msp string) (seal.PublicKey, er
 
 // EndPermit is what a refusal or the end of a permit does.
 func (g *Gateway) EndPermit(ctx context.Context, custodian, id string) error {
-	return g.endPermit(ctx, custodian, id)
+	return g.endPermits(ctx, map[lookup]bool{{custodian: custodian, requester: g.Self.MSP, id: id}: true})
+}
+
+// Catalogue enters n records, of one part each, of which nothing else is there.
+func (g *Gateway) Catalogue(n int) error {
+	for at := 0; at < n; at += 10_000 {
+		err := g.Keys.Update(func(tx *keys.Tx) error {
+			for i := at; i < min(at+10_000, n); i++ {
+				c := catalogued{Record: Record{ID: NewID(), Patient: Patient{"urn:x", fmt.Sprint(i)}, MediaType: "application/pdf", Status: record.Anchored, Submitted: record.Instant(i + 1)}}
+				c.Parts = []Part{{Part: record.Part{Class: record.Laboratory, MediaType: "application/pdf", SealedSize: 1}, ContentSize: 1}}
+				if err := save(tx, bucketRecords, c.ID, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -212,18 +212,19 @@ func (g *Gateway) recall(ctx context.Context, id string) error {
 	return nil
 }
 
-// Reconcile erases again what the ledger says is erased and this key store still has: it was
-// restored from a backup that was made before.
+// Reconcile erases again what the ledger says is erased and this key store still has, and throws
+// away uploads of what is on the ledger already: the key store was restored from a backup that
+// was made before.
 func (g *Gateway) Reconcile(ctx context.Context) error {
 	if g.Self.Kind != registry.Hospital {
 		return nil
 	}
+	failed := g.reconcileUploads(ctx)
 	all, err := g.catalogue()
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	all = slices.DeleteFunc(all, func(c catalogued) bool { return c.Status == "" || c.Status == record.Erased })
-	var failed error
 	for some := range slices.Chunk(all, batchSize) {
 		names := make([]anchored, len(some))
 		for i, c := range some {

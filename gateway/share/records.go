@@ -1,7 +1,7 @@
 package share
 
 import (
-	"cmp"
+	"iter"
 	"slices"
 
 	"yitong/chaincode/refusal"
@@ -19,32 +19,74 @@ func (g *Gateway) Records(p *Patient, bookmark string, size int) (page []Record,
 	if size < 0 || size > maxPage {
 		return nil, "", refusal.New(refusal.Malformed, "a page can't have that size", "1 to 100 entries, or 0 for 50")
 	}
-	all, err := g.catalogue()
-	if err != nil {
-		return nil, "", err
-	}
+	var of *Patient
 	if p != nil {
-		of, err := p.Normalise()
+		normal, err := p.Normalise()
 		if err != nil {
 			return nil, "", err
 		}
-		all = slices.DeleteFunc(all, func(c catalogued) bool { return c.Patient != of })
+		of = &normal
 	}
-	slices.SortFunc(all, func(a, b catalogued) int {
-		return cmp.Or(cmp.Compare(a.Submitted, b.Submitted), cmp.Compare(a.ID, b.ID))
-	})
+	var from submitted
 	if bookmark != "" {
-		at := slices.IndexFunc(all, func(c catalogued) bool { return c.ID == bookmark })
-		if at < 0 {
-			return nil, "", refusal.New(refusal.Malformed, "the bookmark is of another list", "the bookmark of the page before")
+		c, err := g.ownRecord(bookmark)
+		if refusedAtAll(err) || err == nil && of != nil && c.Patient != *of {
+			err = refusal.New(refusal.Malformed, "the bookmark is of another list", "the bookmark of the page before")
 		}
-		all = all[at+1:]
+		if err != nil {
+			return nil, "", err
+		}
+		from = c.entered()
 	}
-	for _, c := range all[:min(size, len(all))] {
+	for c, err := range g.recordsSince(of, from) {
+		if err != nil {
+			return nil, "", err
+		}
+		if c.ID == bookmark {
+			continue
+		}
+		if len(page) == size {
+			return page, page[size-1].ID, nil
+		}
 		page = append(page, c.Record)
 	}
-	if len(all) > size {
-		next = all[size-1].ID
+	return page, "", nil
+}
+
+// entered is a record's place in the order they were submitted.
+func (c catalogued) entered() submitted { return submitted{c.Submitted, nameOf(c.ID)} }
+
+// recordsSince yields records, or a patient's, in the order they were submitted, from one on.
+func (g *Gateway) recordsSince(of *Patient, from submitted) iter.Seq2[catalogued, error] {
+	return func(yield func(catalogued, error) bool) {
+		if of != nil {
+			var all []catalogued
+			for c, err := range g.recordsFrom(ContentQuery{Patient: of}, recordName{}) {
+				if err != nil {
+					yield(c, err)
+					return
+				}
+				if c.Patient == *of && c.entered().compare(from) >= 0 {
+					all = append(all, c)
+				}
+			}
+			slices.SortFunc(all, func(a, b catalogued) int { return a.entered().compare(b.entered()) })
+			for _, c := range all {
+				if !yield(c, nil) {
+					return
+				}
+			}
+			return
+		}
+		for s, err := range g.lists.byTime.since(from) {
+			var c catalogued
+			ok := err != nil
+			if err == nil {
+				c, ok, err = load[catalogued](g.Keys, bucketRecords, s.id.String())
+			}
+			if (ok || err != nil) && !yield(c, err) || err != nil {
+				return
+			}
+		}
 	}
-	return page, next, nil
 }

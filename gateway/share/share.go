@@ -150,6 +150,7 @@ type Gateway struct {
 	appending appends
 
 	standings standings
+	lists     *lists
 
 	anchoring *batcher[catalogued, ledger.Commit]
 	releasing *batcher[releaseOrder, releaseCommit]
@@ -195,7 +196,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Quota.PerDay <= 0 || c.Quota.Burst <= 0 {
 		c.Quota = DefaultQuota
 	}
-	g := &Gateway{Config: c, lodgings: make(chan struct{}, 1), members: newDirectory(c.Ledger, c.Now)}
+	g := &Gateway{Config: c, lodgings: make(chan struct{}, 1), members: newDirectory(c.Ledger, c.Now), lists: newLists(c.Keys)}
 	if err := g.loadSecrets(); err != nil {
 		return nil, fmt.Errorf("loading the member's keys: %w", err)
 	}

@@ -24,15 +24,21 @@ func (s Submission) sorted(content io.Reader) (Submission, io.Reader, error) {
 	whole := bufio.NewReaderSize(content, dicom.HeadSize)
 	head, _ := whole.Peek(dicom.HeadSize) // an error comes again where it is read
 	h, err := dicom.Read(head)
+	s, err = s.by(h, err)
+	return s, whole, err
+}
+
+// by completes what is said of a DICOM file by what was read of its header.
+func (s Submission) by(h dicom.Header, err error) (Submission, error) {
 	switch {
 	case err != nil && s.Class == 0:
-		return s, whole, refusal.New(refusal.Malformed, err.Error()+", so its data class isn't known", "the data class, or a DICOM file (PS3.10)")
+		return s, refusal.New(refusal.Malformed, err.Error()+", so its data class isn't known", "the data class, or a DICOM file (PS3.10)")
 	case h.Class == 0 && s.Class == 0:
-		return s, whole, refusal.New(refusal.Malformed, "the DICOM file doesn't name its modality, so its data class isn't known", "the data class")
+		return s, refusal.New(refusal.Malformed, "the DICOM file doesn't name its modality, so its data class isn't known", "the data class")
 	case h.Class != 0 && s.Class != 0 && h.Class != s.Class:
-		return s, whole, refusal.New(ClassContradicts, "the data class isn't the one that the DICOM file's modality has", "leaving the class out: it is taken from the file")
+		return s, refusal.New(ClassContradicts, "the data class isn't the one that the DICOM file's modality has", "leaving the class out: it is taken from the file")
 	case !h.Study.IsZero() && !within(h.Study, s.Period):
-		return s, whole, refusal.New(ClassContradicts, "the DICOM file's study lies outside the time given for its data", "leaving the time out: it is taken from the file")
+		return s, refusal.New(ClassContradicts, "the DICOM file's study lies outside the time given for its data", "leaving the time out: it is taken from the file")
 	}
 	if s.Class == 0 {
 		s.Class = h.Class
@@ -40,7 +46,7 @@ func (s Submission) sorted(content io.Reader) (Submission, io.Reader, error) {
 	if s.Period.IsZero() {
 		s.Period = h.Study
 	}
-	return s, whole, nil
+	return s, nil
 }
 
 // within reports whether a period lies in another; a side that is zero is open.

@@ -8,8 +8,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
+	"iter"
 	"math/bits"
 	"mime"
 	"slices"
@@ -68,6 +68,9 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 	if err != nil {
 		return Record{}, ledger.Commit{}, err
 	}
+	if up, there, err := load[staging](g.Keys, bucketUploads, s.ID); err != nil || there && !up.Going && up.Owner != subjectOf(ctx) {
+		return Record{}, ledger.Commit{}, errors.Join(err, refusal.New(refusal.Exists, "another upload was begun under this id", "a new id"))
+	}
 	if ok && known.Status == record.Erased {
 		return Record{}, ledger.Commit{}, known.gone(g.Self.MSP)
 	}
@@ -118,7 +121,7 @@ func (s Submission) check(ctx context.Context) (Submission, error) {
 	if len(s.MediaType) > 127 {
 		return s, refusal.New(refusal.Malformed, "the media type is too long", "at most 127 bytes")
 	}
-	if s.MediaType != FHIR && s.MediaType != dicom.MediaType && s.Class == 0 {
+	if s.MediaType != FHIR && s.MediaType != dicom.MediaType && s.MediaType != Tar && s.Class == 0 {
 		return s, refusal.New(refusal.Malformed, "a file that isn't "+FHIR+" needs its data class", "one of the data classes, for example document")
 	}
 	return s, s.checkDescription()
@@ -139,7 +142,11 @@ func (c catalogued) same(s Submission, content io.Reader) error {
 	}
 	same := record.Hash(digest.Sum(nil)) == c.Content &&
 		s.Patient == c.Patient && s.MediaType == c.MediaType && s.Supersedes == c.Supersedes
-	if s.MediaType != FHIR {
+	if s.isStudy() {
+		for _, p := range c.Parts {
+			same = same && s.Labels.Widened() == p.Labels && (s.Period.IsZero() || s.Period == p.Period)
+		}
+	} else if s.MediaType != FHIR {
 		p := c.Parts[0]
 		same = same && s.Class == p.Class && s.Labels.Widened() == p.Labels && s.Period == p.Period && s.describes(c.Parts[1:])
 	}
@@ -162,8 +169,8 @@ func (s Submission) checkDescription() error {
 	if len(s.Description) == 0 {
 		return nil
 	}
-	if s.MediaType == FHIR || len(s.Description) > MaxDescription {
-		return refusal.New(refusal.Malformed, "this can't be described so", "a description of at most 1 MiB, of a file that isn't "+FHIR)
+	if s.MediaType == FHIR || s.isStudy() || len(s.Description) > MaxDescription {
+		return refusal.New(refusal.Malformed, "this can't be described so", "a description of at most 1 MiB, of one file that isn't "+FHIR)
 	}
 	entries, err := seal.Entries(s.Description)
 	if err != nil || len(entries) != 1 {
@@ -174,32 +181,35 @@ func (s Submission) checkDescription() error {
 
 // sealRecord cuts the content into parts, seals each under a key of its own into
 // the vault, and enters the record in the catalogue, not yet anchored.
-func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reader) (catalogued, error) {
-	digest := sha256.New()
-	drafts, err := s.cut(content, digest)
-	if err != nil {
-		return catalogued{}, err
-	}
-	c := catalogued{Record: Record{
+func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reader) (c catalogued, err error) {
+	whole := &hashed{w: io.Discard, h: sha256.New()}
+	c = catalogued{Record: Record{
 		ID: s.ID, Patient: s.Patient, MediaType: s.MediaType, Submitted: g.now(), Supersedes: s.Supersedes,
-	}}
+	}, Subject: subjectOf(ctx)}
 	if c.By, err = g.actor(ctx, s.ID, doneAnchoring); err != nil {
 		return catalogued{}, err
 	}
-	partKeys := make([]seal.Key, len(drafts))
-	for i, d := range drafts {
-		partKeys[i] = seal.NewKey()
-		p, err := g.sealPart(ctx, s.ID, i, d, partKeys[i])
+	var partKeys []seal.Key
+	defer func() {
+		if err != nil { // of what can't be read to its end nothing stays
+			for i := range partKeys {
+				err = errors.Join(err, g.Vault.Delete(context.WithoutCancel(ctx), vault.NameOf(s.ID, i)))
+			}
+		}
+	}()
+	for d, err := range s.cut(content, whole) {
 		if err != nil {
 			return catalogued{}, err
 		}
-		c.Parts = append(c.Parts, p)
+		key := seal.NewKey()
+		p, err := g.sealPart(ctx, s.ID, len(partKeys), d, key)
+		if err != nil {
+			return catalogued{}, err
+		}
+		c.Parts, partKeys = append(c.Parts, p), append(partKeys, key)
 	}
 	failpoint.Reach("submit: sealed")
-	c.Content = record.Hash(digest.Sum(nil))
-	if s.MediaType != FHIR {
-		c.Parts[0].Content = c.Content
-	}
+	c.Content, c.Size = whole.sum(), whole.n
 	split := g.split(ctx, s.ID, partKeys)
 	if split != nil {
 		c.Escrow = split.Package.Digest()
@@ -226,6 +236,8 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 	})
 	if err == nil {
 		g.unanchored.Store(s.ID, true)
+		g.lists.byID.add(nameOf(s.ID))
+		g.lists.byTime.add(c.entered())
 	}
 	return c, err
 }
@@ -234,44 +246,63 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 type draft struct {
 	class     record.Class
 	labels    record.Labels
-	period    record.Period
 	mediaType string
 	content   io.Reader
-	digest    record.Hash // of the content, where it is known before
+	// told is what is known of the content once it is read: the time of the data, and the SHA-256.
+	told func() (record.Period, record.Hash)
 }
 
-// cut makes the parts of a submission and hashes all its content on the way.
-func (s Submission) cut(content io.Reader, digest hash.Hash) ([]draft, error) {
-	if s.MediaType != FHIR {
-		drafts := []draft{{s.Class, s.Labels.Widened(), s.Period, s.MediaType, io.TeeReader(content, digest), record.Hash{}}}
-		if len(s.Description) > 0 {
-			drafts = append(drafts, draft{s.Class, s.Labels.Widened(), s.Period, FHIR, bytes.NewReader(s.Description), sha256.Sum256(s.Description)})
+// draft makes one of what is known before.
+func (s Submission) draft(mediaType string, content []byte) draft {
+	return draft{s.Class, s.Labels.Widened(), mediaType, bytes.NewReader(content), func() (record.Period, record.Hash) { return s.Period, sha256.Sum256(content) }}
+}
+
+// cut makes the parts of a submission, each to be read before the next, and passes all its
+// content on to whole on the way.
+func (s Submission) cut(content io.Reader, whole *hashed) iter.Seq2[draft, error] {
+	content = io.TeeReader(content, whole)
+	switch {
+	case s.MediaType == FHIR:
+		return cutBundle(content)
+	case s.isStudy():
+		return s.cutStudy(content)
+	}
+	return func(yield func(draft, error) bool) {
+		file := draft{s.Class, s.Labels.Widened(), s.MediaType, content, func() (record.Period, record.Hash) { return s.Period, whole.sum() }}
+		if yield(file, nil) && len(s.Description) > 0 {
+			yield(s.draft(FHIR, s.Description), nil)
 		}
-		return drafts, nil
 	}
-	// A Bundle is read whole to be split, hence its bound; other files stream and have none.
-	bundle, err := io.ReadAll(io.LimitReader(content, seal.MaxBundle+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the Bundle: %w", err)
+}
+
+func cutBundle(content io.Reader) iter.Seq2[draft, error] {
+	return func(yield func(draft, error) bool) {
+		// A Bundle is read whole to be split, hence its bound; other files stream and have none.
+		bundle, err := io.ReadAll(io.LimitReader(content, seal.MaxBundle+1))
+		if err != nil {
+			yield(draft{}, fmt.Errorf("reading the Bundle: %w", err))
+			return
+		}
+		if len(bundle) > seal.MaxBundle {
+			yield(draft{}, refusal.New(refusal.TooLarge, "the Bundle is larger than 64 MiB", "several Bundles, or a file of another media type"))
+			return
+		}
+		split, err := seal.Split(bundle)
+		if err != nil {
+			yield(draft{}, refusal.New(refusal.Malformed, "the Bundle can't be split: "+err.Error(), "a FHIR R4 Bundle in JSON"))
+			return
+		}
+		for _, d := range split {
+			if !yield(Submission{Class: d.Class, Labels: d.Labels, Period: d.Period}.draft(FHIR, d.Content), nil) {
+				return
+			}
+		}
 	}
-	if len(bundle) > seal.MaxBundle {
-		return nil, refusal.New(refusal.TooLarge, "the Bundle is larger than 64 MiB", "several Bundles, or a file of another media type")
-	}
-	digest.Write(bundle)
-	split, err := seal.Split(bundle)
-	if err != nil {
-		return nil, refusal.New(refusal.Malformed, "the Bundle can't be split: "+err.Error(), "a FHIR R4 Bundle in JSON")
-	}
-	drafts := make([]draft, len(split))
-	for i, d := range split {
-		drafts[i] = draft{d.Class, d.Labels, d.Period, FHIR, bytes.NewReader(d.Content), sha256.Sum256(d.Content)}
-	}
-	return drafts, nil
 }
 
 func (g *Gateway) sealPart(ctx context.Context, recordID string, index int, d draft, key seal.Key) (Part, error) {
 	var p Part
-	p.Index, p.Class, p.MediaType, p.Labels, p.Period = index, d.class, d.mediaType, d.labels, d.period
+	p.Index, p.Class, p.MediaType, p.Labels = index, d.class, d.mediaType, d.labels
 	rand.Read(p.Salt[:])
 	counted := &counter{r: d.content}
 	name := vault.NameOf(recordID, index)
@@ -285,11 +316,15 @@ func (g *Gateway) sealPart(ctx context.Context, recordID string, index int, d dr
 		p.SealedSize, p.SealedDigest, p.KeyCommitment = sealed.Size, sealed.Digest, sealed.Commitment
 		return err
 	})
-	p.ContentSize, p.Content = counted.n, d.digest
-	if err == nil {
-		err = p.Validate()
+	if err != nil {
+		return p, err
 	}
-	return p, err
+	p.ContentSize = counted.n
+	p.Period, p.Content = d.told()
+	if err := p.Validate(); err != nil {
+		return p, errors.Join(err, g.Vault.Delete(ctx, name))
+	}
+	return p, nil
 }
 
 // counter counts the bytes read through it.
@@ -348,6 +383,10 @@ func (g *Gateway) discard(ctx context.Context, c catalogued) error {
 		return tx.Delete(bucketRecords, c.ID)
 	})
 	g.unanchored.Delete(c.ID)
+	if err == nil {
+		g.lists.byID.remove(nameOf(c.ID))
+		g.lists.byTime.remove(c.entered())
+	}
 	for _, p := range c.Parts {
 		err = errors.Join(err, g.Vault.Delete(ctx, vault.NameOf(c.ID, p.Index)))
 	}

@@ -31,7 +31,8 @@ import (
 // What has arrived is staged: cut into segments, each sealed by itself (package seal) under the
 // upload's own key, with a fresh salt, so that no nonce comes twice whatever is sent again after
 // a crash. FinishUpload opens them one after the other and submits the stream; then the key is
-// destroyed, and the segments deleted.
+// destroyed, and the segments deleted. Until then it is there for the caller who began it, and
+// for nobody else: an id that is known is no right.
 
 // Codes of refusals.
 const (
@@ -73,6 +74,7 @@ type staging struct {
 	Key        []byte         `json:"key,omitempty"` // nil once it is going
 	Touched    record.Instant `json:"touched"`
 	Going      bool           `json:"going,omitempty"`
+	Owner      string         `json:"owner,omitempty"` // who began it (From); to everybody else it isn't there
 }
 
 // staged is one segment of it.
@@ -134,16 +136,16 @@ func (g *Gateway) CreateUpload(ctx context.Context, s Submission, size int64) (U
 		return Upload{}, err
 	}
 	if ok && !known.Going {
-		if !known.Submission.equal(s) || known.Size != size {
+		if known.Owner != subjectOf(ctx) || !known.Submission.equal(s) || known.Size != size {
 			return Upload{}, refusal.New(refusal.Exists, "another upload was begun under this id", "the same header and size again, or a new id")
 		}
 		return g.uploadOf(known), nil
 	}
-	if err := g.dropUpload(ctx, s.ID); err != nil {
+	if err := g.dropUploads(ctx, s.ID); err != nil {
 		return Upload{}, err
 	}
 	key := seal.NewKey()
-	begun := staging{Submission: s, Size: size, Key: key[:], Touched: g.now()}
+	begun := staging{Submission: s, Size: size, Key: key[:], Touched: g.now(), Owner: subjectOf(ctx)}
 	err = g.Keys.Update(func(tx *keys.Tx) error {
 		number, bytes := 0, size
 		for e, err := range tx.List(bucketUploads) {
@@ -170,19 +172,20 @@ func (s Submission) equal(o Submission) bool {
 	return reflect.DeepEqual(one, other) && bytes.Equal(s.Description, o.Description)
 }
 
-// Upload tells how far an upload has come. Refused (not-found) where there is none.
-func (g *Gateway) Upload(id string) (Upload, error) {
-	s, err := g.staging(id)
+// Upload tells how far an upload of the caller's has come. Refused (not-found) where there is none.
+func (g *Gateway) Upload(ctx context.Context, id string) (Upload, error) {
+	s, err := g.staging(ctx, id)
 	return g.uploadOf(s), err
 }
 
-func (g *Gateway) staging(id string) (staging, error) {
+// staging is an upload of the caller's.
+func (g *Gateway) staging(ctx context.Context, id string) (staging, error) {
 	if err := access.CheckID(id); err != nil {
 		return staging{}, err
 	}
 	s, ok, err := load[staging](g.Keys, bucketUploads, id)
-	if err == nil && (!ok || s.Going) {
-		err = refusal.New(refusal.NotFound, "there is no upload "+id, "one that was begun, isn't finished and hasn't expired")
+	if err == nil && (!ok || s.Going || s.Owner != subjectOf(ctx)) {
+		s, err = staging{}, refusal.New(refusal.NotFound, "there is no upload "+id, "one that was begun, isn't finished and hasn't expired")
 	}
 	return s, err
 }
@@ -193,14 +196,14 @@ func (g *Gateway) staging(id string) (staging, error) {
 //
 // Refusals: not-found, offset-mismatch, checksum-mismatch, too-large (more than was announced).
 func (g *Gateway) Append(ctx context.Context, id string, offset int64, sum *Checksum, content io.Reader) (Upload, error) {
-	if _, err := g.staging(id); err != nil {
+	if _, err := g.staging(ctx, id); err != nil {
 		return Upload{}, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer g.appending.take(id, cancel)()
 	defer g.uploading.lock(id)()
-	s, err := g.staging(id)
+	s, err := g.staging(ctx, id)
 	if err != nil {
 		return Upload{}, err
 	}
@@ -345,14 +348,14 @@ func (g *Gateway) FinishUpload(ctx context.Context, id string, sum []byte, watch
 		return Record{}, ledger.Commit{}, err
 	}
 	defer g.uploading.lock(id)()
-	s, err := g.staging(id)
+	s, err := g.staging(ctx, id)
 	if refusedWith(err, refusal.NotFound) {
-		c, ok, lerr := load[catalogued](g.Keys, bucketRecords, id)
-		if lerr != nil || !ok || c.Status == "" {
-			return Record{}, ledger.Commit{}, errors.Join(err, lerr)
+		c, err := g.finished(ctx, id)
+		if err != nil {
+			return Record{}, ledger.Commit{}, err
 		}
-		if c.Status == record.Erased {
-			return Record{}, ledger.Commit{}, c.gone(g.Self.MSP)
+		if watch != nil {
+			watch(c.Size, c.Size)
 		}
 		return c.Record, c.Commit, nil
 	}
@@ -369,11 +372,26 @@ func (g *Gateway) FinishUpload(ctx context.Context, id string, sum []byte, watch
 	defer content.Close()
 	r, commit, err := g.Submit(ctx, s.Submission, &summed{r: content, h: sha256.New(), want: sum, total: s.Size, watch: watch})
 	if err == nil || refusedWith(err, ChecksumMismatch) {
-		if derr := g.dropUpload(ctx, id); derr != nil {
+		if derr := g.dropUploads(ctx, id); derr != nil {
 			g.Log.Warn("an upload that is done with is not deleted yet", "upload", id, "error", derr)
 		}
 	}
 	return r, commit, err
+}
+
+// finished is the record that an upload of the caller's became. Refused (not-found) where there
+// is none.
+func (g *Gateway) finished(ctx context.Context, id string) (catalogued, error) {
+	c, ok, err := load[catalogued](g.Keys, bucketRecords, id)
+	switch {
+	case err != nil:
+		return c, err
+	case !ok || c.Status == "" || c.Subject != subjectOf(ctx):
+		return c, refusal.New(refusal.NotFound, "there is no upload "+id, "one that was begun, isn't finished and hasn't expired")
+	case c.Status == record.Erased:
+		return c, c.gone(g.Self.MSP)
+	}
+	return c, nil
 }
 
 // openStaged reads what is staged, in order.
@@ -430,61 +448,91 @@ func (s *summed) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// CancelUpload throws an upload away. One that isn't there is no error.
+// CancelUpload throws an upload of the caller's away. One that isn't there is no error.
 func (g *Gateway) CancelUpload(ctx context.Context, id string) error {
-	if err := access.CheckID(id); err != nil {
+	if _, err := g.staging(ctx, id); err != nil {
+		if refusedWith(err, refusal.NotFound) {
+			return nil
+		}
 		return err
 	}
 	g.appending.stop(id)
 	defer g.uploading.lock(id)()
-	return g.dropUpload(ctx, id)
+	return g.dropUploads(ctx, id)
 }
 
-// dropUpload destroys an upload's key, out of the key store's file too, and then deletes what
-// it opened.
-func (g *Gateway) dropUpload(ctx context.Context, id string) error {
-	s, ok, err := load[staging](g.Keys, bucketUploads, id)
-	if err != nil || !ok {
-		return err
-	}
-	s = staging{Submission: Submission{ID: id}, Count: s.Count, Going: true}
-	if err := g.keep(bucketUploads, id, s); err != nil {
+// dropUploads destroys uploads' keys, out of the key store's file too, and then deletes what
+// they opened.
+func (g *Gateway) dropUploads(ctx context.Context, ids ...string) error {
+	var going []staging
+	err := g.Keys.Update(func(tx *keys.Tx) error {
+		going = nil
+		for _, id := range ids {
+			s, ok, err := load[staging](tx, bucketUploads, id)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			s = staging{Submission: Submission{ID: id}, Count: s.Count, Going: true}
+			if err := save(tx, bucketUploads, id, s); err != nil {
+				return err
+			}
+			going = append(going, s)
+		}
+		return nil
+	})
+	if err != nil || len(going) == 0 {
 		return err
 	}
 	if err := g.Keys.Scrub(); err != nil {
 		return err
 	}
-	for n := range s.Count {
-		one, ok, err := load[staged](g.Keys, bucketStaged, stagedName(id, n))
-		if err != nil {
-			return err
-		}
-		if ok {
-			if err := g.Vault.Delete(context.WithoutCancel(ctx), one.Name); err != nil {
+	for _, s := range going {
+		for n := range s.Count {
+			one, ok, err := load[staged](g.Keys, bucketStaged, stagedName(s.Submission.ID, n))
+			if err != nil {
 				return err
+			}
+			if ok {
+				if err := g.Vault.Delete(context.WithoutCancel(ctx), one.Name); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return g.Keys.Update(func(tx *keys.Tx) error {
-		for n := range s.Count {
-			if err := tx.Delete(bucketStaged, stagedName(id, n)); err != nil {
+		for _, s := range going {
+			for n := range s.Count {
+				if err := tx.Delete(bucketStaged, stagedName(s.Submission.ID, n)); err != nil {
+					return err
+				}
+			}
+			if err := tx.Delete(bucketUploads, s.Submission.ID); err != nil {
 				return err
 			}
 		}
-		return tx.Delete(bucketUploads, id)
+		return nil
 	})
 }
 
 // ExpireUploads throws away what nobody has added to for too long, and what a crash left: among
 // it uploads that are submitted, so that what was staged doesn't outlive its record.
 func (g *Gateway) ExpireUploads(ctx context.Context) error {
+	return g.dropUploadsThat(ctx, g.uploadOver)
+}
+
+// dropUploadsThat throws away the uploads that nobody uses now and that are over.
+func (g *Gateway) dropUploadsThat(ctx context.Context, over func(staging) (bool, error)) error {
 	all, err := list[staging](g.Keys, bucketUploads)
 	if err != nil {
 		return err
 	}
 	var failed error
+	var ids []string
 	for id, s := range all {
-		if over, err := g.uploadOver(s); err != nil || !over {
+		if is, err := over(s); err != nil || !is {
 			failed = errors.Join(failed, err)
 			continue
 		}
@@ -492,18 +540,28 @@ func (g *Gateway) ExpireUploads(ctx context.Context) error {
 		if !ok {
 			continue // in use
 		}
+		defer unlock()
 		s, ok, err := load[staging](g.Keys, bucketUploads, id)
 		if ok && err == nil {
-			ok, err = g.uploadOver(s)
+			ok, err = over(s)
 		}
 		if ok && err == nil {
-			err = g.dropUpload(ctx, id)
-			g.Log.Info("an upload was thrown away", "upload", id, "bytes", s.Offset)
+			ids = append(ids, id)
+			g.Log.Info("an upload is thrown away", "upload", id, "bytes", s.Offset)
 		}
 		failed = errors.Join(failed, err)
-		unlock()
 	}
-	return failed
+	return errors.Join(failed, g.dropUploads(ctx, ids...))
+}
+
+// reconcileUploads throws away the uploads whose record is on the ledger and not here: they are
+// out of a backup that was made while they came, and what became of the record since, its
+// erasure perhaps, holds for them too.
+func (g *Gateway) reconcileUploads(ctx context.Context) error {
+	return g.dropUploadsThat(ctx, func(s staging) (bool, error) {
+		_, is, err := g.anchorOf(ctx, anchored{g.Self.MSP, s.Submission.ID})
+		return is, err
+	})
 }
 
 // uploadOver says whether an upload is to be thrown away. Finish answers without it once its

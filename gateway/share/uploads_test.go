@@ -2,12 +2,14 @@ package share_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +19,7 @@ import (
 
 	"yitong/chaincode/record"
 	"yitong/chaincode/refusal"
+	"yitong/gateway/keys"
 	"yitong/gateway/share"
 )
 
@@ -121,7 +124,7 @@ func TestWhatAnUploadRefuses(t *testing.T) {
 	wantRefusal(t, appendTo(1, nil, content), share.OffsetMismatch)
 	wantRefusal(t, appendTo(0, &share.Checksum{Algorithm: "sha256", Digest: sum1[:]}, content), refusal.Malformed)
 	wantRefusal(t, appendTo(0, &share.Checksum{Algorithm: "sha256", Digest: sum256[:]}, content[1:]), share.ChecksumMismatch)
-	if u, _ := g.Upload(s.ID); u.Offset != 0 || c.kept(hospitalA) != 0 {
+	if u, _ := g.Upload(t.Context(), s.ID); u.Offset != 0 || c.kept(hospitalA) != 0 {
 		t.Errorf("of what had another checksum %d bytes and %d files are kept", u.Offset, c.kept(hospitalA))
 	}
 	if err := appendTo(0, &share.Checksum{Algorithm: "sha1", Digest: sum1[:]}, content); err != nil {
@@ -130,7 +133,7 @@ func TestWhatAnUploadRefuses(t *testing.T) {
 	wantRefusal(t, appendTo(int64(len(content)), nil, []byte("x")), refusal.TooLarge)
 	_, _, err = g.FinishUpload(t.Context(), s.ID, make([]byte, 32), nil)
 	wantRefusal(t, err, share.ChecksumMismatch)
-	_, err = g.Upload(s.ID)
+	_, err = g.Upload(t.Context(), s.ID)
 	wantRefusal(t, err, refusal.NotFound)
 	if page, _, _ := g.Records(nil, "", 0); len(page) != 0 || c.kept(hospitalA) != 0 {
 		t.Errorf("%d records and %d files are left", len(page), c.kept(hospitalA))
@@ -175,7 +178,7 @@ func TestAnAbandonedUploadIsThrownAwayKeyFirst(t *testing.T) {
 			if n := leftBehind(t, hospitalA, ever); n != 0 {
 				t.Errorf("%d values are left in the key store's file", n)
 			}
-			_, err := c.gateways[hospitalA].Upload(s.ID)
+			_, err := c.gateways[hospitalA].Upload(t.Context(), s.ID)
 			wantRefusal(t, err, refusal.NotFound)
 		})
 	}
@@ -201,10 +204,119 @@ func TestWhatWasStagedDoesNotOutliveTheSubmission(t *testing.T) {
 	if left := c.kept(hospitalA); left != staged-1 {
 		t.Errorf("%d of %d files are left in the vault", left, staged)
 	}
-	_, err := c.gateways[hospitalA].Upload(s.ID)
+	_, err := c.gateways[hospitalA].Upload(t.Context(), s.ID)
 	wantRefusal(t, err, refusal.NotFound)
 	if r, _, err := c.gateways[hospitalA].FinishUpload(t.Context(), s.ID, nil, nil); err != nil || r.ID != s.ID {
 		t.Errorf("finishing it answers %q, %v", r.ID, err)
+	}
+}
+
+// Who knows an upload's id, and isn't who began it, sees, adds, finishes and ends nothing.
+func TestAnUploadIsItsCallersAlone(t *testing.T) {
+	c := newConsortium(t)
+	c.tick()
+	g := c.gateways[hospitalA]
+	content, s := random(300_000), video()
+	mine, theirs := share.From(t.Context(), "records-officer\x00li"), share.From(t.Context(), "records-officer\x00wang")
+	if _, err := g.CreateUpload(mine, s, int64(len(content))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Append(mine, s.ID, 0, nil, bytes.NewReader(content[:1000])); err != nil {
+		t.Fatal(err)
+	}
+	_, err := g.CreateUpload(theirs, s, int64(len(content)))
+	wantRefusal(t, err, refusal.Exists)
+	for name, other := range map[string]context.Context{"a colleague": theirs, "nobody": t.Context()} {
+		u, err := g.Upload(other, s.ID)
+		wantRefusal(t, err, refusal.NotFound)
+		if u.Size != 0 || u.Offset != 0 {
+			t.Errorf("%s is told %+v", name, u)
+		}
+		u, err = g.Append(other, s.ID, 1000, nil, bytes.NewReader(content[1000:]))
+		wantRefusal(t, err, refusal.NotFound)
+		if u.Size != 0 {
+			t.Errorf("%s is told %+v", name, u)
+		}
+		_, _, err = g.FinishUpload(other, s.ID, nil, nil)
+		wantRefusal(t, err, refusal.NotFound)
+		if err := g.CancelUpload(other, s.ID); err != nil {
+			t.Errorf("%s cancels what isn't there: %v", name, err)
+		}
+	}
+	_, _, err = g.Submit(theirs, s, bytes.NewReader(content))
+	wantRefusal(t, err, refusal.Exists)
+	u, err := g.Upload(mine, s.ID)
+	if err != nil || u.Offset != 1000 {
+		t.Fatalf("the owner's has %d bytes, %v", u.Offset, err)
+	}
+	if _, err := g.Append(mine, s.ID, 1000, nil, bytes.NewReader(content[1000:])); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and again, after the answer was lost
+		if r, _, err := g.FinishUpload(mine, s.ID, nil, nil); err != nil || r.ID != s.ID {
+			t.Fatal(err)
+		}
+		r, _, err := g.FinishUpload(theirs, s.ID, nil, nil)
+		wantRefusal(t, err, refusal.NotFound)
+		if r.ID != "" {
+			t.Errorf("a colleague is told of record %s", r.ID)
+		}
+	}
+}
+
+// An upload that was under way when a backup was made, and that is a record by now, erased even,
+// doesn't come back with the backup; one that came no further does.
+func TestARestoredUploadOfWhatIsOnTheLedgerIsThrownAway(t *testing.T) {
+	for name, tc := range map[string]struct{ finish, erase bool }{"finished since": {finish: true}, "erased since": {finish: true, erase: true}, "still under way": {}} {
+		t.Run(name, func(t *testing.T) {
+			c := newConsortium(t)
+			dir, backup := filepath.Join(t.TempDir(), "vault"), filepath.Join(t.TempDir(), "vault")
+			g := c.revive(hospitalA, dir)
+			c.tick()
+			content, s := random(300_000), video()
+			c.upload(s, len(content))
+			if _, err := g.Append(t.Context(), s.ID, 0, nil, bytes.NewReader(content)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			old := copyOf(t, storePath(hospitalA))
+			if tc.finish {
+				if _, _, err := g.FinishUpload(t.Context(), s.ID, nil, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.erase {
+				if _, err := g.Erase(t.Context(), s.ID, record.PatientRequest, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.die(hospitalA, dir)
+			restored, err := keys.Open(old, []byte(passphrase))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer restored.Close()
+			g = c.revive(hospitalA, backup, func(o *share.Config) { o.Keys = restored })
+			if u, err := g.Upload(t.Context(), s.ID); err != nil || u.Offset != int64(len(content)) {
+				t.Fatalf("the backup has %+v, %v: the test shows nothing", u, err)
+			}
+			if err := g.Reconcile(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			u, err := g.Upload(t.Context(), s.ID)
+			if !tc.finish {
+				if err != nil || u.Offset != int64(len(content)) {
+					t.Errorf("what was still under way is %+v, %v", u, err)
+				}
+				return
+			}
+			wantRefusal(t, err, refusal.NotFound)
+			if n := c.kept(hospitalA); n != 0 {
+				t.Errorf("%d files are left in the vault", n)
+			}
+		})
 	}
 }
 

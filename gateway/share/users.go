@@ -23,6 +23,19 @@ func By(ctx context.Context, p Person) context.Context {
 
 type personKey struct{}
 
+// From says which caller of this member's a call is from, as its door tells them apart, software
+// too. What a caller has begun and not finished is the caller's own.
+func From(ctx context.Context, subject string) context.Context {
+	return context.WithValue(ctx, subjectKey{}, subject)
+}
+
+type subjectKey struct{}
+
+func subjectOf(ctx context.Context) string {
+	subject, _ := ctx.Value(subjectKey{}).(string)
+	return subject
+}
+
 // Under says which id a call is known by from its first attempt on (32 hex digits). What a use
 // case names by itself follows from it, so that a later attempt says the same.
 func Under(ctx context.Context, id string) context.Context {
