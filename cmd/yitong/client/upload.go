@@ -37,41 +37,59 @@ func (c *Client) Upload(ctx context.Context, header *yitongv1.SubmitHeader, file
 	if err != nil {
 		return nil, err
 	}
-	pace := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 5 * time.Second}
-	moved := time.Now()
+	again := newPatience()
 	for u.GetOffset() < size {
 		before := u.GetOffset()
 		u, err = c.append(ctx, header.GetId(), before, from, progress)
-		if err == nil {
-			continue
-		}
-		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
-			return nil, err
-		}
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		now, gerr := c.Uploads.Get(ctx, &yitongv1.GetUploadRequest{Id: header.GetId()})
-		if gerr != nil && status.Code(gerr) != codes.Unavailable {
-			return nil, gerr
-		}
-		if u = now; gerr != nil {
-			u = &yitongv1.Upload{Offset: before}
-		}
-		if u.GetOffset() > before {
-			moved = time.Now()
-			pace.Reset()
-		}
-		if time.Since(moved) > stall {
-			return nil, err
+		for err != nil {
+			if err := again.wait(ctx, err); err != nil {
+				return nil, err
+			}
+			if u, err = c.Uploads.Get(ctx, &yitongv1.GetUploadRequest{Id: header.GetId()}); u.GetOffset() > before {
+				again.moved()
+			}
 		}
 	}
 	if err := from.to(size); err != nil {
 		return nil, err
 	}
-	return c.finish(ctx, header.GetId(), from.h.Sum(nil), sealing)
+	for {
+		done, err := c.finish(ctx, header.GetId(), from.h.Sum(nil), sealing, again)
+		if err == nil {
+			return done, nil
+		}
+		if err := again.wait(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// patience tries again what a connection that broke cut short, as long as something moves.
+type patience struct {
+	pace *backoff.ExponentialBackOff
+	last time.Time // that something moved
+}
+
+func newPatience() *patience {
+	return &patience{&backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 5 * time.Second}, time.Now()}
+}
+
+func (p *patience) moved() {
+	p.last = time.Now()
+	p.pace.Reset()
+}
+
+// wait waits until it is time to try again; it returns the error that ends the trying.
+func (p *patience) wait(ctx context.Context, err error) error {
+	if status.Code(err) != codes.Unavailable || ctx.Err() != nil || time.Since(p.last) > stall {
+		return err
+	}
+	select {
+	case <-time.After(p.pace.NextBackOff()):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // append sends the file from an offset on.
@@ -107,7 +125,7 @@ func (c *Client) append(ctx context.Context, id string, offset int64, from *hash
 	return stream.CloseAndRecv()
 }
 
-func (c *Client) finish(ctx context.Context, id string, sum []byte, sealing func(int64)) (*yitongv1.SubmitResponse, error) {
+func (c *Client) finish(ctx context.Context, id string, sum []byte, sealing func(int64), again *patience) (*yitongv1.SubmitResponse, error) {
 	stream, err := c.Uploads.Finish(ctx, &yitongv1.FinishUploadRequest{Id: id, Sha256: sum})
 	if err != nil {
 		return nil, err
@@ -120,6 +138,7 @@ func (c *Client) finish(ctx context.Context, id string, sum []byte, sealing func
 		if done := m.GetSubmitted(); done != nil {
 			return done, nil
 		}
+		again.moved()
 		sealing(m.GetProgress().GetSealed())
 	}
 }
@@ -173,8 +192,25 @@ func (c *counted) Write(b []byte) (int, error) {
 }
 
 // OpenKept has the parts of a permitted access released, verified and kept by the gateway,
-// and lists them; Content reads them. progress is told how many sealed bytes are there.
+// and lists them; Content reads them. progress is told how many sealed bytes are there. When the
+// connection breaks it goes on with what the gateway has kept.
 func (c *Client) OpenKept(ctx context.Context, id, custodian string, progress func(done, total int64)) ([]*yitongv1.Part, *yitongv1.OpenSummary, error) {
+	again := newPatience()
+	for {
+		parts, summary, err := c.openKept(ctx, id, custodian, func(done, total int64) {
+			again.moved()
+			progress(done, total)
+		})
+		if err == nil {
+			return parts, summary, nil
+		}
+		if err := again.wait(ctx, err); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func (c *Client) openKept(ctx context.Context, id, custodian string, progress func(done, total int64)) ([]*yitongv1.Part, *yitongv1.OpenSummary, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.Accesses.Open(ctx, &yitongv1.OpenRequest{Id: id, Custodian: custodian, WithoutContent: true})
@@ -207,21 +243,18 @@ func (c *Client) OpenKept(ctx context.Context, id, custodian string, progress fu
 // Content reads an opened part from an offset on into dst, going on where it was when the
 // connection breaks. It returns the SHA-256 that the whole content has, by the gateway.
 func (c *Client) Content(ctx context.Context, custodian, id string, p *yitongv1.Part, offset int64, dst io.Writer) ([]byte, error) {
-	pace := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 5 * time.Second}
-	moved := time.Now()
+	again := newPatience()
 	for {
 		n, sum, err := c.content(ctx, &yitongv1.ReadContentRequest{Custodian: custodian, AccessId: id, RecordId: p.GetRecordId(), Index: p.GetIndex(), Offset: offset}, dst)
+		if err == nil {
+			return sum, nil
+		}
 		if n > 0 {
-			offset, moved = offset+n, time.Now()
-			pace.Reset()
+			offset += n
+			again.moved()
 		}
-		if status.Code(err) != codes.Unavailable || ctx.Err() != nil || time.Since(moved) > stall {
-			return sum, err
-		}
-		select {
-		case <-time.After(pace.NextBackOff()):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := again.wait(ctx, err); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -137,6 +137,9 @@ func (a *app) openInto(ctx context.Context, c *client.Client, id, custodian stri
 		summary, err = c.Open(ctx, id, custodian, dir.Beside(bar))
 		bar.Close()
 	}
+	if kept := dir.Begun(); err != nil && kept != "" {
+		a.screen.Say("%s holds what has come of a part, in the clear: the same command goes on with it, and removes it", kept)
+	}
 	if err != nil {
 		return err
 	}

@@ -27,10 +27,10 @@ const large = 64 << 20
 
 // upload submits a large file. Which upload is whose is noted, by digests alone, in the user's
 // cache until it is done.
-func (a *app) upload(ctx context.Context, c *client.Client, header *yitongv1.SubmitHeader, chosen bool, file *os.File, size int64) (*yitongv1.SubmitResponse, error) {
+func (a *app) upload(ctx context.Context, c *client.Client, header *yitongv1.SubmitHeader, chosen bool, from source) (*yitongv1.SubmitResponse, error) {
 	note := ""
 	if !chosen {
-		note = a.uploadNote(header, file)
+		note = a.uploadNote(header, from)
 		if raw, err := os.ReadFile(note); err == nil && access.CheckID(strings.TrimSpace(string(raw))) == nil {
 			header.Id = strings.TrimSpace(string(raw))
 		} else if err := os.WriteFile(note, []byte(header.Id), 0o600); err != nil {
@@ -38,10 +38,10 @@ func (a *app) upload(ctx context.Context, c *client.Client, header *yitongv1.Sub
 		}
 		a.id = header.Id
 	}
-	bar, sealing := a.screen.Progress("uploading", size), a.screen.Progress("sealing", size)
+	bar, sealing := a.screen.Progress("uploading", from.size), a.screen.Progress("sealing", from.size)
 	defer bar.Close()
 	defer sealing.Close()
-	answer, err := c.Upload(ctx, header, file, size, bar.At, func(done int64) {
+	answer, err := c.Upload(ctx, header, from.file, from.size, bar.At, func(done int64) {
 		bar.Close()
 		sealing.At(done)
 	})
@@ -52,7 +52,7 @@ func (a *app) upload(ctx context.Context, c *client.Client, header *yitongv1.Sub
 }
 
 // uploadNote names the file that an upload's id is noted in.
-func (a *app) uploadNote(header *yitongv1.SubmitHeader, file *os.File) string {
+func (a *app) uploadNote(header *yitongv1.SubmitHeader, from source) string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return ""
@@ -61,15 +61,11 @@ func (a *app) uploadNote(header *yitongv1.SubmitHeader, file *os.File) string {
 	if os.MkdirAll(dir, 0o700) != nil {
 		return ""
 	}
-	path, _ := filepath.Abs(file.Name())
 	anonymous := proto.Clone(header).(*yitongv1.SubmitHeader)
 	anonymous.Id = ""
 	said, _ := proto.MarshalOptions{Deterministic: true}.Marshal(anonymous)
 	h := sha256.New()
-	io.WriteString(h, a.as+"\x00"+path+"\x00")
-	if info, err := file.Stat(); err == nil {
-		io.WriteString(h, info.ModTime().String()+"\x00")
-	}
+	io.WriteString(h, a.as+"\x00"+a.user+"\x00"+from.print+"\x00")
 	h.Write(said)
 	return filepath.Join(dir, hex.EncodeToString(h.Sum(nil)))
 }

@@ -18,9 +18,11 @@ import (
 	"yitong/chaincode/record"
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/screen"
+	"yitong/cmd/yitong/study"
 	"yitong/cmd/yitong/synthetic"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/dicom"
+	"yitong/gateway/share"
 )
 
 func (a *app) record() *cobra.Command {
@@ -37,7 +39,7 @@ func (a *app) recordSubmit() *cobra.Command {
 		header  yitongv1.SubmitHeader
 	)
 	cmd := &cobra.Command{
-		Use:   "submit FILE",
+		Use:   "submit FILE|FOLDER",
 		Short: "Seal a record and anchor it on the ledger",
 		Long: `Seal a record and anchor it on the ledger.
 
@@ -47,9 +49,14 @@ its class with --class, which a DICOM file's header says itself. FILE may be - f
 standard input. A file of 64 MiB or more is uploaded piece by piece: after Ctrl-C or a
 broken connection the same command goes on where it was.
 
+A folder is a DICOM study: all DICOM files in it, and in folders within, become one record,
+a part for each data class by their modalities (a tar of those files). Other files are left
+out, and named.
+
 --supersedes ID puts the record in the place of an older one.`,
 		Example: "  yitong record submit bundle.json --as hospital-a\n" +
-			"  yitong record submit letter.pdf --class document --patient-file patient.txt --as hospital-a",
+			"  yitong record submit letter.pdf --class document --patient-file patient.txt --as hospital-a\n" +
+			"  yitong record submit CT-20240301/ --patient-file patient.txt --as hospital-a",
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
@@ -72,24 +79,24 @@ broken connection the same command goes on where it was.
 		if err := errors.Join(known(header.Labels, record.ParseLabel), knownClass(header.DataClass)); err != nil {
 			return err
 		}
-		content, size, closer, err := a.recordContent(args[0], &header)
+		from, err := a.recordContent(args[0], &header)
 		if err != nil {
 			return err
 		}
-		defer closer.Close()
+		defer from.Close()
 		if header.Patient, err = a.patient(patient); err != nil {
 			return err
 		}
-		if err := a.completeHeader(&header, content); err != nil {
+		if err := a.completeHeader(&header, from); err != nil {
 			return err
 		}
 		a.id = header.Id
 		var answer *yitongv1.SubmitResponse
-		if file, ok := closer.(*os.File); ok && header.MediaType != fhir && size >= large {
-			answer, err = a.upload(ctx, c, &header, cmd.Flags().Changed("id"), file, size)
+		if from.file != nil && header.MediaType != fhir && from.size >= large {
+			answer, err = a.upload(ctx, c, &header, cmd.Flags().Changed("id"), from)
 		} else {
-			bar := a.screen.Progress("sealing", size)
-			answer, err = c.Submit(ctx, &header, bar.Reader(content))
+			bar := a.screen.Progress("sealing", from.size)
+			answer, err = c.Submit(ctx, &header, bar.Reader(from))
 			bar.Close()
 		}
 		if err != nil {
@@ -107,53 +114,86 @@ func knownClass(code string) error {
 	return known([]string{code}, record.ParseClass)
 }
 
+// source is what is submitted.
+type source struct {
+	io.Reader
+	io.Closer
+	size  int64         // 0 where it isn't known
+	file  io.ReadSeeker // the same from its beginning; nil of what can't be read twice
+	print string        // tells it from other files, and from what it was before it changed
+}
+
 // recordContent opens the file and finds out what it is. A Bundle is read whole
 // (the gateway does so too), any other file is streamed.
-func (a *app) recordContent(path string, h *yitongv1.SubmitHeader) (io.Reader, int64, io.Closer, error) {
-	in, size, closer := a.In, int64(0), io.NopCloser(nil)
+func (a *app) recordContent(path string, h *yitongv1.SubmitHeader) (s source, err error) {
+	s = source{Reader: a.In, Closer: io.NopCloser(nil)}
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
-			return nil, 0, nil, &failure{exit: exitUsage, err: err, next: "name a file that can be read, or - for standard input"}
+			return s, &failure{exit: exitUsage, err: err, next: "name a file or a folder that can be read, or - for standard input"}
 		}
 		info, err := file.Stat()
-		if err == nil && info.IsDir() {
-			err = fmt.Errorf("%s is a directory", path)
+		if err != nil || info.IsDir() {
+			file.Close()
 		}
 		if err != nil {
-			file.Close()
-			return nil, 0, nil, &failure{exit: exitUsage, err: err, next: "submit one file at a time"}
+			return s, &failure{exit: exitUsage, err: err, next: "name a file that can be read"}
 		}
-		in, size, closer = file, info.Size(), file
+		if info.IsDir() {
+			return a.studyContent(path, h)
+		}
+		absolute, _ := filepath.Abs(path)
+		s = source{Reader: file, Closer: file, size: info.Size(), file: file, print: absolute + "\x00" + info.ModTime().String()}
 	}
 	head := make([]byte, 512)
-	n, err := io.ReadFull(in, head)
+	n, err := io.ReadFull(s.Reader, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		closer.Close()
-		return nil, 0, nil, fmt.Errorf("reading the record: %w", err)
+		s.Close()
+		return s, fmt.Errorf("reading the record: %w", err)
 	}
 	head = head[:n]
-	whole := io.MultiReader(bytes.NewReader(head), in)
+	s.Reader = io.MultiReader(bytes.NewReader(head), s.Reader)
 	looksJSON := bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n\ufeff"), []byte("{"))
 	if h.MediaType == fhir || h.MediaType == "" && h.DataClass == "" && looksJSON {
-		doc, err := io.ReadAll(whole)
+		doc, err := io.ReadAll(s.Reader)
 		if err != nil {
-			closer.Close()
-			return nil, 0, nil, fmt.Errorf("reading the record: %w", err)
+			s.Close()
+			return s, fmt.Errorf("reading the record: %w", err)
 		}
 		if h.MediaType == "" && isBundle(doc) {
 			h.MediaType = fhir
 		}
-		whole, size = bytes.NewReader(doc), int64(len(doc))
+		s.Reader, s.size = bytes.NewReader(doc), int64(len(doc))
 	}
 	if h.MediaType == "" {
 		h.MediaType = mediaType(path, head)
 	}
-	return whole, size, closer, nil
+	return s, nil
+}
+
+// studyContent is a folder of DICOM files.
+func (a *app) studyContent(path string, h *yitongv1.SubmitHeader) (source, error) {
+	if h.MediaType != "" || h.DataClass != "" {
+		return source{}, usage("the DICOM files of a folder say themselves what they hold; leave out --media-type and --class")
+	}
+	packed, err := study.Open(path)
+	if err != nil {
+		return source{}, &failure{exit: exitUsage, err: err, next: "name a folder that holds the DICOM files of one study, and no others"}
+	}
+	if n := len(packed.Skipped); n > 0 {
+		more := ""
+		if n > 5 {
+			more = ", …"
+		}
+		a.screen.Say("left out, for they are no DICOM files to be shared: %s%s (%d of %d)", strings.Join(packed.Skipped[:min(n, 5)], ", "), more, n, n+packed.Files)
+	}
+	h.MediaType = share.Tar
+	absolute, _ := filepath.Abs(path)
+	return source{Reader: packed, Closer: packed, size: packed.Size(), file: packed, print: absolute + "\x00" + packed.Print()}, nil
 }
 
 // mediaTypes are those of medicine that content sniffing doesn't know.
-var mediaTypes = map[string]string{".dcm": "application/dicom", ".json": "application/json", ".xml": "application/xml", ".hl7": "x-application/hl7-v2+er7"}
+var mediaTypes = map[string]string{".dcm": "application/dicom", ".json": "application/json", ".xml": "application/xml", ".hl7": "x-application/hl7-v2+er7", ".tar": share.Tar}
 
 func mediaType(path string, head []byte) string {
 	if t := mediaTypes[strings.ToLower(filepath.Ext(path))]; t != "" {
@@ -164,12 +204,12 @@ func mediaType(path string, head []byte) string {
 }
 
 // completeHeader fills in what can be known, and refuses what is missing.
-func (a *app) completeHeader(h *yitongv1.SubmitHeader, content io.Reader) (err error) {
+func (a *app) completeHeader(h *yitongv1.SubmitHeader, from source) (err error) {
 	if h.Id == "" {
 		h.Id = client.NewID()
 	}
 	if h.MediaType != fhir {
-		if h.DataClass == "" && h.MediaType != dicom.MediaType {
+		if h.DataClass == "" && h.MediaType != dicom.MediaType && h.MediaType != share.Tar {
 			return usage("a file of type %s needs its data class: --class, one of %s", h.MediaType, strings.Join(record.AllClasses.Codes(), ", "))
 		}
 		if h.Patient == nil {
@@ -181,7 +221,7 @@ func (a *app) completeHeader(h *yitongv1.SubmitHeader, content io.Reader) (err e
 		return usage("a FHIR Bundle says itself what it holds; leave out --class, --label, --data-from and --data-until")
 	}
 	if h.Patient == nil {
-		doc := content.(*bytes.Reader)
+		doc := from.Reader.(*bytes.Reader)
 		raw, err := io.ReadAll(doc)
 		if err != nil {
 			return err

@@ -3,7 +3,9 @@
 //
 // Parts are medical data in the clear. They are written under temporary names
 // that nobody else can read, and get their names only when the access as a whole
-// is verified (Keep); whatever happens before leaves nothing behind (Discard).
+// is verified (Keep); whatever happens before leaves nothing behind (Discard), but of a large
+// part whose connection broke what has come of it. What a call that was killed has left goes
+// with the next one to the same directory, which goes on with it if it is of the same part.
 package folder
 
 import (
@@ -17,6 +19,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
@@ -33,6 +38,7 @@ type File struct {
 type Folder struct {
 	dir   string
 	parts []*pending
+	begun string // file with what has come of a part, for the next try
 }
 
 type pending struct {
@@ -56,7 +62,7 @@ func (f *Folder) Beside(progress io.Writer) client.Part {
 		if err != nil {
 			return nil, err
 		}
-		tmp, err := os.CreateTemp(f.dir, ".opening-*") // mode 0600
+		tmp, err := f.create()
 		if err != nil {
 			return nil, err
 		}
@@ -77,17 +83,15 @@ func (f *Folder) Resume(p *yitongv1.Part, read func(offset int64, dst io.Writer)
 	if err != nil {
 		return err
 	}
-	tmp, err := os.OpenFile(filepath.Join(f.dir, ".opening-"+name), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	tmp, err := os.OpenFile(filepath.Join(f.dir, opening+name), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	if syscall.Flock(int(tmp.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil { // another call writes it
-		if tmp.Close(); err == nil {
-			tmp, err = os.CreateTemp(f.dir, ".opening-*")
+	if !lock(tmp) { // another call writes it
+		tmp.Close()
+		if tmp, err = f.create(); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return err
 	}
 	part := &pending{File: File{Part: p, Path: filepath.Join(f.dir, name)}, tmp: tmp}
 	if part.Size, err = tmp.Seek(0, io.SeekEnd); err != nil {
@@ -97,7 +101,9 @@ func (f *Folder) Resume(p *yitongv1.Part, read func(offset int64, dst io.Writer)
 	sum, err := read(part.Size, part)
 	if err != nil {
 		f.parts = f.parts[:len(f.parts)-1]
-		if part.Size < keepFrom {
+		if part.Size >= keepFrom && status.Code(err) == codes.Unavailable {
+			f.begun = tmp.Name()
+		} else {
 			os.Remove(tmp.Name())
 		}
 		return errors.Join(err, tmp.Close())
@@ -117,6 +123,35 @@ func (f *Folder) Resume(p *yitongv1.Part, read func(offset int64, dst io.Writer)
 	}
 	return nil
 }
+
+// opening begins the names of files that are being written.
+const opening = ".opening-"
+
+// create makes one that no other call takes for left behind.
+func (f *Folder) create() (*os.File, error) {
+	for {
+		tmp, err := os.CreateTemp(f.dir, opening+"*") // mode 0600
+		if err != nil || lock(tmp) {
+			return tmp, err
+		}
+		tmp.Close() // another call found it before it was locked, and removes it
+	}
+}
+
+// lock takes a file for this call, for as long as it is open; false where another has it, or has
+// removed it.
+func lock(f *os.File) bool {
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return false
+	}
+	own, err := f.Stat()
+	there, terr := os.Lstat(f.Name())
+	return err == nil && terr == nil && os.SameFile(own, there)
+}
+
+// Begun names the file that holds, in the clear, what has come of a part whose connection broke;
+// "" where there is none.
+func (f *Folder) Begun() string { return f.begun }
 
 func (p *pending) Write(b []byte) (int, error) {
 	n, err := p.tmp.Write(b)
@@ -161,7 +196,7 @@ func (p *pending) finish() error {
 		return err
 	}
 	p.digest = h.Sum(nil)
-	return p.tmp.Close()
+	return nil // it stays open, and so locked, until it is discarded
 }
 
 // clash reports a file of other content under the name.
@@ -184,13 +219,29 @@ func (p *pending) clash() error {
 	return nil
 }
 
-// Discard removes what has not been kept. It may be called more than once.
+// Discard removes what has not been kept, and what calls that were killed have left. It may be
+// called more than once.
 func (f *Folder) Discard() {
 	for _, p := range f.parts {
-		p.tmp.Close()           // closed already after Keep
 		os.Remove(p.tmp.Name()) // best effort: the name is unreadable to others anyhow
+		p.tmp.Close()
+	}
+	left, _ := filepath.Glob(filepath.Join(literal.Replace(f.dir), opening+"*"))
+	for _, name := range left {
+		if name == f.begun {
+			continue
+		}
+		if tmp, err := os.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW, 0); err == nil {
+			if lock(tmp) { // nobody writes it
+				os.Remove(name)
+			}
+			tmp.Close()
+		}
 	}
 }
+
+// literal has a path stand for itself in a pattern.
+var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
 // Files lists the parts in the order in which they came.
 func (f *Folder) Files() []File {
@@ -204,7 +255,7 @@ func (f *Folder) Files() []File {
 // endings of what medicine sends; what isn't here is .bin, never guessed.
 var endings = map[string]string{
 	"application/fhir+json": ".fhir.json", "application/json": ".json", "application/pdf": ".pdf", "application/dicom": ".dcm",
-	"text/plain": ".txt", "application/xml": ".xml", "text/xml": ".xml", "image/jpeg": ".jpg", "image/png": ".png",
+	"text/plain": ".txt", "application/xml": ".xml", "text/xml": ".xml", "image/jpeg": ".jpg", "image/png": ".png", "application/x-tar": ".tar",
 }
 
 // fileName is made of the record's id, the part's number, class and labels. All
@@ -219,7 +270,10 @@ func fileName(p *yitongv1.Part) (string, error) {
 			return "", errors.New("the gateway named a part by something that is no file name")
 		}
 	}
-	media, _, _ := strings.Cut(p.GetMediaType(), ";")
+	media, more, _ := strings.Cut(p.GetMediaType(), ";")
+	if strings.TrimSpace(more) == "archive=tar" { // a study's files (gateway/share)
+		media = "application/x-tar"
+	}
 	ending, ok := endings[media]
 	if !ok {
 		ending = ".bin"
