@@ -45,7 +45,9 @@ func read(t *testing.T, d *database.Database, number int) (text string) {
 
 func TestWhatWasWrittenIsThereWhenItIsOpenedAgain(t *testing.T) {
 	for name, where := range map[string]func(t *testing.T) string{
-		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "in a folder, 100 % new?#", "notes.db") },
+		"SQLite": func(t *testing.T) string {
+			return "sqlite:" + filepath.Join(t.TempDir(), "in a folder, 100 % new?#", "notes.db")
+		},
 		"PostgreSQL": databasetest.Postgres,
 	} {
 		t.Run(name, func(t *testing.T) {
