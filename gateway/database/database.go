@@ -25,6 +25,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -57,12 +58,18 @@ type Database struct {
 	Reads    *sql.DB
 	Writes   *sql.DB // has one connection
 	Postgres bool    // whether it is PostgreSQL rather than SQLite
+
+	lock *flock.Flock // of SQLite's file
 }
 
-// Open opens the database at a URL and brings its schema up to date. No error quotes the URL.
+// Open opens the database at a URL and brings its schema up to date. Until it is closed nobody
+// else can: ErrInUse. No error quotes the URL.
 func Open(ctx context.Context, at string, o Options) (*Database, error) {
 	d := &Database{}
 	if err := d.open(at, o); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if err := d.Writes.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	if err := d.migrate(ctx, o); err != nil {
@@ -78,7 +85,7 @@ func (d *Database) open(at string, o Options) error {
 	path := File(at)
 	if path == "" {
 		d.Postgres = true
-		return d.connect("pgx", at, at, o.Readers)
+		return d.connect(func() (*sql.DB, error) { return sessions(at) }, func() (*sql.DB, error) { return sql.Open("pgx", at) }, o.Readers)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -91,13 +98,19 @@ func (d *Database) open(at string, o Options) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	if d.lock, err = alone(path); err != nil {
+		return err
+	}
 	synchronous := "NORMAL"
 	if o.Durable {
 		synchronous = "FULL"
 	}
 	name := fmt.Sprintf("file:%s?_pragma=journal_mode(WAL)&_pragma=synchronous(%s)&_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=temp_store(2)",
 		(&url.URL{Path: path}).EscapedPath(), synchronous, o.Wait.Milliseconds())
-	return d.connect("sqlite", name+"&_txlock=immediate"+cache(o.WriterCache), name+"&_pragma=query_only(1)"+cache(o.ReaderCache), o.Readers)
+	connect := func(how string, kib int) func() (*sql.DB, error) {
+		return func() (*sql.DB, error) { return sql.Open("sqlite", name+how+cache(kib)) }
+	}
+	return d.connect(connect("&_txlock=immediate", o.WriterCache), connect("&_pragma=query_only(1)", o.ReaderCache), o.Readers)
 }
 
 func cache(kib int) string {
@@ -107,13 +120,13 @@ func cache(kib int) string {
 	return fmt.Sprintf("&_pragma=cache_size(-%d)", kib)
 }
 
-func (d *Database) connect(driver, writes, reads string, readers int) (err error) {
+func (d *Database) connect(writes, reads func() (*sql.DB, error), readers int) (err error) {
 	unreadable := errors.New("its URL can't be read") // the driver's words may quote a password
-	if d.Writes, err = sql.Open(driver, writes); err != nil {
+	if d.Writes, err = writes(); err != nil {
 		return unreadable
 	}
 	d.Writes.SetMaxOpenConns(1)
-	if d.Reads, err = sql.Open(driver, reads); err != nil {
+	if d.Reads, err = reads(); err != nil {
 		return unreadable
 	}
 	d.Reads.SetMaxOpenConns(readers)
@@ -148,6 +161,9 @@ func (d *Database) Close() error {
 		if db != nil {
 			err = errors.Join(err, db.Close())
 		}
+	}
+	if d.lock != nil {
+		err = errors.Join(err, d.lock.Unlock())
 	}
 	return err
 }

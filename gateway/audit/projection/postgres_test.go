@@ -15,10 +15,9 @@ import (
 
 // PostgreSQL and SQLite hold the same: one digest, whatever came how.
 func TestPostgreSQLHoldsWhatSQLiteHolds(t *testing.T) {
-	url := databasetest.Postgres(t)
+	d := open(t, databasetest.Postgres(t))
 	blocks, strange := projectiontest.Blocks(21, 2000), hostile(t)
 	for name, chain := range map[string]projectiontest.Chain{"a realistic history": blocks, "hostile transactions": strange} {
-		d := open(t, url)
 		if err := d.Reset(t.Context()); err != nil {
 			t.Fatal(err)
 		}
