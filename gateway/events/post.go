@@ -60,13 +60,17 @@ type delivered struct {
 // pinged is the type of what Ping delivers.
 const pinged Type = "ping"
 
-func writeJSON(_ Subscription, e *Event) (string, []byte, error) {
-	d := delivered{Type: pinged, Data: struct{}{}}
-	if e != nil {
-		d = delivered{e.Type, e.Time, e}
+// writeJSON is the form that deliveries have by default. at is the time of what stands for no
+// event.
+func writeJSON(at time.Time) Format {
+	return func(_ Subscription, e *Event) (string, []byte, error) {
+		d := delivered{pinged, at, struct{}{}}
+		if e != nil {
+			d = delivered{e.Type, e.Time, e}
+		}
+		body, err := json.Marshal(d)
+		return "application/json", body, err
 	}
-	body, err := json.Marshal(d)
-	return "application/json", body, err
 }
 
 // posting is what delivers: one worker a subscription, so that a slow receiver holds up
@@ -260,7 +264,7 @@ func (f *Feed) send(ctx context.Context, s Subscription, e *Event, d *Delivery) 
 	defer func() { d.Took = time.Since(began) }()
 	format := f.Webhooks.Formats[s.Format]
 	if s.Format == "" {
-		format = writeJSON
+		format = writeJSON(d.Time)
 	}
 	if format == nil {
 		d.Problem = "deliveries are no longer written in format " + strconv.Quote(s.Format) + " here"

@@ -528,7 +528,9 @@ func TestASecretIsRotatedWithoutAGap(t *testing.T) {
 		}
 		return r.taken()[len(r.taken())-1]
 	}
-	if d := ping(); !verified(old, d) || !verified(next, d) {
+	if d := ping(); !strings.Contains(string(d.body), `"timestamp":"`+now.UTC().Format("2006-01-02T15:04:05")) {
+		t.Errorf("it was sent at %s, and says %s", now.UTC(), d.body)
+	} else if !verified(old, d) || !verified(next, d) {
 		t.Errorf("during the overlap the signatures are %s", d.signature)
 	}
 	later.Store(int64(2 * time.Hour))

@@ -117,12 +117,11 @@ func (a *app) policyWhy() *cobra.Command {
 	f.StringVar(&token, "token", "", "file with the token of whom it is about; - for standard input")
 	f.StringSliceVar(&q.Scopes, "scope", nil, "of the token of a service (--role service): system/Consent.rs, …")
 	f.StringVar(&q.Role, "role", "", "of the person (default: software)")
-	f.StringVar(&q.User, "user", "", "the person")
 	f.StringVar(&q.Purpose, "purpose", "", "that the call names, an HL7 v3 PurposeOfUse code")
 	f.StringSliceVar(&q.Classes, "class", nil, "data classes that the call names")
 	a.mustComplete(cmd, "kind", cobra.FixedCompletions([]string{"hospital", "insurer", "regulator"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		q.Method, q.Kind = args[0], registry.Kind(kind)
+		q.Method, q.Kind, q.User = args[0], registry.Kind(kind), a.user
 		if kind == "" {
 			for _, name := range []string{"policy", "role", "scope"} {
 				if cmd.Flags().Changed(name) {
