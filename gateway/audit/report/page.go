@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"yitong/chaincode/record"
 	"yitong/gateway/audit/history"
 	"yitong/gateway/audit/projection"
 )
@@ -30,7 +31,6 @@ var pageTemplate = template.Must(template.New("page.html.tmpl").Funcs(template.F
 	"short": func(s string) string {
 		return s[:min(12, len(s))]
 	},
-	"join": strings.Join,
 }).ParseFS(files, "page.html.tmpl"))
 
 // maxRows bounds the entries that an HTML report lists. The figures count all of them.
@@ -127,7 +127,7 @@ func page(w io.Writer, r Report) error {
 	if !ok {
 		return fmt.Errorf("there is no language %q; there are en, zh", r.Language)
 	}
-	kinds, outcomes, days, why := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	kinds, outcomes, days, why, asking := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	var rows []row
 	total := 0
 	for e, err := range r.Entries {
@@ -140,26 +140,32 @@ func page(w io.Writer, r Report) error {
 		if !e.Claimed.IsZero() {
 			days[e.Claimed.Format(time.DateOnly)]++
 		}
-		if e.Kind == projection.KindRequest && e.Outcome == projection.Denied {
-			why[words.Term(e.Reason)]++
+		if e.Kind == projection.KindRequest {
+			asking[r.name(e.Member)]++
+			if e.Outcome == projection.Denied {
+				why[words.Term(e.Reason)]++
+			}
 		}
 		if total <= maxRows {
 			rows = append(rows, row{Entry: e, Who: r.name(e.Member), CustodianName: r.name(e.Custodian), RequesterName: r.name(e.Requester)})
 		}
 	}
 	figures := []figure{
-		newFigure(words.Term("figure-kinds"), words.Term("entries"), kinds),
-		newFigure(words.Term("figure-outcomes"), words.Term("entries"), outcomes),
+		newFigure(words.Term("figure-kinds"), words.Term("unit-entries"), kinds),
+		newFigure(words.Term("figure-outcomes"), words.Term("unit-entries"), outcomes),
+	}
+	if len(asking) > 0 {
+		figures = append(figures, newFigure(words.Term("figure-requesters"), words.Term("unit-requests"), asking))
 	}
 	if len(why) > 0 {
-		figures = append(figures, newFigure(words.Term("figure-denials"), words.Term("requests"), why))
+		figures = append(figures, newFigure(words.Term("figure-denials"), words.Term("unit-requests"), why))
 	}
 	if labels, counts, byMonth := span(days); len(labels) > 0 {
 		title := "figure-days"
 		if byMonth {
 			title = "figure-months"
 		}
-		figures = append(figures, overTime(words.Term(title), words.Term("entries"), counts, labels))
+		figures = append(figures, overTime(words.Term(title), words.Term("unit-entries"), counts, labels))
 	}
 	return pageTemplate.Execute(w, map[string]any{
 		"R": r, "W": words, "Figures": figures, "Rows": rows, "Total": total, "Left": total - len(rows),
@@ -172,6 +178,12 @@ type row struct {
 	history.Entry
 	Who, CustodianName, RequesterName string
 }
+
+// Person reports whether somebody is behind the entry whom the ledger knows, by a digest or a key.
+func (r row) Person() bool { return r.User != "" && r.UserRole != projection.Software }
+
+// All reports whether the entry is about every class of data.
+func (r row) All() bool { return len(r.Classes) == len(record.AllClasses.Codes()) }
 
 func months(days map[string]int) map[string]int {
 	out := map[string]int{}

@@ -183,7 +183,7 @@ func TestCSVIsInertAndHasEveryField(t *testing.T) {
 func TestTheReportSaysItInBothLanguagesAndEscapes(t *testing.T) {
 	entries, asOf := trail(t)
 	entries[5].Reason = `<script>alert("x")</script>`
-	for language, words := range map[string][]string{"en": {"Audit report", "By outcome", "denied"}, "zh": {"审计报告", "按结果", "拒绝"}} {
+	for language, words := range map[string][]string{"en": {"Audit report", "By outcome", "denied", "Requests by member"}, "zh": {"审计报告", "按结果", "拒绝", "检验"}} {
 		page := string(write(t, "html", language, entries, asOf))
 		for _, want := range append(words, fmt.Sprintf("%x", asOf.Hash), `lang="`+language+`"`, "@media print", "@page", "default-src 'none'", "insurer") {
 			if !strings.Contains(page, want) && !strings.Contains(page, html.EscapeString(want)) {
@@ -192,6 +192,17 @@ func TestTheReportSaysItInBothLanguagesAndEscapes(t *testing.T) {
 		}
 		if strings.Contains(page, "<script") || strings.Contains(page, "ZgotmplZ") {
 			t.Errorf("%s: something unescaped or refused by the template stands in it", language)
+		}
+		// Who the ledger knows behind an entry stands in it; who is only a member's software doesn't.
+		people := regexp.MustCompile(`<span class="note">\S[^<]* <code>[0-9a-f]+</code></span>`)
+		persons := 0
+		for _, e := range entries {
+			if e.User != "" && e.UserRole != projection.Software {
+				persons++
+			}
+		}
+		if n := len(people.FindAllString(page, -1)); n != persons || n == 0 || n == len(entries) {
+			t.Errorf("%s: %d of %d entries name a person, want %d", language, n, len(entries), persons)
 		}
 		// Every figure counts what it says: bars are as long as their numbers, columns hold
 		// every entry once.

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"testing"
 
+	"yitong/chaincode/access"
+	"yitong/chaincode/consent"
+	"yitong/chaincode/record"
 	"yitong/gateway/audit/projection"
 )
 
@@ -23,6 +26,17 @@ func TestTheLanguagesHaveTheSameTerms(t *testing.T) {
 		for _, k := range projection.Kinds {
 			if _, ok := l.words[string(k)]; !ok {
 				t.Errorf("%s has no word for the kind %s", code, k)
+			}
+		}
+		said := slices.Concat(record.AllClasses.Codes(), []string{ // what rules, actions and roles there are
+			string(consent.Permitted), string(consent.Denied), string(consent.NothingSaid), string(consent.NotPurpose), string(consent.NotAction), string(consent.NotClass),
+			string(consent.NotType), string(consent.NotData), string(consent.NotActor), string(consent.NotYet), string(consent.IsOver), string(consent.IsWithdrawn), string(consent.NotSure),
+			string(consent.GlassBroken), string(consent.DenialBroken),
+			string(access.Clinician), string(access.RecordsOfficer), string(access.ClaimsHandler), string(access.Auditor), string(access.Operator), string(access.PatientRole),
+		})
+		for _, one := range said {
+			if _, ok := l.words[one]; !ok {
+				t.Errorf("%s has no word for %s", code, one)
 			}
 		}
 		for _, o := range projection.Outcomes {
