@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"iter"
@@ -109,7 +110,7 @@ func wanted(f *yitongv1.EntryFilter) [][2]string {
 	add("purpose", f.GetPurpose())
 	add("reason", f.GetReason())
 	if p := periodOf(f.GetTime()); !p.IsZero() {
-		add("time", p.Start.String()+" – "+p.End.String())
+		add("time", cmp.Or(p.Start.String(), "…")+" – "+cmp.Or(p.End.String(), "…"))
 	}
 	return out
 }

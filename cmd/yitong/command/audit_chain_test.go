@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,16 +37,21 @@ func yitong(t *testing.T, args ...string) told {
 func exported(t *testing.T, raw [][]byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "chain.blocks")
-	f, err := os.Create(path)
+	if err := os.WriteFile(path, exportFrom(t, raw, 0), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// exportFrom is an export of a chain's blocks from a number on.
+func exportFrom(t *testing.T, raw [][]byte, from uint64) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	w, err := replay.NewWriter(&file, from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	w, err := replay.NewWriter(f, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, one := range raw {
+	for _, one := range raw[from:] {
 		if err := w.WriteRaw(one); err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +59,7 @@ func exported(t *testing.T, raw [][]byte) string {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return file.Bytes()
 }
 
 func digest(c *replaytest.Chain) string {
@@ -79,6 +85,10 @@ func TestAuditReplaysAndProvesFromAFileAlone(t *testing.T) {
 			t.Fatalf("replay with a checkpoint: %v %+v", err, got)
 		}
 	}
+	got = yitong(t, "audit", "replay", "--in", file, "--genesis", genesis, "--checkpoint", checkpoint)
+	if !strings.Contains(got.err, fmt.Sprintf("blocks 0 to %d were done before", len(c.Blocks)-1)) || !strings.Contains(got.err, "; 0 transactions in ") {
+		t.Errorf("replay of what was replayed: %+v", got)
+	}
 
 	block, index := c.Find(contract.AccessRequest, 0)
 	var asked struct{ ID string }
@@ -91,6 +101,25 @@ func TestAuditReplaysAndProvesFromAFileAlone(t *testing.T) {
 	}
 	if got = yitong(t, "audit", "verify", proof, "--genesis", genesis); got.exit != 0 || !strings.Contains(got.out, asked.ID) {
 		t.Fatalf("verify: %+v", got)
+	}
+
+	// All that a decision says is told: under which rules, until when, and what it keeps back.
+	raw, err := os.ReadFile("../../../gateway/audit/proof/testdata/receipt.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vector struct{ Genesis string }
+	if err := json.Unmarshal(raw, &vector); err != nil {
+		t.Fatal(err)
+	}
+	got = yitong(t, "audit", "verify", "../../../gateway/audit/proof/testdata/receipt.proof", "--genesis", vector.Genesis)
+	for _, want := range []string{"permitted         laboratory until 2026-11-22T07:01:17Z\n", "by the rule       permit laboratory\n", "refused           condition (class-not-covered)\n"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("it lacks %q:\n%s", want, got.out)
+		}
+	}
+	if !strings.Contains(got.err, "no proof shows what came afterwards") {
+		t.Errorf("it doesn't say what it can't show: %s", got.err)
 	}
 }
 
@@ -106,6 +135,18 @@ func TestAuditTellsWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	none := strings.Repeat("0", 64)
+	later := filepath.Join(t.TempDir(), "later.blocks")
+	if err := os.WriteFile(later, exportFrom(t, c.Encoded(), 3), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(t.TempDir(), "cut.blocks")
+	if err := os.WriteFile(cut, read[:len(read)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct {
 		args []string
 		exit int
@@ -119,6 +160,12 @@ func TestAuditTellsWhatIsWrong(t *testing.T) {
 		"half a digest":             {[]string{"replay", "--in", whole, "--genesis", none[:32]}, 2, "64 hexadecimal digits"},
 		"a checkpoint that is none": {[]string{"replay", "--in", whole, "--genesis", genesis, "--checkpoint", garbage}, 2, "checkpoint"},
 		"heights that are none":     {[]string{"replay", "--in", whole, "--genesis", genesis, "--heights", garbage}, 2, "audit heights"},
+		"blocks without the first":  {[]string{"replay", "--in", later, "--genesis", genesis}, 1, "--checkpoint"},
+		"half a file":               {[]string{"replay", "--in", cut, "--genesis", genesis}, 1, "1 divergence; the first"},
+		"half a file, once more":    {[]string{"replay", "--in", cut, "--genesis", genesis}, 1, "export it again"},
+		"to prove from half a file": {[]string{"prove", "--permit", none[:32], "--in", cut, "--genesis", genesis}, 1, "export it again"},
+		"to prove from no file":     {[]string{"prove", "--permit", none[:32], "--in", cut + "x", "--genesis", genesis}, 2, "audit export"},
+		"no proof there":            {[]string{"verify", cut + "x", "--genesis", none}, 2, "audit prove"},
 		"no such access":            {[]string{"prove", "--permit", none[:32], "--in", whole, "--genesis", genesis}, 4, "no such access"},
 		"no proof":                  {[]string{"verify", garbage, "--genesis", none}, 1, "not a whole proof"},
 		"no such member":            {[]string{"export", "--as", "nobody", "--out", garbage, "--dir", t.TempDir()}, 4, "nobody"},

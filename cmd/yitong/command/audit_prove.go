@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"yitong/chaincode/consent"
 	"yitong/cmd/yitong/consortium"
 	"yitong/cmd/yitong/screen"
 	"yitong/gateway/audit/proof"
@@ -65,10 +67,14 @@ func (a *app) prove(ctx context.Context, permit, in, out, genesis string) (err e
 		}
 	}
 	raw, err := proof.Build(ctx, source, digest, consortium.Chaincode, permit)
-	if errors.Is(err, proof.ErrNoAccess) {
-		return &failure{exit: exitNotFound, err: err, next: "`yitong access list` shows the ids; the chain must reach as far as the access"}
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return &failure{exit: exitUsage, err: err, next: noExport}
+	case errors.Is(err, replay.ErrFraming):
+		return &failure{exit: exitFailure, err: err, next: badExport}
+	case errors.Is(err, proof.ErrNoAccess):
+		return &failure{exit: exitNotFound, err: err, next: "`yitong audit entries --kind request` shows the ids; the chain must reach as far as the access"}
+	case err != nil:
 		return err
 	}
 	if err := renameio.WriteFile(out, raw, 0o600); err != nil {
@@ -115,7 +121,7 @@ func (a *app) auditVerify() *cobra.Command {
 		}
 		file, err := os.Open(args[0])
 		if err != nil {
-			return &failure{exit: exitUsage, err: err}
+			return &failure{exit: exitUsage, err: err, next: "name a file that `yitong audit prove` has written"}
 		}
 		defer file.Close()
 		r, err := proof.Verify(file, digest)
@@ -144,7 +150,13 @@ func (a *app) showProof(r *proof.Result) error {
 		{"decision", fmt.Sprintf("%s (%s)", d.Outcome, d.Rule.Reason)},
 	}
 	if r.Access.Permitted() {
-		told = append(told, []string{"permitted", strings.Join(d.Scope.Classes.Codes(), ", ")})
+		told = append(told, []string{"permitted", strings.Join(d.Scope.Classes.Codes(), ", ") + " until " + r.Access.Expires.String()})
+		for _, rule := range d.Scope.Rules {
+			told = append(told, []string{"by the rule", ruled(rule)})
+		}
+	}
+	for _, no := range d.Refused {
+		told = append(told, []string{"refused", fmt.Sprintf("%s (%s)", strings.Join(no.Classes.Codes(), ", "), no.Rule.Reason)})
 	}
 	for _, c := range r.Consents {
 		told = append(told, []string{"rests on", fmt.Sprintf("consent %s version %d, %s at %s", c.Consent.ID, c.Consent.Version, c.Consent.Status, c.Consent.At)})
@@ -159,12 +171,38 @@ func (a *app) showProof(r *proof.Result) error {
 		return err
 	}
 	var rows [][]string
+	unconfirmed := 0
 	for _, t := range r.Transactions {
 		confirmed := "by a later endorsement"
 		if !t.Confirmed {
 			confirmed = "no: by the prover's peer alone"
+			unconfirmed++
 		}
 		rows = append(rows, []string{fmt.Sprint(t.Block), t.ID[:min(12, len(t.ID))], t.Creator, t.Function, strings.Join(t.Endorsers, ", "), confirmed})
 	}
-	return a.screen.Table([]string{"BLOCK", "TRANSACTION", "MEMBER", "FUNCTION", "ENDORSED BY", "FOUND VALID"}, rows)
+	if err := a.screen.Table([]string{"BLOCK", "TRANSACTION", "MEMBER", "FUNCTION", "ENDORSED BY", "FOUND VALID"}, rows); err != nil {
+		return err
+	}
+	a.screen.Say("no proof shows what came afterwards: a withdrawal, another access; `yitong audit replay` over the whole chain does")
+	if unconfirmed > 0 {
+		a.screen.Say("and settles those that no later endorsement confirms here: %d", unconfirmed)
+	}
+	return nil
+}
+
+// ruled tells what is left of a provision in a decision; exceptions to it follow, further in.
+func ruled(r consent.Residual) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s %s", strings.Repeat("  ", int(r.Depth)), r.Type, strings.Join(r.Classes.Codes(), ", "))
+	b.WriteString(inForms(r.Types.Codes()))
+	if labels := r.Labels.Codes(); len(labels) > 0 {
+		b.WriteString(" labelled " + strings.Join(labels, ", "))
+	}
+	if !r.DataPeriod.IsZero() {
+		fmt.Fprintf(&b, " of the time %s..%s", r.DataPeriod.Start, r.DataPeriod.End)
+	}
+	if r.Withdrawn {
+		b.WriteString(", which doesn't count any more")
+	}
+	return b.String()
 }

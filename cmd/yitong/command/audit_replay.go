@@ -260,7 +260,7 @@ func (a *app) replay(ctx context.Context, r replaying) (err error) {
 	if r.in != "" {
 		file, err := os.Open(r.in)
 		if err != nil {
-			return &failure{exit: exitUsage, err: err, next: "name a file that `yitong audit export --out` has written"}
+			return &failure{exit: exitUsage, err: err, next: noExport}
 		}
 		defer file.Close()
 		blocks, wanted = replay.Read(file), replay.Said(file)
@@ -335,15 +335,20 @@ func (a *app) showReport(r *replay.Report, whole bool) error {
 			return err
 		}
 	} else {
-		rate := float64(r.Transactions) / max(r.Took.Seconds(), 1e-9)
-		a.screen.Say("channel %s, %d blocks, %d transactions (%d valid), %d signatures in %s (%.0f transactions/s)",
-			r.Channel, r.Height, r.Transactions, r.Valid, r.Signatures, r.Took.Round(time.Millisecond), rate)
+		if r.From > 0 {
+			a.screen.Say("blocks 0 to %d were done before, by the checkpoint", r.From-1)
+		}
+		rate := float64(r.Done) / max(r.Took.Seconds(), 1e-9)
+		a.screen.Say("channel %s, %d blocks, %d transactions (%d valid), %d signatures; %d transactions in %s (%.0f/s)",
+			screen.Or(r.Channel, "unknown"), r.Height, r.Transactions, r.Valid, r.Signatures, r.Done, r.Took.Round(time.Millisecond), rate)
 		var rows [][]string
 		for _, function := range slices.Sorted(maps.Keys(r.Recomputed)) {
 			rows = append(rows, []string{function, fmt.Sprint(r.Recomputed[function])})
 		}
-		if err := a.screen.Table([]string{"RUN AGAIN, AND EQUAL", "TRANSACTIONS"}, rows); err != nil {
-			return err
+		if len(rows) > 0 {
+			if err := a.screen.Table([]string{"RUN AGAIN, AND EQUAL", "TRANSACTIONS"}, rows); err != nil {
+				return err
+			}
 		}
 		for _, chaincode := range slices.Sorted(maps.Keys(r.Unruled)) {
 			a.screen.Say("%d of chaincode %s are endorsed and valid; there are no rules here to run on them", r.Unruled[chaincode], chaincode)
@@ -364,10 +369,41 @@ func (a *app) showReport(r *replay.Report, whole bool) error {
 	}
 	switch {
 	case !r.Sound():
-		return &failure{exit: exitFailure, err: fmt.Errorf("%d divergences; the first: %s", len(r.Divergences), r.Divergences[0]),
-			next: "docs/replay.md says what each check means; ask another member for its blocks and compare"}
+		many := counted(len(r.Divergences), "divergence")
+		if r.Truncated {
+			many = "more than " + many
+		}
+		return &failure{exit: exitFailure, err: fmt.Errorf("%s; the first: %s", many, r.Divergences[0]), next: afterwards(r)}
 	case whole:
 		a.screen.Say("nothing diverges")
 	}
 	return nil
+}
+
+// What to do about a file of blocks that can't be read.
+const (
+	noExport  = "name a file that `yitong audit export --out` has written"
+	badExport = "the file is damaged or cut: export it again with `yitong audit export`, or ask another member for one"
+)
+
+// afterwards is what to do about a chain that diverges. What is wrong with the file alone, or
+// with what was asked for, needs no other member to see.
+func afterwards(r *replay.Report) string {
+	switch first := r.Divergences[0]; {
+	case first.Check == replay.Framing:
+		return badExport
+	case first.Check == replay.Genesis:
+		return "compare --genesis with what `yitong audit genesis` prints at other members: it is another consortium's, or the blocks are"
+	case first.Check == replay.Number && r.Height == 0:
+		return "these blocks don't begin at block 0: give the --checkpoint of a replay that came as far as they begin, or a whole export"
+	}
+	return "docs/replay.md says what each check means; ask another member for its blocks and compare"
+}
+
+// counted is a number of things, in the singular where there is one.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }

@@ -117,6 +117,7 @@ type committer struct {
 	hashes  map[uint64][32]byte // of the blocks that others speak of
 	engines chan *engine
 
+	before      int // transactions up to the checkpoint
 	saved, told time.Time
 	freshKeys   map[place]struct{} // changed since the last checkpoint
 	freshIDs    []string           // likewise
@@ -180,6 +181,7 @@ func (c *committer) tell(last bool) {
 
 func (c *committer) finish() {
 	r := c.report
+	r.Done = r.Transactions - c.before
 	r.Height, r.Head, r.State = c.at.next, hex.EncodeToString(c.at.hash[:]), c.state.digest()
 	if c.at.config != nil {
 		r.Channel, r.Sequence = c.at.config.Channel, c.at.config.Sequence

@@ -81,7 +81,11 @@ type Report struct {
 	Divergences  []Divergence   `json:"divergences"`
 	Truncated    bool           `json:"truncated,omitempty"` // more divergences than are listed
 	State        string         `json:"state"`               // SHA-256 of the rebuilt state, hex
-	Took         time.Duration  `json:"-"`
+	// Of this run alone, however the chain was come through: its first block (those before were
+	// done up to the checkpoint), its transactions and the time.
+	From uint64        `json:"-"`
+	Done int           `json:"-"`
+	Took time.Duration `json:"-"`
 }
 
 // Sound says whether nothing diverged.

@@ -114,7 +114,11 @@ function shown(r) {
 	tell("classes", a.classes.join(", "));
 	tell("at", a.at);
 	tell("decision", `${word(d.outcome)} (${word(d.rule.reason)})`);
-	if (d.outcome === "permit") tell("permitted", d.scope.classes.join(", "));
+	if (d.outcome === "permit") {
+		tell("permitted", fill(words.until, d.scope.classes.join(", "), a.expires));
+		for (const rule of d.scope.rules || []) tell("rule", ruled(rule));
+	}
+	for (const no of d.refused || []) tell("refused", `${no.classes.join(", ")} (${word(no.rule.reason)})`);
 	for (const { consent: c } of r.consents || []) tell("restsOn", fill(words.consent, c.id, c.version, word(c.status), c.at));
 	tell("released", r.release ? fill(words.manifest, r.release.at, r.release.manifest) : words.nothing);
 	tell("received", r.receipt ? `${r.receipt.at} (${word(r.receipt.outcome)})` : words.unread);
@@ -126,6 +130,16 @@ function shown(r) {
 		table(["block", "hash", "signers"], 1, r.blocks.map((b) => [String(b.number), element("code", {}, b.hash), b.signers ? b.signers.join(", ") : words.trusted])),
 		element("h2", {}, words.limits), element("p", {}, words.limitsText),
 	];
+}
+
+// ruled tells what is left of a provision in a decision; exceptions to it follow, further in.
+function ruled(r) {
+	const told = ["\u2003".repeat(r.depth || 0) + word(r.type), r.classes.join(", ")];
+	if (r.recordTypes) told.push(words.forms, r.recordTypes.join(", "));
+	if (r.labels) told.push(words.labelled, r.labels.join(", "));
+	if (r.dataPeriod) told.push(words.ofTime, `${r.dataPeriod.start || ""}..${r.dataPeriod.end || ""}`);
+	if (r.withdrawn) told.push(words.over);
+	return told.join(" ");
 }
 
 // table makes one whose first columns are numbers and times, which stay on one line.
