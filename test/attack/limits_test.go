@@ -28,20 +28,6 @@ import (
 	"yitong/test/patient"
 )
 
-// door is how a member's own software reaches its gateway.
-func door(t *testing.T, c *consortium.Consortium, member string) (client.Profile, *tls.Config) {
-	t.Helper()
-	p, err := client.ReadProfile(c.Dir(), member)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := p.TLS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p, config
-}
-
 // process is a gateway's, and the memory that it takes, in bytes.
 func process(t *testing.T, c *consortium.Consortium, member string) (pid int, rss int64) {
 	t.Helper()
@@ -74,7 +60,7 @@ func (e *endless) Read(b []byte) (int, error) {
 // A21: payloads that are too large, never end or never come, and connections by the thousand.
 func TestLargeAndSlowPayloadsAreBounded(t *testing.T) {
 	c := consortium.Shared(t)
-	p, config := door(t, c, consortium.HospitalA)
+	p, config := c.Door(t, consortium.HospitalA)
 	https := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: time.Minute}
 	t.Cleanup(https.CloseIdleConnections)
 	pid, before := process(t, c, consortium.HospitalA)
@@ -255,7 +241,7 @@ func latencies(t *testing.T, n int, call func() error) (p99 time.Duration) {
 // A31: what the doors don't show, and frames that are made to cost.
 func TestTheDoorsShowNoMoreThanTheyMust(t *testing.T) {
 	c := consortium.Shared(t)
-	p, config := door(t, c, consortium.HospitalA)
+	p, config := c.Door(t, consortium.HospitalA)
 	plain := config.Clone()
 	config.NextProtos = []string{"h2"}
 	pid, _ := process(t, c, consortium.HospitalA)

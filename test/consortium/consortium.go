@@ -13,6 +13,7 @@ package consortium
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -218,6 +219,20 @@ func (c *Consortium) User(t *testing.T, member, user string) *client.Client {
 	}
 	c.clients[member+"/"+user] = one
 	return one
+}
+
+// Door is where a member's own software finds its gateway, and how the two recognise each other.
+func (c *Consortium) Door(t *testing.T, member string) (client.Profile, *tls.Config) {
+	t.Helper()
+	p, err := client.ReadProfile(c.Dir(), member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := p.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, config
 }
 
 // Member is a member's part of the network.

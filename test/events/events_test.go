@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/test/consortium"
 	"yitong/test/patient"
@@ -236,14 +235,7 @@ type eventSource struct {
 
 func stream(t *testing.T, c *consortium.Consortium, member, kind string) *eventSource {
 	t.Helper()
-	profile, err := client.ReadProfile(c.Dir(), member)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := profile.TLS()
-	if err != nil {
-		t.Fatal(err)
-	}
+	profile, config := c.Door(t, member)
 	transport := &http.Transport{TLSClientConfig: config}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &eventSource{}

@@ -85,14 +85,7 @@ func (p *loser) pass(in net.Conn) {
 // itself.
 func connect(t *testing.T, c *consortium.Consortium, member, address string) *grpc.ClientConn {
 	t.Helper()
-	p, err := client.ReadProfile(c.Dir(), member)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := p.TLS()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, config := c.Door(t, member)
 	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithDisableRetry(),
 		grpc.WithTransportCredentials(credentials.NewTLS(config)))
 	if err != nil {

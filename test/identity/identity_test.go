@@ -142,14 +142,7 @@ func as(t *testing.T, c *consortium.Consortium, member string, s *client.Session
 // ask asks a member's HTTPS door with a token and no certificate.
 func ask(t *testing.T, c *consortium.Consortium, member, token, path string) (int, string) {
 	t.Helper()
-	p, err := client.ReadProfile(c.Dir(), member)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := p.TLS()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, config := c.Door(t, member)
 	config.Certificates = nil
 	b := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 20 * time.Second}
 	defer b.CloseIdleConnections()

@@ -22,7 +22,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
-	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
 	"yitong/gateway/node"
 	"yitong/test/consortium"
@@ -169,14 +168,7 @@ func size(t *testing.T, path string) int64 {
 // httpsOf is a client of a member's HTTPS door, as its software.
 func httpsOf(t *testing.T, c *consortium.Consortium, member string) (base string, _ *http.Client) {
 	t.Helper()
-	p, err := client.ReadProfile(c.Dir(), member)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := p.TLS()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, config := c.Door(t, member)
 	transport := &http.Transport{TLSClientConfig: config}
 	t.Cleanup(transport.CloseIdleConnections)
 	return "https://" + p.HTTP, &http.Client{Transport: transport, Timeout: time.Minute}
