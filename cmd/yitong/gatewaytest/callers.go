@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -68,6 +69,18 @@ func (c *Consortium) dial(t testing.TB, member string, own tls.Certificate) *grp
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }
+
+// Revoke has every gateway take a certificate for one that its authority revoked.
+func (c *Consortium) Revoke(cert *x509.Certificate) { c.revoked.Store(string(cert.Raw), true) }
+
+// revocations are the certificates that were revoked.
+type revocations struct{ sync.Map }
+
+func (r *revocations) Revoked(_ string, cert *x509.Certificate) bool {
+	_, ok := r.Load(string(cert.Raw))
+	return ok
+}
+func (r *revocations) Changes(string) int { return 0 }
 
 // Folder is where a member's gateway keeps its key store, its vault and its databases.
 func (c *Consortium) Folder(member string) string { return filepath.Join(c.dir, "members", member) }

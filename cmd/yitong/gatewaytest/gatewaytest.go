@@ -61,6 +61,7 @@ type Consortium struct {
 	servers map[string]*grpc.Server // by member name
 	dir     string
 	shown   map[string]*tls.Certificate // the gateways', by MSP id
+	revoked revocations
 }
 
 // Start founds a consortium and writes its members' profiles into dir, as `yitong
@@ -132,7 +133,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	kept.Go(func() { history.Keep(following, link, log) })
 	kept.Go(func() { feed.Keep(following, link) })
 	served := api.Config{
-		Gateway: g, Chain: link, Channel: "test", Chaincode: chaincode, Projection: history, Events: feed, Scratch: folder, Trust: trust, Version: Version, Log: log,
+		Gateway: g, Chain: link, Channel: "test", Chaincode: chaincode, Projection: history, Events: feed, Scratch: folder, Trust: trust, Revocations: &c.revoked, Version: Version, Log: log,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own, nil },
 	}
 	server := api.NewServer(served)
