@@ -417,6 +417,24 @@ func TestABombIsRefusedBeforeItInflates(t *testing.T) {
 	if code != "too-large" || after.TotalAlloc-before.TotalAlloc > 48<<20 {
 		t.Errorf("%s, after %d MiB were allocated for %d KiB", code, (after.TotalAlloc-before.TotalAlloc)>>20, len(bomb)>>10)
 	}
+	if ratio := len(big) / len(bomb); ratio < 900 { // the control
+		t.Errorf("the bomb inflates %d times", ratio)
+	}
+	// A million entries, of which each would be a part with a key of its own.
+	crowd := `{"resourceType":"Bundle","type":"collection","entry":[` + strings.Repeat(`{},`, 1_000_000-1) + `{}]}`
+	for name, try := range map[string]struct {
+		body, encoding string
+		status         int
+		at             string
+	}{"as it is": {crowd, "identity", 422, "Bundle.entry"}, "in gzip": {zipped(crowd), "gzip", 413, "http.body"}} {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		code, at := post(hospital, "/Bundle", try.body, "Content-Encoding", try.encoding).want(t, try.status).issue(t)
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; code != "too-large" || at != try.at || grown > 64<<20 {
+			t.Errorf("a million entries, %s: %s at %s, after %d MiB were allocated", name, code, at, grown>>20)
+		}
+	}
 	post(hospital, "/Bundle", zipped(zipped(aBundle())), "Content-Encoding", "gzip").want(t, 400) // nested: unpacked once
 	post(hospital, "/Bundle", zipped(aBundle())[:200], "Content-Encoding", "gzip").want(t, 400)
 	post(hospital, "/Bundle", zipped(aBundle()), "Content-Encoding", "gzip").want(t, 201) // the control

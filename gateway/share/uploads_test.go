@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -340,6 +341,43 @@ func TestWhatIsUploadedNeverLiesInTheClear(t *testing.T) {
 			t.Errorf("%d bytes lie in the vault, in the clear: %t", len(raw), bytes.Contains(raw, []byte("CANARY")))
 		}
 	}
+	// A35: a copy of all that is staged, in the hands of somebody with a key store of his own.
+	copied := filepath.Join(t.TempDir(), "vault")
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("control: with its keys it goes on, and the record is what was sent", func(t *testing.T) {
+		c.tick()
+		g := c.gateways[hospitalA]
+		u, err := g.Append(t.Context(), s.ID, int64(len(content)), nil, strings.NewReader("!"))
+		if err != nil || u.Offset != int64(len(content)+1) {
+			t.Fatalf("%+v, %v", u, err)
+		}
+		if r, _, err := g.FinishUpload(t.Context(), s.ID, nil, nil); err != nil || r.ID != s.ID {
+			t.Errorf("%q, %v", r.ID, err)
+		}
+	})
+	t.Run("a copy without its keys is nothing", func(t *testing.T) {
+		err := filepath.WalkDir(copied, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			raw, err := os.ReadFile(path)
+			if bytes.Contains(raw, []byte("CANARY")) {
+				t.Errorf("%s has content in the clear", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		thief := newConsortium(t) // with stores of its own
+		thief.revive(hospitalA, copied)
+		_, err = thief.gateways[hospitalA].Upload(s.ID)
+		wantRefusal(t, err, refusal.NotFound)
+		_, _, err = thief.gateways[hospitalA].FinishUpload(t.Context(), s.ID, nil, nil)
+		wantRefusal(t, err, refusal.NotFound)
+	})
 }
 
 // An Append that hangs on a dead connection doesn't keep the next one out.

@@ -338,6 +338,7 @@ func TestNoNameLeadsOutOfTheVault(t *testing.T) {
 		"", ".", "..", "/", "../../etc/passwd", "/etc/passwd", "..%2f..%2fetc%2fpasswd", `..\..\windows`,
 		"tmp/x", "lock", good[:63], good + "0", strings.ToUpper(good), good[:62] + "/.", good[:60] + "\x00abc",
 		"../" + good[3:], "ａｂ" + good[6:], good + "\n", "~root", "con", "file:///etc/passwd",
+		strings.Repeat("ab", 2048), good + strings.Repeat("/../..", 600), "?versionId=1", good[:60] + "#abc", good + "?acl", "%00" + good[3:],
 	} {
 		if n, err := vault.ParseName(s); err == nil {
 			t.Errorf("%q became %s", s, n)
@@ -373,6 +374,9 @@ func TestNoLinkLeadsOutOfTheVault(t *testing.T) {
 		os.Mkdir(filepath.Join(dir, shard), 0o700)
 		if err := os.Symlink(secret, filepath.Join(dir, place(name))); err != nil {
 			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(filepath.Join(dir, place(name))); err != nil || !bytes.Equal(b, body) {
+			t.Fatalf("control: whoever follows the link doesn't get what is outside: %v", err)
 		}
 		if b, err := v.Open(ctx, name, sum(body)); err == nil {
 			b.Close()
