@@ -74,6 +74,12 @@ func (n *Network) peerSettings(m *Member) settings {
 		// one that is behind the others, as one is that was just started again.
 		"peer.deliveryclient.reConnectBackoffThreshold": "5s",
 		"peer.deliveryclient.blockCensorshipTimeoutKey": "10s",
+
+		// A member whose chaincode doesn't answer must not use up the time that a gateway has for
+		// all endorsements (15 s). While an invocation goes on its peer commits nothing, so that it
+		// has the time that a gateway waits for a read. Fabric's default is 30 s for both.
+		"peer.gateway.endorsementTimeout": "7s",
+		"chaincode.executetimeout":        "10s",
 	}
 }
 

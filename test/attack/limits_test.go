@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,10 +22,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"yitong/chaincode/contract"
 	"yitong/cmd/yitong/client"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/ledger"
 	"yitong/gateway/node"
 	"yitong/test/consortium"
+	"yitong/test/liar"
 	"yitong/test/patient"
 )
 
@@ -96,13 +100,16 @@ func TestLargeAndSlowPayloadsAreBounded(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	const crowd = 6000 // this process and the gateway share one table of descriptors' limit
+	const crowd = 10_000
 	for range crowd {
 		conn, err := net.DialTimeout("tcp", p.HTTP, 5*time.Second)
 		if err != nil {
 			break
 		}
 		idle = append(idle, conn)
+	}
+	if len(idle) < crowd {
+		t.Errorf("only %d connections could be made: raise the limit of open files (ulimit -n)", len(idle))
 	}
 	again, after := process(t, c, consortium.HospitalA)
 	t.Logf("%d idle connections: %d MiB, %d before", len(idle), after>>20, before>>20)
@@ -168,6 +175,64 @@ func TestAFloodIsRefusedByAWordAndLeavesNothing(t *testing.T) {
 	}
 	if again, _ := process(t, c, consortium.Insurer); again != pid {
 		t.Errorf("the gateway was restarted: process %d, was %d", again, pid)
+	}
+}
+
+// A17: invocations that don't end, at one member. The others' writes and reads go on, what its own
+// peer alone may say is refused by a word, and it recovers once its chaincode answers.
+func TestAChaincodeThatDoesNotEndHoldsUpNobodyElse(t *testing.T) {
+	c := consortium.Shared(t)
+	pid, _ := process(t, c, consortium.Insurer)
+	peer := c.Processes("peer-" + consortium.Insurer)[0].PID
+	hospital := c.Client(t, consortium.HospitalA)
+	p := patient.Synthetic(t, 340)
+	c.Submit(t, p) // whoever asks about a patient for the first time asks the insurer too, which evaluates
+	c.Grant(t, p, consortium.ForPayment("laboratory"))
+	c.Ask(t, p, "laboratory")
+	own := c.Ledger(t, consortium.Insurer, consortium.Chaincode)
+	asks := func(ctx context.Context) error { // of its own peer and no other
+		return own.Evaluate(ctx, contract.RegistryMembers, struct{}{}, nil)
+	}
+	if err := asks(t.Context()); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+
+	c.Order(t, consortium.Chaincode, liar.Orders{Endless: true}, consortium.Insurer)
+	begun := time.Now()
+	held := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
+		defer cancel()
+		held <- asks(ctx)
+	}()
+	for range 2 {
+		wrote := time.Now()
+		c.Submit(t, p)
+		t.Logf("another member's write took %s", time.Since(wrote).Round(time.Millisecond))
+	}
+	if _, err := hospital.Records.List(t.Context(), &yitongv1.ListRecordsRequest{Page: &yitongv1.Page{Size: 1}}); err != nil {
+		t.Errorf("another member's read: %v", err)
+	}
+	if err := <-held; !errors.Is(err, ledger.ErrUnavailable) {
+		t.Errorf("a read of the chaincode that doesn't end, after %s: %v", time.Since(begun), err)
+	} else {
+		t.Logf("a read at its own peer ended after %s: %v", time.Since(begun).Round(time.Millisecond), err)
+	}
+
+	c.Order(t, consortium.Chaincode, liar.Orders{}, consortium.Insurer)
+	begun = time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := asks(ctx)
+	for ; err != nil && ctx.Err() == nil; err = asks(ctx) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Logf("its own peer answers %s after its chaincode does: %v", time.Since(begun).Round(time.Millisecond), err)
+	if err != nil {
+		t.Error("it doesn't recover")
+	}
+	if again, _ := process(t, c, consortium.Insurer); again != pid || c.Processes("peer-" + consortium.Insurer)[0].PID != peer {
+		t.Error("the gateway or the peer was restarted")
 	}
 }
 

@@ -43,6 +43,8 @@ type Orders struct {
 	Forget []string `json:"forget,omitempty"`
 	// NoPolicies writes no key-level endorsement policies.
 	NoPolicies bool `json:"noPolicies,omitempty"`
+	// Endless never answers, until there are other orders.
+	Endless bool `json:"endless,omitempty"`
 }
 
 // Give leaves orders in a file.
@@ -95,6 +97,10 @@ func (c *Chaincode) Init(stub shim.ChaincodeStubInterface) *peer.Response { retu
 // Invoke implements shim.Chaincode.
 func (c *Chaincode) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 	orders, err := read(c.file)
+	for err == nil && orders.Endless {
+		time.Sleep(time.Millisecond)
+		orders, err = read(c.file)
+	}
 	if err != nil {
 		return shim.Error(err.Error())
 	}
