@@ -17,6 +17,7 @@ import (
 	"yitong/chaincode/record"
 	"yitong/gateway/api"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/fhir/profiletest"
 )
 
 // The members that consents here are about.
@@ -395,10 +396,13 @@ func TestAConsentThatComesBackDecidesTheSame(t *testing.T) {
 func TestProfilesAreClaimedWhereTheyAreKept(t *testing.T) {
 	of := func(p *yitongv1.Provision, signer string) string {
 		out := consentOut(&yitongv1.Directive{
-			Consent: &yitongv1.Consent{Id: strings.Repeat("a", 32), Version: 1, Status: "active", Provision: p, Evidence: strings.Repeat("b", 64), Signer: signer}, Requester: "Insurer",
+			Consent: &yitongv1.Consent{Id: strings.Repeat("a", 32), Version: 1, Status: "active", Provision: p, Evidence: strings.Repeat("b", 64), Signer: signer, Recorded: timestamppb.Now()}, Requester: "Insurer",
 		}, people)
 		if len(out.Meta.Profile) == 0 {
 			return ""
+		}
+		if _, lacks := profiletest.Check(marshal(out)); len(lacks) > 0 {
+			t.Errorf("%v: %v", p, lacks)
 		}
 		return strings.TrimPrefix(out.Meta.Profile[0], pcfProfiles)
 	}

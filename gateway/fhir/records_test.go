@@ -15,6 +15,7 @@ import (
 	"yitong/cmd/yitong/client"
 	"yitong/cmd/yitong/gatewaytest"
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/fhir/profiletest"
 )
 
 // The identifier of the patient that these tests are about.
@@ -84,6 +85,11 @@ func (f *front) do(method, path, body string, headers ...string) reply {
 	raw, err := io.ReadAll(out.Body)
 	if err != nil {
 		f.t.Fatal(err)
+	}
+	if json.Valid(raw) && raw[0] == '{' { // what it claims to be, it is
+		if _, lacks := profiletest.Check(raw); len(lacks) > 0 {
+			f.t.Errorf("%s %s: %v", method, in.URL.Path, lacks)
+		}
 	}
 	return reply{out, raw}
 }

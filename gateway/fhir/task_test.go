@@ -156,9 +156,15 @@ func TestATaskTellsHowFarAnAccessHasCome(t *testing.T) {
 
 // What a Task says of a request is what was asked.
 func FuzzTask(f *testing.F) {
-	f.Add(anAsk)
-	f.Add(strings.Replace(anAsk, `"value":1.5`, `"value":1`, 1))
-	f.Fuzz(func(t *testing.T, doc string) {
+	f.Add("", anAsk)
+	for _, c := range [][2]string{{`"value":1.5`, `"value":1`}, {"access", "emergency-access"}, {"CLMATTCH", "ETREAT"}, {"laboratory", "claim"}, {`"start":"2026-01-01",`, ``}, {"p-1", "p-2"}} {
+		f.Add(c[0], c[1])
+	}
+	f.Fuzz(func(t *testing.T, old, by string) { // a piece of a Task, and another: short, so that what is tried is many, and reads as a Task
+		doc := by
+		if old != "" {
+			doc = strings.Replace(anAsk, old, by, 1)
+		}
 		w, err := readAsk(doc)
 		if err != nil {
 			return

@@ -5,8 +5,10 @@ import (
 	_ "embed"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
+	"yitong/gateway/fhir/profiletest"
 	"yitong/test/fhir/door"
 )
 
@@ -61,6 +63,12 @@ func TestWhatCameOutIsValid(t *testing.T) {
 	if seen.Len() == 0 {
 		t.Skip("nothing came out: the tests before this one weren't run")
 	}
+	claimed, lacks := profiletest.Check(seen.Bundle())
+	for _, l := range lacks {
+		t.Errorf("of a profile of IHE's that is claimed, this isn't kept: %s", l)
+	}
+	slices.Sort(claimed)
+	t.Logf("profiles of IHE's that are claimed: %v", slices.Compact(claimed))
 	node := exec.Command("node", "-e", validate)
 	node.Stdin = bytes.NewReader(seen.Bundle())
 	if out, err := node.CombinedOutput(); err != nil {
