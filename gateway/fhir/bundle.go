@@ -362,11 +362,15 @@ type provision struct {
 	who         *yitongv1.Patient
 }
 
+func newProvision() *provision {
+	return &provision{patches: map[int]place{}, submissions: map[int]submission{}, records: map[int]*yitongv1.Record{}}
+}
+
 // provide does a Provide Document Bundle (IHE MHD ITI-65): a record for each DocumentReference. All
 // are checked before the first is submitted. What is interrupted is completed by the same again, if
 // the DocumentReferences have master identifiers.
 func (c *call) provide(b *receivedBundle) (answer, error) {
-	p := &provision{patches: map[int]place{}, submissions: map[int]submission{}, records: map[int]*yitongv1.Record{}}
+	p := newProvision()
 	if err := c.checkProvision(b, p); err != nil {
 		return answer{}, err
 	}

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	yitongv1 "yitong/gateway/api/yitong/v1"
+	"yitong/gateway/fhir/profiletest"
 	"yitong/gateway/seal"
 )
 
@@ -133,6 +134,9 @@ func FuzzDocumentReference(f *testing.F) {
 		}
 		if err := validate(out, "DocumentReference"); err != nil {
 			t.Fatalf("what is made of it isn't R4: %v in %s", err, doc)
+		}
+		if _, lacks := profiletest.Check(doc); len(lacks) > 0 {
+			t.Fatalf("it claims what it isn't: %v in %s", lacks, doc)
 		}
 	})
 }

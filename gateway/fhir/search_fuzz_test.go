@@ -39,13 +39,13 @@ func FuzzSearch(f *testing.F) {
 		"subtype=AuthZ-Consent&outcome=8,4&entity.identifier=urn:yitong:access|0123456789abcdef0123456789abcdef", "agent:identifier=urn:yitong:member|Insurer&type=http://dicom.nema.org/resources/ontology/DCM|110106",
 		"identifier=urn:yitong:consent|0123456789abcdef0123456789abcdef", "_id=1.0.5", "business-status=denied&authored-on=gt2026-01-01T00:00:00Z", `identifier=a\|b|c\,d`, "_count=0&_summary=count", "url=https://x&criteria=urn:yitong:topic:*",
 	} {
-		for _, kind := range []string{"Consent", "AuditEvent", "Task", "Subscription"} {
+		for _, kind := range []string{"Consent", "AuditEvent", "Task", "Subscription", "List"} {
 			f.Add(kind, query)
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind, query string) {
 		switch kind {
-		case "Consent", "AuditEvent", "Task", "Subscription":
+		case "Consent", "AuditEvent", "Task", "Subscription", "List":
 		default:
 			return
 		}
