@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,13 +193,37 @@ func ReadConfig(path string) (Config, error) {
 	var problems []error
 	if wrong != nil { // the rest of the file was read
 		for _, p := range wrong.Errors {
-			problems = append(problems, errors.New("  - "+p))
+			problems = append(problems, errors.New("  - "+inWords(p)))
 		}
 	}
 	if err := errors.Join(append(problems, c.check())...); err != nil {
 		return Config{}, fmt.Errorf("%s can't be used:\n%w", path, err)
 	}
 	return c, nil
+}
+
+var (
+	noField   = regexp.MustCompile(`^(line \d+: )field (\S+) not found in type \S+$`)
+	wrongForm = regexp.MustCompile("^(line \\d+: )cannot unmarshal !!\\w+ (.*) into (\\S+)$")
+	forms     = map[string]string{
+		"int": "a whole number", "float64": "a number", "bool": "true or false", "string": "text",
+		"time.Duration": "a time, as 30s or 5m", "[]string": "a list of texts",
+	}
+)
+
+// inWords says without the names of Go what the parser of YAML found.
+func inWords(problem string) string {
+	if m := noField.FindStringSubmatch(problem); m != nil {
+		return m[1] + "there is no setting " + m[2] + " in this place"
+	}
+	if m := wrongForm.FindStringSubmatch(problem); m != nil {
+		form, ok := forms[m[3]]
+		if !ok {
+			form = "what is to stand there"
+		}
+		return m[1] + m[2] + " isn't " + form
+	}
+	return problem
 }
 
 // WriteConfig writes a configuration, atomically and for its owner's eyes.
@@ -390,6 +415,6 @@ func (c Config) checkContents(unread map[string]bool, problem func(string, ...an
 		}
 	}
 	if _, err := readPolicy(c.Policy); err != nil {
-		problem("policy: %v", err)
+		problem("policy: %s", strings.ReplaceAll(err.Error(), "\n", "\n    "))
 	}
 }

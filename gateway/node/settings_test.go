@@ -69,7 +69,7 @@ func TestSlipsOfThePenAreToldWithTheRest(t *testing.T) {
 	fmt.Fprintln(f, "log_levle: debug\nlimits:\n  rate: many\n  burst: -1\n  bodies: 3 cats")
 	f.Close()
 	_, err = node.ReadConfig(path)
-	for _, want := range []string{"log_levle", "cannot unmarshal !!str `many`", "3 cats", "limits.burst is -1", `listen is "nowhere"`} {
+	for _, want := range []string{"there is no setting log_levle", "`many` isn't a number", "3 cats", "limits.burst is -1", `listen is "nowhere"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}

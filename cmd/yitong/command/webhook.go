@@ -89,7 +89,7 @@ func (a *app) webhookAdd() *cobra.Command {
 	}
 	a.addTypes(cmd, &ask.Types)
 	cmd.Flags().StringVar(&ask.Description, "description", "", "what it is for")
-	cmd.Flags().StringVar(&ask.Format, "format", "", "how deliveries are written: JSON, unless it is , a notification of a FHIR Subscription")
+	cmd.Flags().StringVar(&ask.Format, "format", "", "how deliveries are written: JSON, unless it is fhir-r4, a notification of a FHIR Subscription")
 	cmd.Flags().StringVar(&from, "since", "now", "begin after the event at this position")
 	cmd.Flags().StringVar(&ask.Id, "id", "", "id of the webhook, 32 hexadecimal characters (default: a random one)")
 	secret.add(cmd)
