@@ -37,7 +37,6 @@ import (
 	"archive/tar"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,9 +48,9 @@ import (
 	"time"
 
 	"filippo.io/age"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"yitong/chaincode/record"
+	"yitong/gateway/database"
 	"yitong/gateway/keys"
 	"yitong/gateway/vault"
 )
@@ -193,12 +192,7 @@ func (w *writer) database(name, path, scratch string) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(w.ctx, "VACUUM INTO ?", scratch)
-	if err = errors.Join(err, db.Close()); err != nil {
+	if err := database.Copy(w.ctx, path, scratch); err != nil {
 		return fmt.Errorf("copying %s: %w", name, err)
 	}
 	defer os.Remove(scratch)

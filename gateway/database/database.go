@@ -105,12 +105,16 @@ func (d *Database) open(at string, o Options) error {
 	if o.Durable {
 		synchronous = "FULL"
 	}
-	name := fmt.Sprintf("file:%s?_pragma=journal_mode(WAL)&_pragma=synchronous(%s)&_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=temp_store(2)",
-		(&url.URL{Path: path}).EscapedPath(), synchronous, o.Wait.Milliseconds())
+	name := fmt.Sprintf("%s&_pragma=journal_mode(WAL)&_pragma=synchronous(%s)&_pragma=foreign_keys(1)&_pragma=temp_store(2)", dsn(path, o.Wait), synchronous)
 	connect := func(how string, kib int) func() (*sql.DB, error) {
 		return func() (*sql.DB, error) { return sql.Open("sqlite", name+how+cache(kib)) }
 	}
 	return d.connect(connect("&_txlock=immediate", o.WriterCache), connect("&_pragma=query_only(1)", o.ReaderCache), o.Readers)
+}
+
+// dsn is how the driver has a file named.
+func dsn(path string, wait time.Duration) string {
+	return fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)", (&url.URL{Path: path}).EscapedPath(), wait.Milliseconds())
 }
 
 func cache(kib int) string {
@@ -166,6 +170,17 @@ func (d *Database) Close() error {
 		err = errors.Join(err, d.lock.Unlock())
 	}
 	return err
+}
+
+// Copy copies a file of SQLite, as of one moment, whoever else has it open. There must be
+// nothing where the copy is to be.
+func Copy(ctx context.Context, path, to string) error {
+	db, err := sql.Open("sqlite", dsn(path, 10*time.Second))
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
+	return errors.Join(err, db.Close())
 }
 
 // Bind writes the placeholders of a query (?) as the database wants them.

@@ -66,6 +66,35 @@ func TestWhatWasWrittenIsThereWhenItIsOpenedAgain(t *testing.T) {
 	}
 }
 
+// What is being written while it is copied is in the copy whole, or not at all.
+func TestACopyIsOfOneMoment(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "100 %41?#")
+	path, o := filepath.Join(folder, "notes.db"), database.Options{Migrations: notes(), Readers: 1}
+	d := open(t, "sqlite:"+path, o)
+	note(t, d, 1, "one")
+	under, err := d.Writes.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := under.ExecContext(t.Context(), "INSERT INTO notes (number, text) VALUES (2, 'two')"); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(folder, "copy.db")
+	if err := database.Copy(t.Context(), path, to); err != nil {
+		t.Fatal(err)
+	}
+	if err := under.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	var count int
+	if err := open(t, "sqlite:"+to, o).Reads.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM notes").Scan(&count); err != nil || count != 1 {
+		t.Errorf("the copy has %d notes, %v", count, err)
+	}
+	if err := database.Copy(t.Context(), path, to); err == nil {
+		t.Error("a copy is made where there is one")
+	}
+}
+
 // Its owner's name for the table that the schema's version is in stays what it was, or the
 // schema would be made a second time.
 func TestTheSchemaIsNotedWhereItsOwnerSays(t *testing.T) {
