@@ -1,6 +1,9 @@
 package api
 
 import (
+	"cmp"
+	"time"
+
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -20,13 +23,14 @@ type auditing struct {
 	chaincode  string
 	projection *projection.Database
 	history    history.History
+	patience   time.Duration
 	scratch    string
 }
 
 func newAuditing(c Config) auditing {
 	return auditing{
 		gateway: c.Gateway, chain: c.Chain, channel: c.Channel, chaincode: c.Chaincode,
-		projection: c.Projection, history: history.History{Database: c.Projection}, scratch: c.Scratch,
+		projection: c.Projection, history: history.History{Database: c.Projection}, patience: cmp.Or(c.Patience, patience), scratch: c.Scratch,
 	}
 }
 

@@ -22,8 +22,8 @@ import (
 	"yitong/gateway/audit/projection"
 )
 
-// patience is how long a question waits for the projection to have what the peer has. An
-// answer that stands on less is given all the same: it says on what it stands.
+// patience is Config.Patience where that is zero. An answer that stands on less is given all
+// the same: it says on what it stands.
 const patience = 2 * time.Second
 
 // ready refuses questions where there is no projection to answer them from, and gives the
@@ -32,7 +32,7 @@ func (s auditing) ready(ctx context.Context) error {
 	if s.projection == nil {
 		return status.Error(codes.FailedPrecondition, "this gateway keeps no projection of the ledger")
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	if height, err := s.chain.Height(ctx); err == nil { // a peer that is away is no reason not to answer
 		_ = s.projection.Reach(ctx, height)

@@ -44,6 +44,7 @@ type Config struct {
 	Channel     string
 	Chaincode   string
 	Projection  *projection.Database // of the chain; nil answers no question of history
+	Patience    time.Duration        // how long a question waits for the projection to have what the peer has; 0 is 2 s
 	Scratch     string               // folder that a rebuild works in
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Trust       Trust

@@ -367,7 +367,7 @@ func TestNothingThatIsReceivedIsDialled(t *testing.T) {
 		resolved.Add(1)
 		return nil, fmt.Errorf("nobody resolves here")
 	}}
-	defer func() { net.DefaultResolver = before }()
+	t.Cleanup(func() { net.DefaultResolver = before }) // once the gateways have stopped, which dial too
 
 	dir := t.TempDir()
 	gatewaytest.Start(t, dir)

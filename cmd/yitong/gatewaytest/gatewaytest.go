@@ -133,7 +133,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	kept.Go(func() { history.Keep(following, link, log) })
 	kept.Go(func() { feed.Keep(following, link) })
 	served := api.Config{
-		Gateway: g, Chain: link, Channel: "test", Chaincode: chaincode, Projection: history, Events: feed, Scratch: folder, Trust: trust, Revocations: &c.revoked, Version: Version, Log: log,
+		Gateway: g, Chain: link, Channel: "test", Chaincode: chaincode, Projection: history, Patience: time.Minute, Events: feed, Scratch: folder, Trust: trust, Revocations: &c.revoked, Version: Version, Log: log,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own, nil },
 	}
 	server := api.NewServer(served)
