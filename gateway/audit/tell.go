@@ -10,6 +10,7 @@ import (
 	"yitong/chaincode/directive"
 	"yitong/chaincode/disclosure"
 	"yitong/chaincode/epoch"
+	"yitong/chaincode/record"
 	"yitong/chaincode/registry"
 	"yitong/gateway/ledger"
 )
@@ -192,6 +193,13 @@ func tellDirective(t ledger.Transaction) (string, []string) {
 	})
 }
 
+func tellClasses(c record.Classes) string {
+	if c == record.AllClasses {
+		return "every class"
+	}
+	return strings.Join(c.Codes(), ", ")
+}
+
 func tellAccess(value []byte) (string, string) {
 	var a access.Access
 	if json.Unmarshal(value, &a) != nil {
@@ -201,7 +209,7 @@ func tellAccess(value []byte) (string, string) {
 	if a.Decision.Rule.Consent != "" {
 		rule += fmt.Sprintf(", consent %s version %d", short(a.Decision.Rule.Consent), a.Decision.Rule.Version)
 	}
-	what := strings.Join(a.Classes.Codes(), ", ")
+	what := tellClasses(a.Classes)
 	if !a.Types.Empty() {
 		what += " as " + strings.Join(a.Types.Codes(), " or ")
 	}
@@ -212,7 +220,7 @@ func tellAccess(value []byte) (string, string) {
 	if !a.Permitted() {
 		return asked + "deny (" + rule + ")", a.Handle
 	}
-	return asked + "permit for " + strings.Join(a.Decision.Scope.Classes.Codes(), ", ") + " (" + rule + ")", a.Handle
+	return asked + "permit for " + tellClasses(a.Decision.Scope.Classes) + " (" + rule + ")", a.Handle
 }
 
 // tellOutcome says what a conclusion means.

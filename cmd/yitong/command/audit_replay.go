@@ -365,6 +365,9 @@ func (a *app) showReport(r *replay.Report, whole bool) error {
 				return err
 			}
 		}
+		if r.Compared > 0 {
+			a.screen.Say("the peer gives %s as the blocks do", counted(r.Compared, "answer"))
+		}
 		a.screen.Say("head %s\nstate %s", r.Head, r.State)
 	}
 	switch {

@@ -98,7 +98,7 @@ func (c *committer) load() error {
 		return fmt.Errorf("%w: %v", ErrCheckpoint, err)
 	}
 	c.commit, c.newest, c.report = k.Commit, k.Newest, k.Report
-	c.report.From, c.before = k.Next, k.Report.Transactions
+	c.report.From, c.report.Compared, c.before = k.Next, 0, k.Report.Transactions
 	for _, m := range []*map[string]int{&c.report.Codes, &c.report.Recomputed, &c.report.Unruled} {
 		if *m == nil { // gob leaves out what is empty
 			*m = map[string]int{}

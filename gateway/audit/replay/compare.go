@@ -133,6 +133,7 @@ func (c *committer) compareAnswer(ctx context.Context, p *Peer, function, custod
 			}
 		}
 		if bytes.Equal(said, answer) {
+			c.report.Compared++
 			return answer, false, nil
 		}
 		if differed++; p.Height == nil {

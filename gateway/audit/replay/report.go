@@ -80,6 +80,7 @@ type Report struct {
 	Bytes        int64          `json:"bytes"`
 	Divergences  []Divergence   `json:"divergences"`
 	Truncated    bool           `json:"truncated,omitempty"` // more divergences than are listed
+	Compared     int            `json:"compared,omitempty"`  // answers of the peer that are as the blocks give them
 	State        string         `json:"state"`               // SHA-256 of the rebuilt state, hex
 	// Of this run alone, however the chain was come through: its first block (those before were
 	// done up to the checkpoint), its transactions and the time.

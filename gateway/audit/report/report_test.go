@@ -2,7 +2,10 @@ package report_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/csv"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -282,6 +285,34 @@ func TestASignedExportIsCheckedAgainstEveryByte(t *testing.T) {
 }
 
 // A25: no cell of the CSV begins as a formula does, whichever text of an entry it is from.
+// docs/formats/export.md, by nothing but the standard library.
+func TestTheSignatureIsWhatTheFormatSays(t *testing.T) {
+	key := seal.GenerateSigningKey()
+	digest := report.NewDigester()
+	fmt.Fprint(digest, "an export")
+	statement, err := digest.Statement("csv", "yitong", "Regulator", history.AsOf{Blocks: 7, Hash: [32]byte{1}}, time.Unix(1.8e9, 0)).Canonical()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("an export"))
+	want := fmt.Sprintf(`{"format":"csv","sha256":"%x","bytes":9,"channel":"yitong","height":7,"blockHash":"01%s","member":"Regulator","made":"2027-01-15T08:00:00Z"}`, sum, strings.Repeat("00", 31))
+	if string(statement) != want {
+		t.Errorf("the statement is %s\nwant %s", statement, want)
+	}
+	public, signature := key.Public().Bytes(), key.SignStatement(report.Label, statement)
+	signed := func(label string) []byte { return []byte("yitong statement v1\x00" + label + "\x00" + want) }
+	if !ed25519.Verify(public, signed("22:yitong audit export v1"), signature) {
+		t.Error("the signature isn't over what the format says")
+	}
+	if ed25519.Verify(public, signed("22:yitong audit export v2"), signature) {
+		t.Error("control: a signature under another label is good")
+	}
+	id := sha256.Sum256(slices.Concat([]byte{0, 0, 0, 21}, []byte("yitong signing key v1"), []byte{0, 0, 0, 32}, public))
+	if got := hex.EncodeToString(id[:16]); got != key.Public().ID() {
+		t.Errorf("the key's id is %s, not %s", key.Public().ID(), got)
+	}
+}
+
 func TestNoCellBeginsAFormula(t *testing.T) {
 	for _, first := range []string{"=cmd|'/c calc'!A1", "+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1"} {
 		entries, asOf := trail(t)
