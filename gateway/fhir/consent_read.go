@@ -250,19 +250,65 @@ func (r *reading) labels(e *element, at string, p *yitongv1.Provision) (normal b
 }
 
 // normal turns a permit of normal data, and of data with some labels, into the ledger's terms: a
-// permit, but for whatever has a label, but for those.
+// permit, but for whatever has a label, but for those, and but for what its exceptions permit: beside
+// the denial they would be outvoted.
 func (r *reading) normal(p *yitongv1.Provision, at string, depth int) {
 	labelled := &yitongv1.Provision{Type: "deny", Labels: record.AllLabels.Codes()}
-	levels := 1
 	if len(p.Labels) > 0 {
-		labelled.Provisions = []*yitongv1.Provision{{Type: "permit", Labels: p.Labels}}
-		levels = 2
+		labelled.Provisions = append(labelled.Provisions, &yitongv1.Provision{Type: "permit", Labels: p.Labels})
 	}
-	if depth+levels > consent.MaxDepth {
-		r.refuse(at+".securityLabel", "confidentiality N would nest exceptions too deep", "N at the root")
+	var denials []*yitongv1.Provision
+	for _, x := range p.Provisions {
+		if x.GetType() == "permit" {
+			labelled.Provisions = append(labelled.Provisions, x)
+		} else {
+			denials = append(denials, x)
+		}
 	}
-	p.Labels = nil
-	p.Provisions = append(p.Provisions, labelled)
+	if depth+levels(labelled) > consent.MaxDepth {
+		r.refuse(at+".securityLabel", "confidentiality N would nest exceptions too deep", "N at the root, with exceptions that have none themselves")
+	}
+	p.Labels, p.Provisions = nil, append(denials, labelled)
+}
+
+// levels counts a provision and those within one another below it.
+func levels(p *yitongv1.Provision) int {
+	deepest := 0
+	for _, x := range p.GetProvisions() {
+		deepest = max(deepest, levels(x))
+	}
+	return 1 + deepest
+}
+
+// unlabelled is a permit as it was before normal, if it is one that normal made, or could have made.
+func unlabelled(p *yitongv1.Provision) (labels []string, exceptions []*yitongv1.Provision, ok bool) {
+	if p.GetType() != "permit" || len(p.GetLabels()) > 0 {
+		return nil, nil, false
+	}
+	all := sorted(record.AllLabels.Codes())
+	var permits []*yitongv1.Provision
+	for _, x := range p.GetProvisions() {
+		switch {
+		case !ok && x.GetType() == "deny" && alone(x) && slices.Equal(sorted(x.GetLabels()), all):
+			permits, ok = x.GetProvisions(), true
+		case x.GetType() == "permit":
+			return nil, nil, false
+		default:
+			exceptions = append(exceptions, x)
+		}
+	}
+	if slices.ContainsFunc(permits, func(x *yitongv1.Provision) bool { return x.GetType() != "permit" }) {
+		return nil, nil, false
+	}
+	if ok && len(permits) > 0 && alone(permits[0]) && len(permits[0].GetProvisions()) == 0 && len(permits[0].GetLabels()) > 0 {
+		labels, permits = permits[0].GetLabels(), permits[1:]
+	}
+	return labels, append(exceptions, permits...), ok
+}
+
+// alone reports that a provision has no criterion but labels.
+func alone(p *yitongv1.Provision) bool {
+	return len(p.GetActors())+len(p.GetActions())+len(p.GetPurposes())+len(p.GetClasses())+len(p.GetRecordTypes()) == 0 && p.GetPeriod() == nil && p.GetDataPeriod() == nil
 }
 
 // sameProvision reports that two say the same in the same words.

@@ -342,6 +342,13 @@ func drawProvision(t *rapid.T, depth int) *yitongv1.Provision {
 		for range rapid.IntRange(0, 2).Draw(t, "exceptions") {
 			p.Provisions = append(p.Provisions, drawProvision(t, depth+1))
 		}
+		if rapid.IntRange(0, 3).Draw(t, "only what has no label") == 0 { // as confidentiality N is kept, or nearly
+			labelled := &yitongv1.Provision{Type: "deny", Labels: record.AllLabels.Codes()}
+			for i := rapid.IntRange(0, 2).Draw(t, "of what has"); i > 0 && depth < consent.MaxDepth-1; i-- {
+				labelled.Provisions = append(labelled.Provisions, drawProvision(t, depth+2))
+			}
+			p.Provisions = append(p.Provisions, labelled)
+		}
 	}
 	return p
 }
@@ -414,7 +421,7 @@ func TestProfilesAreClaimedWhereTheyAreKept(t *testing.T) {
 	for want, list := range map[string][]*yitongv1.Provision{
 		"Basic":        {{Type: "permit"}, {Type: "permit", Purposes: []string{"HPAYMT"}}},
 		"Intermediate": {{Type: "permit", Purposes: []string{"HRESCH"}}, {Type: "permit", Purposes: []string{"TREAT", "BTG"}}, {Type: "permit", DataPeriod: span}, deny(&yitongv1.Provision{DataPeriod: span})},
-		"Advanced":     {{Type: "permit", Labels: []string{"R"}}, deny(&yitongv1.Provision{Labels: []string{"PSY"}}), deny(&yitongv1.Provision{Labels: []string{"SDV"}})},
+		"Advanced":     {{Type: "permit", Labels: []string{"R"}}, deny(&yitongv1.Provision{Labels: []string{"PSY"}}), deny(&yitongv1.Provision{Labels: []string{"SDV"}}), deny(&yitongv1.Provision{Labels: record.AllLabels.Codes()})},
 		"":             {{Type: "permit", Actions: []string{"access"}}, {Type: "permit", Classes: []string{"claim"}}, deny(&yitongv1.Provision{Labels: []string{"SEX"}}), deny(deny(&yitongv1.Provision{}))},
 	} {
 		for _, p := range list {

@@ -153,12 +153,14 @@ func exceptionOut(p *yitongv1.Provision, members roster) *consentProvision {
 	for _, code := range sorted(p.GetActions()) {
 		out.Action = append(out.Action, Concept{Coding: []Coding{{System: consentActions, Code: code}}})
 	}
-	for _, code := range sorted(p.GetLabels()) {
-		system := actCodes
-		if code == "R" || code == "V" {
-			system = confidentiality
-		}
-		out.SecurityLabel = append(out.SecurityLabel, Coding{System: system, Code: code})
+	labels, exceptions, normal := unlabelled(p)
+	if normal {
+		out.SecurityLabel = []Coding{{System: confidentiality, Code: "N"}}
+	} else {
+		labels, exceptions = p.GetLabels(), p.GetProvisions()
+	}
+	for _, code := range sorted(labels) {
+		out.SecurityLabel = append(out.SecurityLabel, labelCoding(code))
 	}
 	for _, code := range sorted(p.GetPurposes()) {
 		out.Purpose = append(out.Purpose, Coding{System: reasonCodes, Code: code})
@@ -173,7 +175,7 @@ func exceptionOut(p *yitongv1.Provision, members roster) *consentProvision {
 			out.Class = append(out.Class, Coding{System: formSystem, Code: code})
 		}
 	}
-	for _, x := range p.GetProvisions() {
+	for _, x := range exceptions {
 		out.Provision = append(out.Provision, exceptionOut(x, members))
 	}
 	return out

@@ -178,6 +178,7 @@ func TestPCFsExamplesMeanHereWhatTheyMean(t *testing.T) {
 		return record.Part{Class: record.Laboratory, MediaType: "application/fhir+json", Period: p, Labels: record.LabelsOf(labels...)}
 	}
 	any := record.Period{}
+	actor := `"actor":[{"role":{"coding":[{"system":"` + participationTypes + `","code":"IRCP"}]},"reference":{"identifier":{"system":"urn:yitong:member","value":"Insurer"}}}]`
 	for _, c := range []struct {
 		name, provision string
 		purpose         consent.Purpose
@@ -197,13 +198,16 @@ func TestPCFsExamplesMeanHereWhatTheyMean(t *testing.T) {
 		{"advanced-normal", `"type":"permit",` + tpo + `,"securityLabel":[` + label("N") + `]`, consent.HPAYMT, []record.Part{part(any)}, []record.Part{part(any, record.R), part(any, record.PSY)}, ""},
 		{"advanced-normal-restricted", `"type":"permit",` + tpo + `,"securityLabel":[` + label("N") + `,` + label("R") + `]`, consent.HPAYMT, []record.Part{part(any), part(any, record.R)}, []record.Part{part(any, record.PSY)}, ""},
 		{"advanced-normal-not-restricted", `"type":"permit",` + tpo + `,"securityLabel":[` + label("N") + `],"provision":[{"type":"deny","securityLabel":[` + label("R") + `]}]`, consent.HPAYMT, []record.Part{part(any)}, []record.Part{part(any, record.R)}, ""},
+		{"advanced-normal-focused-restricted", `"type":"permit",` + tpo + `,"securityLabel":[` + label("N") + `],"provision":[{"type":"permit","securityLabel":[` + label("R") + `],` + actor + `}]`, consent.HPAYMT, []record.Part{part(any), part(any, record.R)}, []record.Part{part(any, record.PSY)}, ""},
+		{"advanced-normal-focused-psy-or-sdv", `"type":"permit",` + tpo + `,"securityLabel":[` + label("N") + `],"provision":[{"type":"permit","securityLabel":[` + label("PSY") + `,` + label("SDV") + `],` + actor + `}]`, consent.HPAYMT, []record.Part{part(any), part(any, record.PSY), part(any, record.SDV)}, []record.Part{part(any, record.HIV), part(any, record.R)}, ""},
+		{"advanced-normal-break-glass-restricted, without", `"type":"permit",` + tpo + `,"securityLabel":[` + label("N") + `],"provision":[{"type":"permit",` + purposes("BTG") + `,"securityLabel":[` + label("R") + `],` + actor + `}]`, consent.HPAYMT, []record.Part{part(any)}, []record.Part{part(any, record.R)}, ""},
+		{"advanced-normal-break-glass-restricted", `"type":"permit",` + tpo + `,"securityLabel":[` + label("N") + `],"provision":[{"type":"permit",` + purposes("BTG") + `,"securityLabel":[` + label("R") + `],` + actor + `}]`, consent.BTG, []record.Part{part(any, record.R)}, []record.Part{part(any, record.PSY)}, ""},
 		{"advanced-not-sensitive", `"type":"permit",` + tpo + `,"provision":[{"type":"deny","securityLabel":[` + label("PSY") + `,` + label("HIV") + `]}]`, consent.HPAYMT, []record.Part{part(any), part(any, record.R)}, []record.Part{part(any, record.HIV)}, ""},
 		{"intermediate-authoredby", `"type":"permit",` + tpo + `,"data":[{"meaning":"authoredby","reference":{"reference":"Practitioner/1"}}]`, 0, nil, nil, "provision.data"},
 		{"intermediate-not-encounter", `"type":"permit",` + tpo + `,"provision":[{"type":"deny","data":[{"meaning":"related","reference":{"reference":"Encounter/1"}}]}]`, 0, nil, nil, "provision.provision[0].data"},
 		{"intermediate-data", `"type":"permit",` + tpo + `,"data":[{"meaning":"instance","reference":{"reference":"Observation/1"}}]`, 0, nil, nil, "provision.data"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			actor := `"actor":[{"role":{"coding":[{"system":"` + participationTypes + `","code":"IRCP"}]},"reference":{"identifier":{"system":"urn:yitong:member","value":"Insurer"}}}]`
 			d, err := read(aConsent("provision", `{`+c.provision+`,`+actor+`}`))
 			if c.refused != "" {
 				if !slices.Equal(places(err), []string{c.refused}) {
