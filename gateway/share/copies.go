@@ -223,8 +223,6 @@ func (w *hashed) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (w *hashed) sum() record.Hash { return record.Hash(w.h.Sum(nil)) }
-
 // noteSegment notes a segment that is durable. One of a copy that was dropped meanwhile goes.
 func (g *Gateway) noteSegment(name string, s vault.Segment) error {
 	err := g.amendPart(name, func(c *partCopy) { c.Segments = append(c.Segments, s) })
@@ -237,7 +235,7 @@ func (g *Gateway) noteSegment(name string, s vault.Segment) error {
 // noteWhole notes that a copy is verified, and opened under a permit.
 func (g *Gateway) noteWhole(name, id string, content *hashed) error {
 	return g.amendPart(name, func(c *partCopy) {
-		c.Whole, c.Size, c.Content = true, content.n, content.sum()
+		c.Whole, c.Size, c.Content = true, content.n, record.Hash(content.h.Sum(nil))
 		p := c.Permits[id]
 		p.Opened = g.now()
 		c.Permits[id] = p

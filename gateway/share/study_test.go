@@ -200,6 +200,13 @@ func TestWhatAStudyIsRefusedFor(t *testing.T) {
 			if err != nil && (strings.Contains(err.Error(), "CANARY") || !strings.Contains(err.Error(), tc.says)) {
 				t.Errorf("it says %v", err)
 			}
+			s.ID = share.NewID()
+			c.upload(s, len(tc.content))
+			if _, err := c.gateways[hospitalA].Append(t.Context(), s.ID, 0, nil, bytes.NewReader(tc.content)); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = c.gateways[hospitalA].FinishUpload(t.Context(), s.ID, nil, nil)
+			wantRefusal(t, err, tc.want)
 			if n := c.kept(hospitalA); n != 0 {
 				t.Errorf("%d sealed parts are left of what was refused", n)
 			}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
 	"math/bits"
@@ -43,7 +44,34 @@ type Submission struct {
 	// entry, at most [MaxDescription]. It becomes the part after the file's, under the same
 	// class, labels and period, so that whoever may open the one may open the other.
 	Description []byte `json:"description,omitempty"`
+
+	sum []byte // SHA-256 that the content must have; nil where nobody said
 }
+
+// taken reads what is submitted: counts and hashes it, once, and compares it at its end with
+// what was said of it.
+type taken struct {
+	r    io.Reader
+	h    hash.Hash
+	n    int64 // bytes
+	want []byte
+}
+
+func (s Submission) taking(content io.Reader) *taken {
+	return &taken{r: content, h: sha256.New(), want: s.sum}
+}
+
+func (t *taken) Read(b []byte) (int, error) {
+	n, err := t.r.Read(b)
+	t.h.Write(b[:n])
+	t.n += int64(n)
+	if err == io.EOF && len(t.want) != 0 && !bytes.Equal(t.h.Sum(nil), t.want) {
+		err = refusal.New(ChecksumMismatch, "what was uploaded isn't what the checksum is of", "uploading it anew")
+	}
+	return n, err
+}
+
+func (t *taken) digest() record.Hash { return record.Hash(t.h.Sum(nil)) }
 
 // MaxDescription is how long a description may be, in bytes.
 const MaxDescription = 1 << 20
@@ -136,11 +164,11 @@ func NewID() string {
 
 // same refuses a retry that brings other content than was submitted under this id.
 func (c catalogued) same(s Submission, content io.Reader) error {
-	digest := sha256.New()
-	if _, err := io.Copy(digest, content); err != nil {
+	whole := s.taking(content)
+	if _, err := io.Copy(io.Discard, whole); err != nil {
 		return fmt.Errorf("reading the content: %w", err)
 	}
-	same := record.Hash(digest.Sum(nil)) == c.Content &&
+	same := whole.digest() == c.Content &&
 		s.Patient == c.Patient && s.MediaType == c.MediaType && s.Supersedes == c.Supersedes
 	if s.isStudy() {
 		for _, p := range c.Parts {
@@ -182,7 +210,7 @@ func (s Submission) checkDescription() error {
 // sealRecord cuts the content into parts, seals each under a key of its own into
 // the vault, and enters the record in the catalogue, not yet anchored.
 func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reader) (c catalogued, err error) {
-	whole := &hashed{w: io.Discard, h: sha256.New()}
+	whole := s.taking(content)
 	c = catalogued{Record: Record{
 		ID: s.ID, Patient: s.Patient, MediaType: s.MediaType, Submitted: g.now(), Supersedes: s.Supersedes,
 	}, Subject: subjectOf(ctx)}
@@ -197,7 +225,7 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 			}
 		}
 	}()
-	for d, err := range s.cut(content, whole) {
+	for d, err := range s.cut(whole) {
 		if err != nil {
 			return catalogued{}, err
 		}
@@ -209,7 +237,7 @@ func (g *Gateway) sealRecord(ctx context.Context, s Submission, content io.Reade
 		c.Parts, partKeys = append(c.Parts, p), append(partKeys, key)
 	}
 	failpoint.Reach("submit: sealed")
-	c.Content, c.Size = whole.sum(), whole.n
+	c.Content, c.Size = whole.digest(), whole.n
 	split := g.split(ctx, s.ID, partKeys)
 	if split != nil {
 		c.Escrow = split.Package.Digest()
@@ -257,10 +285,8 @@ func (s Submission) draft(mediaType string, content []byte) draft {
 	return draft{s.Class, s.Labels.Widened(), mediaType, bytes.NewReader(content), func() (record.Period, record.Hash) { return s.Period, sha256.Sum256(content) }}
 }
 
-// cut makes the parts of a submission, each to be read before the next, and passes all its
-// content on to whole on the way.
-func (s Submission) cut(content io.Reader, whole *hashed) iter.Seq2[draft, error] {
-	content = io.TeeReader(content, whole)
+// cut makes the parts of a submission, each to be read before the next.
+func (s Submission) cut(content *taken) iter.Seq2[draft, error] {
 	switch {
 	case s.MediaType == FHIR:
 		return cutBundle(content)
@@ -268,7 +294,7 @@ func (s Submission) cut(content io.Reader, whole *hashed) iter.Seq2[draft, error
 		return s.cutStudy(content)
 	}
 	return func(yield func(draft, error) bool) {
-		file := draft{s.Class, s.Labels.Widened(), s.MediaType, content, func() (record.Period, record.Hash) { return s.Period, whole.sum() }}
+		file := draft{s.Class, s.Labels.Widened(), s.MediaType, content, func() (record.Period, record.Hash) { return s.Period, content.digest() }}
 		if yield(file, nil) && len(s.Description) > 0 {
 			yield(s.draft(FHIR, s.Description), nil)
 		}

@@ -9,6 +9,7 @@
 package gatewaytest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -62,17 +63,26 @@ type Consortium struct {
 	dir     string
 	shown   map[string]*tls.Certificate // the gateways', by MSP id
 	revoked revocations
+	vaults  map[string]string // URLs, by member name; a folder by default
+}
+
+// Vault has a member keep its sealed parts where a URL says (vault.OpenURL).
+func Vault(member, url string) func(*Consortium) {
+	return func(c *Consortium) { c.vaults[member] = url }
 }
 
 // Start founds a consortium and writes its members' profiles into dir, as `yitong
 // up` does.
-func Start(t testing.TB, dir string) *Consortium {
+func Start(t testing.TB, dir string, options ...func(*Consortium)) *Consortium {
 	t.Helper()
 	l := ledgertest.New(t, "HospitalA", "HospitalB", "Insurer", "Regulator")
 	cc, err := contract.New(func() record.Instant { return record.At(l.Now()) })
 	must(t, err)
 	l.Install(cc)
-	c := &Consortium{chain: newShared(l), servers: map[string]*grpc.Server{}, dir: dir}
+	c := &Consortium{chain: newShared(l), servers: map[string]*grpc.Server{}, dir: dir, vaults: map[string]string{}}
+	for _, o := range options {
+		o(c)
+	}
 
 	trust := api.Trust{}
 	certificates := map[string]*tls.Certificate{}
@@ -108,7 +118,7 @@ func (c *Consortium) start(t testing.TB, dir string, m registry.Candidate, trust
 	folder := filepath.Join(dir, "members", m.Name)
 	store, err := keys.Create(filepath.Join(folder, "keys.db"), []byte("a passphrase for tests"))
 	must(t, err)
-	sealed, err := vault.OpenDir(filepath.Join(folder, "vault"))
+	sealed, err := vault.OpenURL(t.Context(), cmp.Or(c.vaults[m.Name], filepath.Join(folder, "vault")))
 	must(t, err)
 	log := slog.New(slog.DiscardHandler)
 	others := api.NewCounterparts(trust, nil, func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil })
