@@ -373,7 +373,7 @@ func TestWhatIsUploadedNeverLiesInTheClear(t *testing.T) {
 		}
 		thief := newConsortium(t) // with stores of its own
 		thief.revive(hospitalA, copied)
-		_, err = thief.gateways[hospitalA].Upload(s.ID)
+		_, err = thief.gateways[hospitalA].Upload(t.Context(), s.ID)
 		wantRefusal(t, err, refusal.NotFound)
 		_, _, err = thief.gateways[hospitalA].FinishUpload(t.Context(), s.ID, nil, nil)
 		wantRefusal(t, err, refusal.NotFound)
