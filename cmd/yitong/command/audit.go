@@ -39,9 +39,12 @@ func (a *app) auditHistory() *cobra.Command {
 			return err
 		}
 		show := a.screen.Events()
-		for {
+		for shown := 0; ; shown++ {
 			e, err := stream.Recv()
 			if errors.Is(err, io.EOF) {
+				if shown == 0 && !a.screen.JSON {
+					a.screen.Say("none")
+				}
 				return nil
 			}
 			if err != nil {

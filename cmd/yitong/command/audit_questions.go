@@ -262,7 +262,7 @@ func listed[A answer, T proto.Message](a *app, limit int, header []string, ask f
 	if err := a.closeAsOf(list, asOf); err != nil || !more || a.screen.JSON {
 		return err
 	}
-	a.screen.Say("there is more than these %d; --limit 0 lists all", limit)
+	a.screen.Say("cut off after %d; --limit 0 lists all", limit)
 	return nil
 }
 
