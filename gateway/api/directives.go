@@ -145,7 +145,7 @@ func (s auditing) wanted(ctx context.Context, patient *yitongv1.Patient, ids []s
 	if s.gateway.Self.Kind != registry.Regulator {
 		w.Party = s.gateway.Self.MSP
 	}
-	if w.Custodian, w.Requester, err = s.pair(ctx, custodian, requester); err != nil {
+	if w.Custodian, w.Requester, err = s.named(ctx, custodian, requester); err != nil {
 		return w, err
 	}
 	if len(ids) > history.MaxPage {

@@ -30,7 +30,7 @@ func (s auditing) Export(in *yitongv1.ExportRequest, stream grpc.ServerStreaming
 	if !slices.Contains([]string{"", "en", "zh"}, in.GetLanguage()) {
 		return refusal.New(refusal.Malformed, fmt.Sprintf("there is no language %.40q", in.GetLanguage()), "en, zh")
 	}
-	members, err := s.gateway.Members(ctx)
+	members, err := s.history.Members(ctx) // not the peer's: it may be away
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (s auditing) Export(in *yitongv1.ExportRequest, stream grpc.ServerStreaming
 		Entries: s.all(stream, f, asOf),
 	}
 	for _, m := range members {
-		r.Names[m.Member.MSP], r.Gateways[m.Member.MSP] = m.Member.Name, m.Member.Gateway
+		r.Names[m.MSP], r.Gateways[m.MSP] = m.Name, m.Gateway
 	}
 	digest := report.NewDigester()
 	out := bufio.NewWriterSize(io.MultiWriter(digest, messageWriter{func(chunk []byte) error {

@@ -163,10 +163,10 @@ func (s auditing) filter(ctx context.Context, in *yitongv1.EntryFilter) (f histo
 		}
 	}
 	f = history.Filter{Object: in.GetObject(), Purpose: in.GetPurpose(), Reason: in.GetReason(), Time: periodOf(in.GetTime())}
-	if f.Custodian, f.Requester, err = s.pair(ctx, in.GetCustodian(), in.GetRequester()); err != nil {
+	if f.Custodian, f.Requester, err = s.named(ctx, in.GetCustodian(), in.GetRequester()); err != nil {
 		return f, err
 	}
-	if f.Member, _, err = s.pair(ctx, in.GetMember(), ""); err != nil {
+	if f.Member, _, err = s.named(ctx, in.GetMember(), ""); err != nil {
 		return f, err
 	}
 	for _, k := range in.GetKinds() {
@@ -221,29 +221,34 @@ func (s auditing) patient(ctx context.Context, in *yitongv1.Patient) (about []co
 	return about, records, nil
 }
 
-// pair reads two members, by name or MSP id. One that the registry has no more, or never had,
-// may still be in the history, so its MSP id is taken as it is; what can't be one is refused
-// (malformed), and so is one that the ledger doesn't tell of (not-found): an empty answer would
-// read as "nothing happened".
+// pair is named, once the projection is ready.
 func (s auditing) pair(ctx context.Context, a, b string) (string, string, error) {
 	if err := s.ready(ctx); err != nil {
 		return "", "", err
 	}
+	return s.named(ctx, a, b)
+}
+
+// named reads two members, by name or MSP id. One that the registry has no more, or never had,
+// may still be in the history, so its MSP id is taken as it is; what can't be one is refused
+// (malformed), and so is one that the ledger doesn't tell of (not-found): an empty answer would
+// read as "nothing happened".
+func (s auditing) named(ctx context.Context, a, b string) (string, string, error) {
 	if a == "" && b == "" {
 		return "", "", nil
 	}
-	members, err := s.gateway.Members(ctx)
+	members, err := s.history.Members(ctx) // not the peer's: it may be away
 	if err != nil {
 		return "", "", err
 	}
 	find := func(name string) (string, error) {
-		for _, m := range members {
-			if m.Member.Name == name {
-				return m.Member.MSP, nil
-			}
-		}
 		if name == "" {
 			return "", nil
+		}
+		for _, m := range members {
+			if m.Name == name {
+				return m.MSP, nil
+			}
 		}
 		if err := registry.CheckMSP(name); err != nil {
 			return "", err
@@ -254,7 +259,7 @@ func (s auditing) pair(ctx context.Context, a, b string) (string, string, error)
 		}
 		var names []string
 		for _, m := range members {
-			names = append(names, m.Member.Name)
+			names = append(names, m.Name)
 		}
 		return "", refusal.New(refusal.NotFound, fmt.Sprintf("the ledger tells of no member %.40q", name), strings.Join(names, ", "))
 	}

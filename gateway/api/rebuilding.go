@@ -24,6 +24,10 @@ func (s auditing) Rebuild(in *yitongv1.RebuildRequest, stream grpc.ServerStreami
 	if err := s.ready(stream.Context()); err != nil {
 		return err
 	}
+	// Without the own peer there is nothing to make it anew of, and nobody waits unawares.
+	if _, err := s.chain.Height(stream.Context()); err != nil {
+		return err
+	}
 	rebuilt, err := s.projection.Rebuild(stream.Context(), s.chain, s.scratch, func(done, wanted uint64) {
 		// Who has gone away is noticed by the stream's context.
 		_ = stream.Send(&yitongv1.RebuildResponse{Message: &yitongv1.RebuildResponse_Progress{Progress: &yitongv1.RebuildProgress{Blocks: done, Of: wanted}}})

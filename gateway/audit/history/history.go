@@ -138,6 +138,24 @@ func (d directory) name(msp string) string {
 	return msp
 }
 
+// Member is a member as the registry had it last.
+type Member struct {
+	MSP, Name string
+	Gateway   string // host:port
+}
+
+// Members lists all members there ever were, by their MSP ids.
+func (h History) Members(ctx context.Context) (list []Member, err error) {
+	_, err = h.read(ctx, func(s *snapshot) error {
+		for _, msp := range sortedKeys(s.members) {
+			last := s.members[msp][len(s.members[msp])-1]
+			list = append(list, Member{MSP: msp, Name: last.name, Gateway: last.gateway})
+		}
+		return nil
+	})
+	return list, err
+}
+
 // Knows reports whether the ledger tells of a member by this MSP id: that it was in the registry,
 // sent something or keeps records.
 func (h History) Knows(ctx context.Context, msp string) (known bool, err error) {

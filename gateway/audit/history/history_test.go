@@ -361,6 +361,15 @@ func TestTheLedgerKnowsWhomItTellsOf(t *testing.T) {
 	if len(seen) < 3 {
 		t.Fatalf("the history has only %v", seen)
 	}
+	members, err := h.Members(t.Context())
+	if err != nil || len(members) < 3 {
+		t.Fatalf("%d members, %v", len(members), err)
+	}
+	for _, m := range members {
+		if seen[m.MSP] = true; m.Name == "" || m.Gateway == "" {
+			t.Errorf("%s is called %q, at %q", m.MSP, m.Name, m.Gateway)
+		}
+	}
 	seen["Nobody"], seen[""] = false, false
 	for msp, want := range seen {
 		if known, err := h.Knows(t.Context(), msp); err != nil || known != want {
