@@ -234,6 +234,36 @@ func TestAConsentARequestAndTheirTrailByFHIR(t *testing.T) {
 
 }
 
+// Consents that keep to IHE's Privacy Consent on FHIR come back as what they are.
+func TestConsentsComeBackByTheirProfile(t *testing.T) {
+	c := consortium.Shared(t)
+	hospital, insurer := door.Open(t, c, &seen, consortium.HospitalA, ""), door.Open(t, c, &seen, consortium.Insurer, "")
+	p := patient.Synthetic(t, 4102)
+	label := func(code string) object {
+		return coding("http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code)
+	}
+	for profile, change := range map[string]object{
+		"Basic":        {"purpose": list{coding(reasons, "TREAT"), coding(reasons, "HPAYMT"), coding(reasons, "HOPERAT")}},
+		"Intermediate": {"dataPeriod": object{"start": "2026-01-01", "end": "2026-12-31"}},
+		"Advanced":     {"securityLabel": list{label("N")}, "provision": list{object{"type": "permit", "securityLabel": list{label("R")}, "purpose": list{coding(reasons, "BTG")}}}},
+		"":             {"action": list{concept("http://terminology.hl7.org/CodeSystem/consentaction", "access")}},
+	} {
+		consent := permit(p.ID, "4102-"+profile)
+		provision := consent["provision"].(object)
+		delete(provision, "class")
+		for name, value := range change {
+			provision[name] = value
+		}
+		made := hospital.Do(t, "POST", "Consent", consent).Want(t, 201)
+		for _, d := range []*door.Door{hospital, insurer} {
+			claimed := d.Do(t, "GET", "Consent/"+made.Text("id"), nil).Want(t, 200).Text("meta", "profile", 0)
+			if want := "https://profiles.ihe.net/ITI/PCF/StructureDefinition/IHE.PCF.consent" + profile; claimed != want && (profile != "" || claimed != "") {
+				t.Errorf("it claims %q, want %s", claimed, want)
+			}
+		}
+	}
+}
+
 // What a role may not do, it may not do by FHIR either.
 func TestRolesHoldForFHIRToo(t *testing.T) {
 	c := consortium.Shared(t)

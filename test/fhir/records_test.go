@@ -72,6 +72,21 @@ func recordsByFHIR(t *testing.T, hospital, insurer, raw *door.Door, p patient.Pa
 		t.Errorf("the range is %q", got.Body)
 	}
 
+	// As IHE's consumers ask: the records are SubmissionSets, of what can be read.
+	form = by(p.ID)
+	form.Set("code", "submissionset")
+	form.Set("status", "current")
+	listed := 0
+	for _, set := range insurer.Do(t, "POST", "List/_search", form).Want(t, 200).Entries() {
+		for i := 0; set.At("entry", i) != nil; i++ {
+			insurer.Do(t, "GET", set.Text("entry", i, "item", "reference"), nil).Want(t, 200)
+			listed++
+		}
+	}
+	if documents := len(insurer.Do(t, "POST", "DocumentReference/_search", by(p.ID)).Want(t, 200).Entries()); listed != documents || listed == 0 {
+		t.Errorf("the sets list %d documents, and there are %d", listed, documents)
+	}
+
 	onlyWhatIsPermitted(t, insurer, raw, p)
 	// The permit is for the insurer: nobody else's gateway has anything, and the hospital's ids
 	// aren't the insurer's.

@@ -59,6 +59,14 @@ assert.equal((await hospital.history({ resourceType: "Consent", id: made[0].id }
 await refused(hospital.delete({ resourceType: "Consent", id: made[0].id }), 405, "method-not-allowed");
 await refused(hospital.read({ resourceType: "Consent", id: "0".repeat(32) }), 404, "not-found");
 
+// List: what IHE's consumers ask for first.
+const sets = await hospital.search({ resourceType: "List", searchParams: { "patient.identifier": given.patient, code: "submissionset", status: "current" }, options: { postSearch: true } });
+for (const { resource } of sets.entry ?? []) {
+  assert.equal((await hospital.read({ resourceType: "List", id: resource.id })).code.coding[0].code, "submissionset");
+  assert.ok(resource.entry.length > 0);
+}
+assert.ok(sets.entry?.length > 0, "the patient's record is in no List");
+
 // Task: asked, answered, opened by an operation.
 const task = await insurer.create({ resourceType: "Task", body: given.task });
 assert.equal(task.status, "accepted", JSON.stringify(task));
