@@ -124,16 +124,16 @@ func searchAuditEvents(c *call, q query) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	from, wanted, pieces := q.cursor, max(1, q.count), rounds
+	pieces := rounds
 	id, one := onlyID(q)
 	if one { // then only the entry that it would be of is looked at
 		bookmark, ok := before(id)
 		if !ok {
 			return page{}, nil
 		}
-		from, wanted, pieces, in.NewestFirst = bookmark, 1, 1, false
+		q.cursor, q.count, q.summary, pieces, in.NewestFirst = bookmark, 1, "", 1, false
 	}
-	p, err := gather(from, wanted, pieces, func(at *yitongv1.Page) (found []auditevent.Event, next string, err error) {
+	p, err := gather(q, pieces, func(at *yitongv1.Page) (found []auditevent.Event, next string, err error) {
 		in.Page = at
 		out, err := c.audit().Entries(c.ctx(), in)
 		for _, e := range out.GetEntries() {
@@ -149,7 +149,8 @@ func searchAuditEvents(c *call, q query) (page, error) {
 		return page{}, nil
 	}
 	if one {
-		p.next = ""
+		n := len(p.entries)
+		p.next, p.total = "", &n
 	}
 	return p, err
 }

@@ -70,6 +70,7 @@ var transactions = []string{
 	"ITI-108 Access Consent (PCF): Consent create, read, update, search and withdrawal",
 	"ITI-81 Retrieve ATNA Audit Event: AuditEvent search and read, after BALP",
 	"ITI-20 Record Audit Event: not supported, the ledger alone makes them",
+	"all in JSON, none in XML",
 }
 
 func (f *facade) resourceStatements() []object {

@@ -377,7 +377,7 @@ func searchConsents(c *call, q query) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	return gather(q.cursor, max(1, q.count), rounds, func(at *yitongv1.Page) ([]*yitongv1.Directive, string, error) {
+	return gather(q, rounds, func(at *yitongv1.Page) ([]*yitongv1.Directive, string, error) {
 		in.Page = at
 		out, err := c.directives().Search(c.ctx(), in)
 		return out.GetDirectives(), out.GetNextBookmark(), err

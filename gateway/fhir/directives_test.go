@@ -186,6 +186,15 @@ func TestAConsentIsPutReadAmendedAndWithdrawn(t *testing.T) {
 		}
 	}
 
+	for _, how := range []string{"_summary", "_count"} {
+		form := byPatient(how, map[string]string{"_summary": "count", "_count": "0"}[how])
+		var counted bundleDoc
+		search(hospital, "Consent", form).want(t, 200).into(t, &counted)
+		if counted.Total == nil || *counted.Total != 2 || len(counted.Entry) != 0 {
+			t.Errorf("by %s they are counted as %+v", how, counted)
+		}
+	}
+
 	// An update names the version it is of, and stays what it is about.
 	narrower := func(changes ...any) string {
 		return aPermit(t, append([]any{"id", id, "provision.class", []object{{"system": "urn:yitong:data-class", "code": "claim"}}, "sourceAttachment.data", "c2lnbmVkIGFnYWlu"}, changes...)...)

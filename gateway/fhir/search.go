@@ -75,12 +75,15 @@ type page struct {
 // can only be seen of the resources that are made of it.
 const rounds = 20
 
-// gather fills a page: it asks for piece after piece, from a cursor on, and keeps what all of also hold
-// of, until there is as much as is wanted or as many pieces were looked at.
-func gather[T any](cursor string, wanted, pieces int, ask func(*yitongv1.Page) (found []T, next string, err error), also []func(T) bool, as func(T) entry) (page, error) {
-	p := page{next: cursor}
+// gather fills the page of a query: it asks for piece after piece, and keeps what all of also hold of,
+// until there is as much as is wanted or as many pieces were looked at. What can't be counted so isn't.
+func gather[T any](q query, pieces int, ask func(*yitongv1.Page) (found []T, next string, err error), also []func(T) bool, as func(T) entry) (page, error) {
+	p, wanted := page{next: q.cursor}, max(1, q.count)
+	if q.summary == "count" {
+		wanted = pieces * maxCount
+	}
 	for range pieces {
-		found, next, err := ask(&yitongv1.Page{Size: int32(wanted - len(p.entries)), Bookmark: p.next})
+		found, next, err := ask(&yitongv1.Page{Size: int32(min(wanted-len(p.entries), maxCount)), Bookmark: p.next})
 		if err != nil {
 			return page{}, err
 		}
@@ -92,6 +95,13 @@ func gather[T any](cursor string, wanted, pieces int, ask func(*yitongv1.Page) (
 		if p.next = next; next == "" || len(p.entries) >= wanted {
 			break
 		}
+	}
+	if q.summary == "count" {
+		if p.next != "" {
+			return page{}, tooCostly("http._summary", "there are too many to count", "a search for fewer, or page by page")
+		}
+		n := len(p.entries)
+		p.total = &n
 	}
 	return p, nil
 }

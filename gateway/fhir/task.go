@@ -162,7 +162,7 @@ func searchTasks(c *call, q query) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	return gather(q.cursor, max(1, q.count), rounds, func(at *yitongv1.Page) (found []taskResource, next string, err error) {
+	return gather(q, rounds, func(at *yitongv1.Page) (found []taskResource, next string, err error) {
 		in.Page = at
 		out, err := c.requests().Search(c.ctx(), in)
 		for _, asked := range out.GetRequests() {
