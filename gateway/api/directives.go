@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -137,7 +138,8 @@ func (s auditing) party(custodian, requester string) bool {
 	return self.Kind == registry.Regulator || self.MSP == custodian || self.MSP == requester
 }
 
-// wanted is what both ask for. A patient whom this gateway doesn't know has nothing.
+// wanted is what both ask for. A patient whom this gateway doesn't know has nothing, and so has a
+// member that the ledger doesn't tell of.
 func (s auditing) wanted(ctx context.Context, patient *yitongv1.Patient, ids []string, custodian, requester string) (w history.Wanted, err error) {
 	if err := s.ready(ctx); err != nil {
 		return w, err
@@ -145,7 +147,9 @@ func (s auditing) wanted(ctx context.Context, patient *yitongv1.Patient, ids []s
 	if s.gateway.Self.Kind != registry.Regulator {
 		w.Party = s.gateway.Self.MSP
 	}
-	if w.Custodian, w.Requester, err = s.named(ctx, custodian, requester); err != nil {
+	w.Custodian, w.Requester, err = s.named(ctx, custodian, requester)
+	stranger := errors.Is(err, refusal.New(refusal.NotFound, "", ""))
+	if err != nil && !stranger {
 		return w, err
 	}
 	if len(ids) > history.MaxPage {
@@ -158,6 +162,9 @@ func (s auditing) wanted(ctx context.Context, patient *yitongv1.Patient, ids []s
 	}
 	if len(ids) > 0 {
 		w.IDs = ids
+	}
+	if stranger {
+		w.IDs = []string{} // nothing
 	}
 	if patient != nil {
 		w.About = []contract.Relationship{}

@@ -266,6 +266,17 @@ func TestQuestionsOverHTTPS(t *testing.T) {
 		v.refused(http.StatusMethodNotAllowed, "Unimplemented", http.MethodDelete, "/v1/audit/entries")
 		v.refused(http.StatusRequestEntityTooLarge, "ResourceExhausted", http.MethodGet, "/v1/audit/entries?handle="+strings.Repeat("a", 9<<10))
 	})
+	t.Run("a FHIR search for what a stranger did finds nothing", func(t *testing.T) {
+		for _, search := range []string{"AuditEvent?agent.identifier=", "Consent?actor:identifier=", "Task?requester:identifier="} {
+			for member, some := range map[string]bool{"Insurer": true, "Nobody": false} {
+				r, body := v.do(http.MethodGet, "/fhir/"+search+"urn:yitong:member%7C"+member)
+				var bundle struct{ Entry []any }
+				if err := json.Unmarshal(body, &bundle); err != nil || r.StatusCode != http.StatusOK || (len(bundle.Entry) > 0) != some {
+					t.Errorf("%s%s: %s, %d entries: %s", search, member, r.Status, len(bundle.Entry), body)
+				}
+			}
+		}
+	})
 	t.Run("another member's software, and a person without the right", func(t *testing.T) {
 		visit(t, profile("regulator"), profile("insurer")).refused(http.StatusForbidden, "PermissionDenied", http.MethodGet, "/v1/audit/entries")
 		clinician, err := profile("hospital-a").For("clinician")
