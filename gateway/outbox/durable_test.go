@@ -193,6 +193,14 @@ func TestWhatWasSaidIsThereWhereverTheWriterIsKilled(t *testing.T) {
 	t.Logf("%d of %d writers were killed at a system call", cut, 3*rounds)
 }
 
+// No test can cut the power: what a transaction is kept by, before it is handed over, is that a
+// commit waits for the disk.
+func TestACommitWaitsForTheDisk(t *testing.T) {
+	if level, err := opened(t, t.TempDir()).Synchronous(t.Context()); err != nil || level != 2 {
+		t.Errorf("SQLite's level is %d, not FULL (2): %v", level, err)
+	}
+}
+
 // The control: an outbox that lost what was said is found out.
 func TestTheCheckSeesAnAnswerThatIsLost(t *testing.T) {
 	s := killed(t, t.TempDir(), 5*time.Minute)

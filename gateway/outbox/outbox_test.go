@@ -98,11 +98,16 @@ func TestAKeyIsOfOneBodyOneCallerAndOneMethod(t *testing.T) {
 	if err != nil || !repeated || !bytes.Equal(same.Answer.Message, first.Answer.Message) || n != 1 {
 		t.Errorf("the same again: %q, repeated %v, %d effects, %v", same.Answer.Message, repeated, n, err)
 	}
-	other := call("k", "another body")
-	other.Caller.User = "pacs"
-	method := call("k", "another body")
-	method.Method = "/yitong.v1.Consents/Withdraw"
-	for name, c := range map[string]outbox.Call{"caller": other, "method": method} {
+	// Of anybody else, or by another method, the same is another call: who knows a key learns
+	// nothing by it.
+	for name, change := range map[string]func(*outbox.Call){
+		"member": func(c *outbox.Call) { c.Caller.Member = "HospitalB" },
+		"user":   func(c *outbox.Call) { c.Caller.User = "pacs" },
+		"role":   func(c *outbox.Call) { c.Caller.Role = "clinician" },
+		"method": func(c *outbox.Call) { c.Method = "/yitong.v1.Consents/Withdraw" },
+	} {
+		c := call("k", "body")
+		change(&c)
 		got, repeated, err := o.Carry(t.Context(), c, attempt)
 		if err != nil || repeated || bytes.Equal(got.Answer.Message, first.Answer.Message) {
 			t.Errorf("another %s's key is not its own: %v, %v", name, repeated, err)
