@@ -88,17 +88,24 @@ var ErrNotEmpty = errors.New("there is a gateway's state already")
 // erased there is erased again. The gateway must not run. say is told of each step.
 func Restore(ctx context.Context, config Config, from io.Reader, identities []age.Identity, say func(string, ...any), log *slog.Logger) (r Restored, err error) {
 	begun := time.Now()
-	if err := config.emptyPlaces(); err != nil {
+	staging := config.staging()
+	_, err = os.Lstat(staging)
+	cutOff := err == nil // what lies in the places but the key store was put there by that try
+	if err := config.emptyPlaces(cutOff); err != nil {
 		return r, err
 	}
-	staging := config.State + ".restoring"
-	if err := os.RemoveAll(staging); err != nil { // of a try that was cut off
+	if err := os.RemoveAll(staging); err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(staging)) }()
 	if err := os.MkdirAll(staging, 0o700); err != nil {
 		return r, err
 	}
+	placing := false
+	defer func() {
+		if err == nil || !placing && !cutOff { // else a gateway that starts must see that not all is there
+			err = errors.Join(err, os.RemoveAll(staging))
+		}
+	}()
 	say("reading the backup and checking every digest")
 	content, err := backup.Read(from, staging, identities...)
 	if err != nil {
@@ -113,6 +120,7 @@ func Restore(ctx context.Context, config Config, from io.Reader, identities []ag
 		return r, err
 	}
 	say("putting it in its places")
+	placing = true
 	if err := config.place(staging, r.Header.Vault); err != nil {
 		return r, err
 	}
@@ -120,9 +128,17 @@ func Restore(ctx context.Context, config Config, from io.Reader, identities []ag
 	return r, nil
 }
 
-// emptyPlaces makes sure that nothing is overwritten.
-func (c Config) emptyPlaces() error {
-	for _, path := range []string{filepath.Join(c.State, "keys.db"), database.File(c.Outbox.URL), database.File(c.Events.Database)} {
+// staging is where a backup is read to before its files are put in their places.
+func (c Config) staging() string { return c.State + ".restoring" }
+
+// emptyPlaces makes sure that nothing is overwritten but what a restore that was cut off has
+// put there.
+func (c Config) emptyPlaces(cutOff bool) error {
+	all := []string{filepath.Join(c.State, "keys.db"), database.File(c.Outbox.URL), database.File(c.Events.Database)}
+	if cutOff {
+		all = all[:1] // it comes last, so that try ended before
+	}
+	for _, path := range all {
 		if path == "" {
 			continue
 		}
@@ -134,6 +150,20 @@ func (c Config) emptyPlaces() error {
 		}
 	}
 	return nil
+}
+
+// wholeRestore refuses to start on what a restore that was cut off has left: a gateway that
+// finds no key store would make one. Where the restore had come to its end, what it left is
+// deleted.
+func (c Config) wholeRestore() error {
+	if _, err := os.Lstat(c.staging()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := os.Lstat(filepath.Join(c.State, "keys.db")); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("a backup was being restored, and isn't whole: restore it again (yitong backup restore); "+
+			"to begin without it, delete %s and what lies in %s", c.staging(), c.State)
+	}
+	return os.RemoveAll(c.staging())
 }
 
 // besides are the files that SQLite keeps beside a database: they belong to that one alone.

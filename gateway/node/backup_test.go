@@ -1,12 +1,15 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // places is a configuration whose places are in an empty folder.
@@ -30,13 +33,13 @@ func written(t *testing.T, path string) {
 // A log that a killed gateway left beside a database that was moved away is of another database
 // than the restored one, and SQLite would not know.
 func TestNothingIsRestoredBesideAnOldLog(t *testing.T) {
-	if err := places(t).emptyPlaces(); err != nil {
+	if err := places(t).emptyPlaces(false); err != nil {
 		t.Fatalf("the control, an empty place: %v", err)
 	}
 	for _, name := range []string{"keys.db", "outbox.db", "outbox.db-wal", "outbox.db-shm", "events.db", "events.db-wal"} {
 		c := places(t)
 		written(t, filepath.Join(c.State, name))
-		if err := c.emptyPlaces(); !errors.Is(err, ErrNotEmpty) {
+		if err := c.emptyPlaces(false); !errors.Is(err, ErrNotEmpty) {
 			t.Errorf("beside %s: %v", name, err)
 		}
 	}
@@ -64,6 +67,43 @@ func TestTheKeyStoreIsNotPlacedWhereSomethingElseCannotBe(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(c.State, "keys.db")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the key store was placed without its outbox: %v", err)
+	}
+}
+
+// A restore that was killed is done again over what it had put there; until then no gateway
+// starts and makes a key store in the place of the one that is missing.
+func TestARestoreThatWasCutOffIsSeenAndDoneAgain(t *testing.T) {
+	c := places(t)
+	run := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		return Run(ctx, c, "test", slog.New(slog.DiscardHandler), nil)
+	}
+	if err := run(); err == nil || strings.Contains(err.Error(), "backup") {
+		t.Errorf("the control, without one: %v", err) // it fails further on, at the passphrase
+	}
+	written(t, filepath.Join(c.State, "outbox.db"))
+	written(t, filepath.Join(c.staging(), "keys.db"))
+	if err := run(); err == nil || !strings.Contains(err.Error(), "restore it again") {
+		t.Errorf("a gateway starts on half a restore: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(c.staging(), "keys.db")); err != nil {
+		t.Errorf("what is missing was deleted: %v", err)
+	}
+	if err := c.emptyPlaces(true); err != nil {
+		t.Errorf("it can't be restored again: %v", err)
+	}
+	if err := c.place(c.staging(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.emptyPlaces(true); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("it is restored over a key store: %v", err)
+	}
+	if err := run(); err == nil || strings.Contains(err.Error(), "backup") {
+		t.Errorf("a restore that is whole: %v", err)
+	}
+	if _, err := os.Lstat(c.staging()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a whole restore left is still there: %v", err)
 	}
 }
 

@@ -71,6 +71,9 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger, c
 			}
 		}()
 	}
+	if err := config.wholeRestore(); err != nil {
+		return err
+	}
 	store, err := openKeys(config)
 	if err != nil {
 		return err
