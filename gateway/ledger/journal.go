@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"yitong/gateway/failpoint"
 )
 
@@ -128,27 +130,48 @@ func (p *Prepared) Recover(ctx context.Context) (Commit, error) {
 }
 
 // Settle finds out what became of transactions that nobody waits for any more, and forgets
-// them. What can't be learnt now stays kept; the number of those is returned.
-func (l *Ledger) Settle(ctx context.Context, all []Kept) (left int) {
-	for _, t := range all {
-		p := &Prepared{ledger: l, id: t.TxID, function: t.Function, signed: t.Signed, result: t.Result}
-		commit, err := p.Recover(ctx)
-		switch {
-		case !known(err) && l.lost(ctx, t):
-			l.log.Warn("a transaction that was handed over long ago is on no block and can't be handed over any more: it is given up", "tx", t.TxID, "function", t.Function)
-			if err := l.cfg.Journal.Forget(ctx, t.TxID); err != nil {
-				l.log.Warn("a transaction that is given up can't be forgotten", "tx", t.TxID, "error", err)
-			}
-			continue
-		case !known(err):
-			left++
-			l.log.Warn("what became of a transaction from before the stop isn't known yet", "tx", t.TxID, "function", t.Function, "error", err)
-			continue
-		}
-		l.log.Info("what became of a transaction from before the stop", "tx", t.TxID, "function", t.Function, "block", commit.Block, "valid", err == nil)
-		if err := l.cfg.Journal.Forget(ctx, t.TxID); err != nil {
-			l.log.Warn("a transaction that is settled can't be forgotten", "tx", t.TxID, "error", err)
+// them. It returns those of which that can't be learnt before ctx ends; they stay kept.
+func (l *Ledger) Settle(ctx context.Context, all []Kept) (left []Kept) {
+	var settling errgroup.Group
+	settling.SetLimit(settledAtOnce)
+	known := make([]bool, len(all))
+	for i, t := range all {
+		settling.Go(func() error {
+			known[i] = l.settle(ctx, t)
+			return nil
+		})
+	}
+	_ = settling.Wait()
+	for i, t := range all {
+		if !known[i] {
+			left = append(left, t)
 		}
 	}
 	return left
+}
+
+// settledAtOnce is how many transactions are asked after at a time: one that isn't on the
+// ledger waits for its block.
+const settledAtOnce = 16
+
+// settle says whether a transaction need not be asked after again.
+func (l *Ledger) settle(ctx context.Context, t Kept) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	p := &Prepared{ledger: l, id: t.TxID, function: t.Function, signed: t.Signed, result: t.Result}
+	commit, err := p.Recover(ctx)
+	switch {
+	case known(err):
+		l.log.Info("what became of a transaction from before the stop", "tx", t.TxID, "function", t.Function, "block", commit.Block, "valid", err == nil)
+	case l.lost(ctx, t):
+		l.log.Warn("a transaction that was handed over long ago is on no block and can't be handed over any more: it is given up", "tx", t.TxID, "function", t.Function)
+	default:
+		l.log.Warn("what became of a transaction from before the stop isn't known yet", "tx", t.TxID, "function", t.Function, "error", err)
+		return false
+	}
+	if err := l.cfg.Journal.Forget(ctx, t.TxID); err != nil {
+		l.log.Warn("a transaction that is settled can't be forgotten", "tx", t.TxID, "error", err)
+	}
+	return true
 }

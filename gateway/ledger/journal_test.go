@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -191,9 +192,53 @@ func TestAStartGivesUpWhatNobodyTakes(t *testing.T) {
 			f.peers[0].onSubmit = func(context.Context, int, func()) error {
 				return status.Error(codes.PermissionDenied, "the certificate is revoked")
 			}
-			if left := f.dial(t).Settle(t.Context(), n.all); left != c.left || len(n.all) != c.left {
-				t.Errorf("%d are left, %d kept", left, len(n.all))
+			if left := f.dial(t).Settle(t.Context(), n.all); len(left) != c.left || len(n.all) != c.left {
+				t.Errorf("%d are left, %d kept", len(left), len(n.all))
 			}
 		})
+	}
+}
+
+// However many there are, a start asks after them together, and waits no longer than it is given.
+func TestWhatWasLeftIsSettledTogetherAndInTime(t *testing.T) {
+	f, n := newConsortium(t, 1), &notes{full: errors.New("dead")}
+	f.cfg.Journal = n
+	for _, id := range []string{"1", "2", "3"} {
+		_, _ = f.dial(t).Submit(t.Context(), "record:Anchor", document{ID: id}, nil)
+	}
+	n.full = nil
+	left := slices.Clone(n.all)
+	if len(left) != 3 {
+		t.Fatalf("%d are kept", len(left))
+	}
+	waiting, hold := make(chan struct{}, 3), make(chan struct{})
+	f.peers[0].onSubmit = func(ctx context.Context, _ int, order func()) error {
+		waiting <- struct{}{}
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		order()
+		return nil
+	}
+	short, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	settled := make(chan []ledger.Kept)
+	go func() { settled <- f.dial(t).Settle(short, left) }()
+	for range 3 { // one after the other, the second would wait for the first
+		select {
+		case <-waiting:
+		case <-time.After(time.Minute):
+			t.Fatal("they aren't asked after together")
+		}
+	}
+	cancel()
+	if left = <-settled; len(left) != 3 {
+		t.Errorf("%d are left of 3 that nobody could tell of in time", len(left))
+	}
+	close(hold)
+	if left = f.dial(t).Settle(t.Context(), left); len(left) != 0 || len(n.all) != 0 { // the control
+		t.Errorf("with time %d are left, %d kept", len(left), len(n.all))
 	}
 }

@@ -220,15 +220,36 @@ func (w *watermark) keep(ctx context.Context) {
 	}
 }
 
+// settleTime is how long a start waits until it is known what became of what was handed over
+// before the stop, and settlePace the pause between two looks at what isn't known by then.
+const (
+	settleTime = 2 * fateTime
+	settlePace = 10 * time.Second
+)
+
 // settle finds out what became of transactions that nobody waits for any more: releases,
-// receipts and anchors share theirs. What they are about finds it on the ledger.
-func settle(ctx context.Context, chain *ledger.Ledger, kept *outbox.Outbox) error {
-	left, err := kept.Left(ctx)
+// receipts and anchors share theirs. What they are about finds it on the ledger. It returns
+// those of which nothing could be learnt in time.
+func settle(ctx context.Context, chain *ledger.Ledger, kept *outbox.Outbox) ([]ledger.Kept, error) {
+	all, err := kept.Left(ctx)
 	if err != nil {
-		return fmt.Errorf("reading what was handed over before the stop: %w", err)
+		return nil, fmt.Errorf("reading what was handed over before the stop: %w", err)
 	}
-	chain.Settle(ctx, left)
-	return nil
+	within, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	return chain.Settle(within, all), ctx.Err()
+}
+
+// keepSettling goes on with what is left until nothing is, or ctx ends.
+func keepSettling(ctx context.Context, chain *ledger.Ledger, left []ledger.Kept) {
+	for len(left) > 0 {
+		select {
+		case <-time.After(settlePace):
+		case <-ctx.Done():
+			return
+		}
+		left = chain.Settle(ctx, left)
+	}
 }
 
 // tellOutbox adds the outbox's figures to those of the gateway.

@@ -204,9 +204,11 @@ func Run(ctx context.Context, config Config, version string, log *slog.Logger, c
 		return err
 	}
 	kept.Go(func() { mark.keep(following) })
-	if err := settle(ctx, chain, writes); err != nil {
+	left, err := settle(ctx, chain, writes)
+	if err != nil {
 		return err
 	}
+	kept.Go(func() { keepSettling(following, chain, left) })
 	if err := gateway.Resume(ctx); err != nil {
 		return fmt.Errorf("finishing what was half done: %w", err)
 	}

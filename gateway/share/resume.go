@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 
+	"golang.org/x/sync/errgroup"
+
 	"yitong/chaincode/record"
 	"yitong/gateway/vault"
 )
@@ -117,16 +119,22 @@ func (g *Gateway) resumeReceipts(ctx context.Context) {
 		g.Log.Error("receipts that wait can't be read", "error", err)
 		return
 	}
+	var sending errgroup.Group
+	sending.SetLimit(resumedAtOnce)
 	for _, raw := range all {
 		var o receiptOrder
 		if err := json.Unmarshal(raw, &o); err != nil {
 			g.Log.Error("a receipt that waits can't be read", "error", err)
 			continue
 		}
-		if err := g.sendReceipts(ctx, []receiptOrder{o})[0].err; err != nil {
-			g.Log.Warn("a receipt is not on the ledger yet", "permit", o.Permit, "error", err)
-		}
+		sending.Go(func() error { // each by itself: one that is refused takes no other with it
+			if err := g.sendReceipts(ctx, []receiptOrder{o})[0].err; err != nil {
+				g.Log.Warn("a receipt is not on the ledger yet", "permit", o.Permit, "error", err)
+			}
+			return nil
+		})
 	}
+	_ = sending.Wait()
 }
 
 func (g *Gateway) resumeAnchors(ctx context.Context) {
@@ -135,15 +143,24 @@ func (g *Gateway) resumeAnchors(ctx context.Context) {
 		g.Log.Error("records that wait for their anchor can't be read", "error", err)
 		return
 	}
+	var sending errgroup.Group
+	sending.SetLimit(resumedAtOnce)
 	for _, c := range records {
 		if c.Status != record.Status("") {
 			continue
 		}
 		g.unanchored.Store(c.ID, true)
-		unlock := g.records.lock(c.ID)
-		if _, err := g.anchor(ctx, c); err != nil {
-			g.Log.Warn("a record is not anchored yet", "record", c.ID, "error", err)
-		}
-		unlock()
+		sending.Go(func() error {
+			defer g.records.lock(c.ID)()
+			if _, err := g.anchor(ctx, c); err != nil {
+				g.Log.Warn("a record is not anchored yet", "record", c.ID, "error", err)
+			}
+			return nil
+		})
 	}
+	_ = sending.Wait()
 }
+
+// resumedAtOnce is how much of what was left half done is carried on at a time: each waits
+// mostly for its block.
+const resumedAtOnce = 16
