@@ -204,7 +204,7 @@ func ReadConfig(path string) (Config, error) {
 
 var (
 	noField   = regexp.MustCompile(`^(line \d+: )field (\S+) not found in type \S+$`)
-	wrongForm = regexp.MustCompile("^(line \\d+: )cannot unmarshal !!\\w+ (.*) into (\\S+)$")
+	wrongForm = regexp.MustCompile(`^(line \d+: )cannot unmarshal !!\w+ (.*) into (\S+)$`)
 	forms     = map[string]string{
 		"int": "a whole number", "float64": "a number", "bool": "true or false", "string": "text",
 		"time.Duration": "a time, as 30s or 5m", "[]string": "a list of texts",

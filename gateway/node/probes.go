@@ -44,10 +44,27 @@ func peerWell(chain *ledger.Ledger) func(context.Context) error {
 	}
 }
 
-// orderersWell says whether as many ordering nodes as it takes can be reached.
-func orderersWell(chain *ledger.Ledger) func(context.Context) error {
+// ordering is what is known of the ordering nodes.
+type ordering interface {
+	Orderers(context.Context) (all []ledger.Orderer, quorum int, err error)
+	Greet(context.Context, ledger.Orderer) error
+}
+
+// orderersWell says whether as many ordering nodes as it takes can be reached. Which those are
+// the own peer tells; while it is away they are those of before, for that is another's problem.
+func orderersWell(chain ordering) func(context.Context) error {
+	var known sync.Mutex
+	var last []ledger.Orderer
+	var needed int
 	return func(ctx context.Context) error {
 		all, quorum, err := chain.Orderers(ctx)
+		known.Lock()
+		if err == nil {
+			last, needed = all, quorum
+		} else if last != nil {
+			all, quorum, err = last, needed, nil
+		}
+		known.Unlock()
 		if err != nil {
 			return err
 		}

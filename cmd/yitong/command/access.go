@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -255,7 +254,7 @@ func (a *app) accessList() *cobra.Command {
 			return list.add(e, e.GetId(), screen.Time(e.GetRequested()), e.GetRequester(), e.GetCustodian(), e.GetPurpose(), e.GetOutcome(),
 				screen.List(e.GetGranted()), released, screen.Or(e.GetReceipt().GetOutcome(), "-"))
 		})
-		return errors.Join(list.close(), err)
+		return list.end(err)
 	})
 	return cmd
 }

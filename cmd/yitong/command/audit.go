@@ -100,7 +100,7 @@ func (a *app) showStatus(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(list.close(), first)
+	return list.end(first)
 }
 
 func (a *app) ask(ctx context.Context, p client.Profile) (*yitongv1.StatusResponse, error) {

@@ -37,7 +37,7 @@ func (a *app) auditProve() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&permit, "permit", "", "id of the access: the request's id, which is the permit's (required)")
-	f.StringVar(&in, "in", "", "file of `yitong audit export`, in place of the member's peer")
+	f.StringVar(&in, "in", "", "file of yitong audit export, in place of the member's peer")
 	f.StringVar(&out, "out", "", "file to write (default: ID.proof)")
 	f.StringVar(&genesis, "genesis", "", "digest of the first block (default: of the directory's genesis.block)")
 	_ = cmd.MarkFlagRequired("permit")

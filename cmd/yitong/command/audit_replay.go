@@ -216,10 +216,10 @@ The exit code is 0 if nothing diverged and 1 if something did.`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.in, "in", "", "file of `yitong audit export`, in place of a peer")
+	f.StringVar(&r.in, "in", "", "file of yitong audit export, in place of a peer")
 	f.StringVar(&r.genesis, "genesis", "", "digest of the first block, 64 hexadecimal digits (default: of the directory's genesis.block)")
 	f.StringVar(&r.checkpoint, "checkpoint", "", "file to go on from and to keep the state in")
-	f.StringVar(&r.heights, "heights", "", "file of members' signed heights (`yitong audit heights --json`), to hold against the chain")
+	f.StringVar(&r.heights, "heights", "", "file of members' signed heights (yitong audit heights --json), to hold against the chain")
 	f.Uint64Var(&r.until, "until", 0, "end before this block")
 	f.BoolVar(&r.state, "compare-state", false, "also ask the peer all that the member may ask, and compare with what the blocks give")
 	f.IntVar(&r.workers, "workers", 0, "how many work at once (default: one per processor)")

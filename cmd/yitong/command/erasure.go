@@ -48,7 +48,7 @@ func (a *app) recordErase() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&ask.Reason, "reason", "", "why: "+strings.Join(erasureReasons, ", ")+" (required)")
-	f.Int32SliceVar(&ask.Parts, "part", nil, "erase this part only, by its number in `yitong record show`; may be repeated")
+	f.Int32SliceVar(&ask.Parts, "part", nil, "erase this part only, by its number in yitong record show; may be repeated")
 	f.BoolVar(&yes, "yes", false, "don't ask")
 	_ = cmd.MarkFlagRequired("reason")
 	a.mustComplete(cmd, "reason", fixed(erasureReasons...))
@@ -258,7 +258,7 @@ func (a *app) recordRetention() *cobra.Command {
 			return list.add(d, d.GetRecordId(), d.GetDataClass(), numbers(d.GetParts()), screen.Time(d.GetDue()),
 				screen.Time(d.GetWarned()), screen.Time(d.GetErased()), screen.Or(heldBy(d.GetHolds()), "-"))
 		})
-		return errors.Join(list.close(), err)
+		return list.end(err)
 	})
 	return cmd
 }

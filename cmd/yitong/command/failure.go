@@ -131,8 +131,11 @@ func (a *app) answered(err error) *failure {
 		f.next = "check the id and the member with the list verb of the same noun"
 	case codes.PermissionDenied, codes.FailedPrecondition, codes.AlreadyExists, codes.Unauthenticated, codes.ResourceExhausted, codes.OutOfRange:
 		f.exit = exitDenied
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted:
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Aborted:
 		f.exit = exitUnavailable
+		if s.Code() == codes.DeadlineExceeded || s.Code() == codes.Canceled { // ours, which the gateway keeps to, whoever says so first
+			f.err = fmt.Errorf("no answer came in time (--timeout %s)", a.timeout)
+		}
 		if reason, ok := strings.CutPrefix(s.Message(), "connection error: "); ok {
 			f.err = errors.New("the gateway can't be reached: " + reason)
 		}

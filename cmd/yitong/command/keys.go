@@ -203,7 +203,7 @@ func (a *app) memberRevoke() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&file, "cert", "", "PEM file of the certificate")
-	cmd.Flags().StringSliceVar(&serials, "serial", nil, "serial numbers, hexadecimal, as `yitong member keys` shows them")
+	cmd.Flags().StringSliceVar(&serials, "serial", nil, "serial numbers, hexadecimal, as yitong member keys shows them")
 	cmd.Flags().BoolVar(&inUse, "in-use", false, "revoke what the member's own daemons use, too: it stops them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		numbers, err := serialsOf(file, serials)

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"errors"
+
 	"google.golang.org/protobuf/proto"
 
 	"yitong/cmd/yitong/screen"
@@ -53,6 +55,15 @@ func (l *listing) add(m proto.Message, cells ...string) error {
 	}
 	l.rows = append(l.rows, cells)
 	return nil
+}
+
+// end writes what came before err, if anything did. That there is none is said only where
+// everything was asked.
+func (l *listing) end(err error) error {
+	if err != nil && len(l.rows) == 0 {
+		return err
+	}
+	return errors.Join(l.close(), err)
 }
 
 // close writes the table; documents are out already.

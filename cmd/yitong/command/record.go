@@ -286,7 +286,7 @@ func (a *app) recordList() *cobra.Command {
 			return list.add(r, r.GetId(), recordStatus(r), screen.Time(r.GetSubmitted()), strconv.Itoa(len(r.GetParts())),
 				screen.List(classes.Codes()), screen.Or(r.GetMediaType(), "-"))
 		})
-		return errors.Join(list.close(), err)
+		return list.end(err)
 	})
 	return cmd
 }

@@ -152,7 +152,7 @@ func (w *wishFlags) add(a *app, cmd *cobra.Command) {
 	w.rule.add(a, cmd)
 	w.valid.add(cmd.Flags(), "from", "until", "the consent holds")
 	cmd.Flags().StringArrayVar(&w.delegates, "delegate", nil,
-		"who else may act: KEY=grant,withdraw:FROM:UNTIL (dates; KEY from `yitong patient key`), repeatable")
+		"who else may act: KEY=grant,withdraw:FROM:UNTIL (dates; KEY from yitong patient key), repeatable")
 }
 
 func (w wishFlags) apply(a *app, cmd *cobra.Command, d *directive.Directive) error {
@@ -408,7 +408,7 @@ func (a *app) patientRekey() *cobra.Command {
 	}
 	with.add(cmd)
 	relation.add(a, cmd)
-	cmd.Flags().StringVar(&to, "to", "", "public key of another wallet (`yitong patient key`) instead of this one's next")
+	cmd.Flags().StringVar(&to, "to", "", "public key of another wallet (yitong patient key) instead of this one's next")
 	cmd.RunE = a.verb(func(ctx context.Context, c *client.Client, _ []string) error {
 		s, err := a.sign(ctx, c, with, relation)
 		if err != nil {
