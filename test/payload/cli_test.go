@@ -269,6 +269,16 @@ func TestCommandsOnAStudyGoOnWhereTheyWere(t *testing.T) {
 		t.Errorf("the third command sent %d bytes of %d: it began anew", sent, total)
 	}
 
+	// Once more, under another id and undisturbed: what its gateway takes to split it.
+	gateway := c.Processes("gateway-" + consortium.HospitalA)[0].PID
+	forget(t, gateway)
+	d.ends(d.start(consortium.HospitalA, [2]int64{passesAll, passesAll}, append(submit, "--id", client.NewID())...), 0)
+	if took := peak(t, gateway); took > *bound {
+		t.Errorf("the gateway took %d MiB", took)
+	} else {
+		t.Logf("the gateway's peak is %d MiB", took)
+	}
+
 	c.Grant(t, who, consortium.ForPayment("imaging"))
 	access := c.Ask(t, who, "imaging")
 	out := filepath.Join(d.work, "opened")
@@ -299,18 +309,20 @@ func TestCommandsOnAStudyGoOnWhereTheyWere(t *testing.T) {
 	d.kill(consortium.Insurer)
 	third.open()
 	d.ends(third, 0)
-	if got := third.count(down); got > total-step/2 {
-		t.Errorf("the third command read %d bytes of %d: it began anew", got, total)
+	if got := third.count(down); got > 2*total-step/2 {
+		t.Errorf("the third command read %d bytes of %d: it began anew", got, 2*total)
 	}
 	if found := left(t, out); len(found) != 0 {
 		t.Errorf("in the end %q lies there in the clear", found)
 	}
 	files, err := filepath.Glob(filepath.Join(out, "*.tar"))
-	if err != nil || len(files) != 1 {
+	if err != nil || len(files) != 2 { // a part of each of the two records
 		t.Fatalf("opened are %q, %v", files, err)
 	}
-	if err := holds(files[0], slices); err != nil {
-		t.Error(err)
+	for _, file := range files {
+		if err := holds(file, slices); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
