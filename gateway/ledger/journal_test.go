@@ -211,7 +211,7 @@ func TestWhatWasLeftIsSettledTogetherAndInTime(t *testing.T) {
 	if len(left) != 3 {
 		t.Fatalf("%d are kept", len(left))
 	}
-	waiting, hold := make(chan struct{}, 3), make(chan struct{})
+	waiting, hold := make(chan struct{}, 100), make(chan struct{}) // what takes long is handed over again
 	f.peers[0].onSubmit = func(ctx context.Context, _ int, order func()) error {
 		waiting <- struct{}{}
 		select {
