@@ -2,6 +2,7 @@ package share
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 
 	"yitong/chaincode/record"
@@ -22,7 +23,10 @@ func (s Submission) sorted(content io.Reader) (Submission, io.Reader, error) {
 		return s, content, nil
 	}
 	whole := bufio.NewReaderSize(content, dicom.HeadSize)
-	head, _ := whole.Peek(dicom.HeadSize) // an error comes again where it is read
+	head, err := whole.Peek(dicom.HeadSize)
+	if err != nil && err != io.EOF { // what can't be read now is not what is malformed
+		return s, whole, fmt.Errorf("reading the content: %w", err)
+	}
 	h, err := dicom.Read(head)
 	s, err = s.by(h, err)
 	return s, whole, err

@@ -36,7 +36,7 @@ const Study = dicom.MediaType + "; archive=tar"
 func (s Submission) isStudy() bool { return s.MediaType == Tar && s.Class == 0 }
 
 // cutStudy makes one part of each run of files of a data class. Memory is constant.
-func (s Submission) cutStudy(content io.Reader) iter.Seq2[draft, error] {
+func (s Submission) cutStudy(content *taken) iter.Seq2[draft, error] {
 	return func(yield func(draft, error) bool) {
 		from := &study{of: s, content: content, tar: tar.NewReader(content), file: bufio.NewReaderSize(nil, dicom.HeadSize)}
 		err := from.next()
@@ -63,7 +63,7 @@ func (s Submission) cutStudy(content io.Reader) iter.Seq2[draft, error] {
 // study reads the files of a tar.
 type study struct {
 	of      Submission
-	content io.Reader
+	content *taken
 	tar     *tar.Reader
 	uid     string
 	had     record.Classes
@@ -89,6 +89,9 @@ func (s *study) next() error {
 			return err
 		}
 		s.n++
+		if s.content.err != nil { // that it can't be read now is no fault of the tar
+			return s.content.err
+		}
 		if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return s.refuse("can't be found: the tar is damaged, or is none", "a tar (POSIX, GNU), not compressed")
 		}
@@ -120,7 +123,10 @@ func sparse(h *tar.Header) bool {
 func (s *study) look(size int64) (err error) {
 	s.more, s.size = true, size
 	s.file.Reset(s.tar)
-	head, _ := s.file.Peek(dicom.HeadSize) // an error comes again where it is read
+	head, _ := s.file.Peek(dicom.HeadSize) // the end comes again where it is read
+	if s.content.err != nil {
+		return s.content.err
+	}
 	h, err := dicom.Read(head)
 	if s.at, err = s.of.by(h, err); err != nil {
 		return fmt.Errorf("file %d of the tar: %w", s.n, err)
@@ -187,6 +193,9 @@ func (r *run) fill() error {
 	n, err := r.from.file.Read(r.piece)
 	if _, werr := r.tar.Write(r.piece[:n]); werr != nil {
 		return werr
+	}
+	if r.from.content.err != nil {
+		return r.from.content.err
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return r.from.refuse("is cut short", "the whole tar")

@@ -55,6 +55,7 @@ type taken struct {
 	h    hash.Hash
 	n    int64 // bytes
 	want []byte
+	err  error // why it can't be read to its end
 }
 
 func (s Submission) taking(content io.Reader) *taken {
@@ -67,6 +68,9 @@ func (t *taken) Read(b []byte) (int, error) {
 	t.n += int64(n)
 	if err == io.EOF && len(t.want) != 0 && !bytes.Equal(t.h.Sum(nil), t.want) {
 		err = refusal.New(ChecksumMismatch, "what was uploaded isn't what the checksum is of", "uploading it anew")
+	}
+	if err != nil && err != io.EOF {
+		t.err = err
 	}
 	return n, err
 }

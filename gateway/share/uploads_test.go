@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"yitong/chaincode/refusal"
 	"yitong/gateway/keys"
 	"yitong/gateway/share"
+	"yitong/gateway/vault"
 )
 
 // random is content that no compression and no chance makes twice.
@@ -481,5 +483,61 @@ func TestADICOMFileSaysItselfWhatItHolds(t *testing.T) {
 				t.Errorf("submitted again: %v", err)
 			}
 		})
+	}
+}
+
+// breaking is a vault of which one reading breaks off: the nth from now.
+type breaking struct {
+	vault.Vault
+	left *atomic.Int64
+	n    int64
+}
+
+func (b breaking) Range(ctx context.Context, name vault.Name, want vault.Sum, off, n int64) (io.ReadCloser, error) {
+	r, err := b.Vault.Range(ctx, name, want, off, n)
+	if err == nil && b.left.Add(-1) == 0 {
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(io.LimitReader(r, b.n), readerOf(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF })), r}, nil
+	}
+	return r, err
+}
+
+// What can't be read now is no fault of what was uploaded: it stays, and is finished later.
+func TestAnUploadThatCannotBeReadNowIsNotThrownAway(t *testing.T) {
+	study := packed(t, ofStudy("1.2.3", dicomFile("CT", "20240301"), dicomFile("CT", "20240302"), dicomFile("SR", "20240303"))...)
+	image := dicomFile("CT", "20240301")
+	for name, tc := range map[string]struct {
+		mediaType string
+		class     record.Class
+		content   []byte
+	}{
+		"a study": {share.Tar, 0, study}, "an image": {"application/dicom", 0, image}, "a file": {"video/mp4", record.Laboratory, image},
+	} {
+		for segment := range int64(3) {
+			t.Run(name, func(t *testing.T) {
+				c := newConsortium(t)
+				c.tick()
+				g := c.gateways[hospitalA]
+				u := c.upload(share.Submission{ID: share.NewID(), Patient: chen, MediaType: tc.mediaType, Class: tc.class}, len(tc.content))
+				for at := range 3 {
+					from, to := len(tc.content)*at/3, len(tc.content)*(at+1)/3
+					if _, err := g.Append(t.Context(), u.ID, int64(from), nil, bytes.NewReader(tc.content[from:to])); err != nil {
+						t.Fatal(err)
+					}
+				}
+				whole := g.Vault
+				left := new(atomic.Int64)
+				left.Store(segment + 1)
+				g.Vault = breaking{whole, left, 40}
+				if _, _, err := g.FinishUpload(t.Context(), u.ID, nil, nil); err == nil {
+					t.Fatal("it is submitted")
+				}
+				if _, _, err := g.FinishUpload(t.Context(), u.ID, nil, nil); err != nil {
+					t.Errorf("finished later: %v", err)
+				}
+			})
+		}
 	}
 }
