@@ -90,6 +90,38 @@ func TestNothingOnTheDiskTellsWhoThePatientIsOrWhatTheKeysAre(t *testing.T) {
 		}
 	}
 
+	// A32: whatever is said to a gateway, its log is one JSON object a line.
+	t.Run("every line of the gateways' logs is an object", func(t *testing.T) {
+		logs, err := filepath.Glob(filepath.Join(c.Dir(), "logs", "gateway-*"))
+		if err != nil || len(logs) < len(c.Network().Members()) {
+			t.Fatalf("%d logs, %v", len(logs), err)
+		}
+		broken := func(log []byte) (lines, bad int) {
+			for line := range bytes.Lines(log) {
+				var entry struct {
+					Level, Msg string
+					Time       time.Time
+				}
+				if lines++; json.Unmarshal(line, &entry) != nil || entry.Level == "" || entry.Msg == "" || entry.Time.IsZero() {
+					bad++
+				}
+			}
+			return lines, bad
+		}
+		for _, path := range logs {
+			log, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, bad := broken(log)
+			if lines == 0 || bad > 0 {
+				t.Errorf("%s: %d of %d lines are no entries", filepath.Base(path), bad, lines)
+			}
+			if _, bad := broken(append(log, "2026 forged\n{\"level\":\"INFO\"}\n"...)); bad != 2 {
+				t.Error("control: lines that somebody forged aren't seen")
+			}
+		}
+	})
 	t.Run("control: what goes to the ledger in the clear is found at every member", func(t *testing.T) {
 		found, _, err := leak.New(leak.Secret{Name: "the canary", Value: []byte(canary)}).Tree(c.Dir(), wanted)
 		if err != nil {
