@@ -578,8 +578,13 @@ func TestAStreamEndsWithItsPermission(t *testing.T) {
 					revoked.serial.Store(test.conn.PeerCertificates[0].SerialNumber)
 				}
 				for {
+					ended := s.Context().Err() != nil
 					if err := test.step(s); err != nil {
 						return status.FromContextError(err).Err()
+					}
+					if ended {
+						t.Error("a message went on its way after the stream's end")
+						return nil
 					}
 					time.Sleep(time.Millisecond)
 				}

@@ -28,6 +28,7 @@ func TestAHeaderThatInflatesIsRefused(t *testing.T) {
 		want  map[string]string
 	}{
 		{"control: once", 1, map[string]string{d.grpc: "status 200, grpc-status 0", d.web: "status 200"}},
+		{"a hundred times", 100, map[string]string{d.grpc: "reset", d.web: "status 431"}},
 		{"ten thousand times", 10_000, map[string]string{d.grpc: "reset", d.web: "status 431"}},
 	} {
 		for address, want := range test.want {

@@ -485,6 +485,11 @@ func TestAnAddressIsHeldToItsFailuresAndItsPeopleAreNot(t *testing.T) {
 			if code := visit(g, errs, "/at/", test.token); code != test.err {
 				t.Errorf("after %d tries: %d, want %d", tries, code, test.err)
 			}
+			if test.cert {
+				if code := visit(g, nobody, "/at/", "expired"); code != http.StatusUnauthorized {
+					t.Errorf("the first one at the address without a certificate: %d", code)
+				}
+			}
 			// Everybody else at the address.
 			for who, code := range map[string]int{
 				"a valid token":                     visit(g, nobody, "/at/", "clinician"),
