@@ -123,7 +123,8 @@ func matches(f history.Filter, e history.Entry) bool {
 }
 
 func TestEveryEntryHasItsAuditFields(t *testing.T) {
-	h := made(t, projectiontest.Blocks(12, 2000))
+	h := made(t, projectiontest.Blocks(12, 8000))
+	ordered := map[projection.Kind]int{}
 	for _, e := range everything(t, h, history.Filter{}, 1000, false) {
 		if e.Kind == "" || e.Action == "" || e.Outcome == "" || e.Claimed.IsZero() || e.Member == "" || e.Validation == "" {
 			t.Fatalf("entry lacks a field: %+v", e)
@@ -142,7 +143,18 @@ func TestEveryEntryHasItsAuditFields(t *testing.T) {
 			if e.Kind == projection.KindRequest && e.Outcome != projection.Invalid && e.Reason == "" {
 				t.Fatalf("a decision lacks its reason: %+v", e)
 			}
+		case projection.KindOrder, projection.KindAnswer, projection.KindConclusion: // all of accesses here
+			if e.Outcome == projection.Invalid {
+				continue
+			}
+			ordered[e.Kind]++
+			if e.Handle == "" || e.Custodian == "" || e.Requester == "" {
+				t.Fatalf("an order lacks whom it is about: %+v", e)
+			}
 		}
+	}
+	if len(ordered) != 3 {
+		t.Errorf("the history holds too little: %v", ordered)
 	}
 }
 

@@ -119,12 +119,8 @@ func (w *writer) transaction(at *Checkpoint, t ledger.Transaction) error {
 }
 
 func (w *writer) entry(number, tx, claimed int64, e effect) error {
-	if e.Kind == KindRelease || e.Kind == KindReceipt || e.Kind == KindRecovery || e.Kind == KindReview {
-		of, _, err := w.asked(accessKey{e.Custodian, e.Requester, e.Object})
-		if err != nil {
-			return err
-		}
-		e.Handle, e.Purpose = of.handle, of.purpose
+	if err := w.relate(&e); err != nil {
+		return err
 	}
 	if e.row != nil {
 		if err := e.row.put(w, number); err != nil {
@@ -140,6 +136,35 @@ func (w *writer) entry(number, tx, claimed int64, e effect) error {
 		e.Version, e.Purpose, strings.Join(e.Classes, ","), e.Policy.Consent, e.Policy.Version, e.Policy.Path, e.User, e.UserRole)
 	if err != nil {
 		return fmt.Errorf("keeping an entry: %w", err)
+	}
+	return nil
+}
+
+// relate enters which relationship an entry is about, where its own transaction doesn't say but
+// an earlier one does: a patient's history has it too.
+func (w *writer) relate(e *effect) error {
+	switch e.Kind {
+	case KindRelease, KindReceipt, KindRecovery, KindReview:
+		of, _, err := w.asked(accessKey{e.Custodian, e.Requester, e.Object})
+		if err != nil {
+			return err
+		}
+		e.Handle, e.Purpose = of.handle, of.purpose
+	case KindOrder:
+		if e.ordered == "" || e.Handle != "" {
+			return nil
+		}
+		of, _, err := w.asked(accessKey{e.Custodian, e.Requester, e.ordered})
+		if err != nil {
+			return err
+		}
+		e.Handle = of.handle
+	case KindAnswer, KindConclusion:
+		if r, ok := e.row.(orderRow); ok {
+			var err error
+			e.Custodian, e.Requester, e.Handle, err = w.ordered(r.key)
+			return err
+		}
 	}
 	return nil
 }

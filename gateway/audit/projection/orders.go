@@ -1,5 +1,10 @@
 package projection
 
+import (
+	"database/sql"
+	"errors"
+)
+
 // orderKey names an order to disclose and what came of it.
 type orderKey struct{ holder, regulator, id string }
 
@@ -26,4 +31,14 @@ func (r orderRow) put(w *writer, entry int64) error {
 		entry = none
 	}
 	return w.exec(orderStatements[r.step], r.key.holder, r.key.regulator, r.key.id, entry, blob(r.document), r.due, blob(nil), blob(nil))
+}
+
+// ordered is what an order is about, all empty where there is none.
+func (w *writer) ordered(k orderKey) (custodian, requester, handle string, err error) {
+	err = w.row(`SELECT e.custodian, e.requester, e.handle FROM orders o JOIN entries e ON e.number = o.entry WHERE o.holder = ? AND o.regulator = ? AND o.id = ?`,
+		k.holder, k.regulator, k.id).Scan(&custodian, &requester, &handle)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return custodian, requester, handle, err
 }

@@ -24,6 +24,8 @@ type effect struct {
 	Entry
 	row   row
 	write *ledger.Write // that it tells; nil where no write tells anything by itself
+	// ordered is the id of the access, the consent or the record that an order is about.
+	ordered string
 }
 
 // Effect is an entry and the write that it tells; nil where no write tells anything by
@@ -362,6 +364,7 @@ func readOrder(w ledger.Write) (effect, bool) {
 	o, ok := decode[disclosure.Order](w)
 	subject := o.Subject
 	e.Custodian, e.Requester, e.Handle, e.Reason = text(subject.Custodian), text(subject.Requester), text(subject.Handle), text(o.Reason)
+	e.ordered = text(subject.ID)
 	e.row = orderRow{key: orderOf(w), step: "order", due: int64(o.Due), document: w.Value}
 	return e, w.Delete || ok && o.Holder == w.Attributes[0] && o.Regulator == w.Attributes[1] && o.ID == w.Attributes[2]
 }
