@@ -2,7 +2,7 @@
 // HTTPS door, so that an institution's own software needs to speak nothing of ours:
 //
 //	record ──Bundle, DocumentReference──▶ Records.Submit
-//	DocumentReference, Binary, Bundle, Patient/$everything ◀── Contents (opened parts, own records)
+//	List, DocumentReference, Binary, Bundle, Patient/$everything ◀── Contents (opened parts, own records)
 //
 // It decides nothing and keeps nothing. Each request becomes calls over the connection that
 // it is given, with the caller's rights: the door, the member's policy and the rules behind
