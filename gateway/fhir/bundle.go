@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -321,6 +322,9 @@ func (a *abouts) another(to *element) bool {
 		if i := strings.LastIndex("/"+address, "/Patient/"); i >= 0 {
 			return address[i+len("Patient/"):] != a.patient.str("id")
 		}
+		if _, search, ok := strings.Cut("/"+named, "/Patient?"); ok {
+			return !a.identifies(search)
+		}
 		if uuid, ok := strings.CutPrefix(named, "urn:uuid:"); ok {
 			return !a.urls[named] && uuid != a.patient.str("id")
 		}
@@ -337,6 +341,15 @@ func (a *abouts) another(to *element) bool {
 		}
 	}
 	return other
+}
+
+// identifies reports whether a search for a patient, which may stand for a reference in a
+// transaction, is for an identifier of the Bundle's.
+func (a *abouts) identifies(search string) bool {
+	wanted, err := url.ParseQuery(search)
+	return err == nil && len(wanted) == 1 && slices.ContainsFunc(a.patient.list("identifier"), func(id *element) bool {
+		return slices.Equal(wanted["identifier"], []string{id.str("system") + "|" + id.str("value")})
+	})
 }
 
 // provided are the resource types of which a Provide Document Bundle consists.
