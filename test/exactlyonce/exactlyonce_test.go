@@ -212,6 +212,7 @@ func quiet(t *testing.T, c *consortium.Consortium) {
 
 func killGateway(t *testing.T, c *consortium.Consortium, k kill, w write) {
 	t.Helper()
+	settled(t, c, k.gateway)
 	died := c.DieAt(t, k.gateway, k.at)
 	ctx, cancel := context.WithTimeout(t.Context(), recovery)
 	defer cancel()
@@ -219,6 +220,29 @@ func killGateway(t *testing.T, c *consortium.Consortium, k kill, w write) {
 	// A caller may be answered before the gateway gets there.
 	if !c.Dead(t, k.gateway, recovery) || !died() {
 		t.Fatalf("the gateway never got to %q; the call ended with %v", k.at, err)
+	}
+}
+
+// settled waits until a gateway is at no write any more: a caller is answered before the end of
+// it is kept, and what came before the write under test must not be what dies.
+func settled(t *testing.T, c *consortium.Consortium, gateway string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), recovery)
+	defer cancel()
+	for underWay, bookmark := false, ""; ; {
+		page, err := c.Client(t, gateway).Outbox.List(ctx, &yitongv1.ListOutboxRequest{All: true, Page: &yitongv1.Page{Size: 100, Bookmark: bookmark}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		underWay = underWay || slices.ContainsFunc(page.GetEntries(), func(e *yitongv1.OutboxEntry) bool { return e.GetState() == "under-way" })
+		if bookmark = page.GetNextBookmark(); bookmark != "" {
+			continue
+		}
+		if !underWay {
+			return
+		}
+		underWay = false
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
