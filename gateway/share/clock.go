@@ -54,12 +54,16 @@ func (c *closings) open(minute int64, now record.Instant) int64 {
 
 // fresh refuses (stale-clock) when the newest closed minute is too old.
 func (c *closings) fresh(now record.Instant) error {
-	if lag := int64(now - c.get().Closed); lag > maxLag {
-		return refusal.New(refusal.StaleClock,
-			fmt.Sprintf("this gateway's view of the ledger is %d s old; nothing is released on it", lag),
-			"a release once its peer has caught up and the minutes are closed again")
+	closed := c.get().Closed
+	lag := int64(now - closed)
+	if lag <= maxLag {
+		return nil
 	}
-	return nil
+	view := fmt.Sprintf("this gateway's view of the ledger is %d s old", lag)
+	if closed == 0 {
+		view = "this gateway hasn't seen the ledger yet"
+	}
+	return refusal.New(refusal.StaleClock, view+"; nothing is released on it", "a release once its peer has caught up and the minutes are closed again")
 }
 
 // Current refuses (stale-clock) when this gateway's view of the ledger is too old to
