@@ -100,8 +100,12 @@ func (g *Gateway) Submit(ctx context.Context, s Submission, content io.Reader) (
 	if err != nil {
 		return Record{}, ledger.Commit{}, err
 	}
-	if up, there, err := load[staging](g.Keys, bucketUploads, s.ID); err != nil || there && !up.Going && up.Owner != subjectOf(ctx) {
-		return Record{}, ledger.Commit{}, errors.Join(err, refusal.New(refusal.Exists, "another upload was begun under this id", "a new id"))
+	up, begun, err := load[staging](g.Keys, bucketUploads, s.ID)
+	if err != nil {
+		return Record{}, ledger.Commit{}, err
+	}
+	if begun && !up.Going && up.Owner != subjectOf(ctx) {
+		return Record{}, ledger.Commit{}, refusal.New(refusal.Exists, "another upload was begun under this id", "a new id")
 	}
 	if ok && known.Status == record.Erased {
 		return Record{}, ledger.Commit{}, known.gone(g.Self.MSP)

@@ -328,8 +328,12 @@ func (s staging) place(n int) seal.AD {
 func (g *Gateway) noteStaged(s *staging, one staged) error {
 	s.Count, s.Offset, s.Touched = s.Count+1, s.Offset+one.Content, g.now()
 	return g.Keys.Update(func(tx *keys.Tx) error {
-		if now, ok, err := load[staging](tx, bucketUploads, s.Submission.ID); err != nil || !ok || now.Going {
-			return errors.Join(err, refusal.New(refusal.NotFound, "the upload was cancelled", "a new one"))
+		now, ok, err := load[staging](tx, bucketUploads, s.Submission.ID)
+		if err != nil {
+			return err
+		}
+		if !ok || now.Going {
+			return refusal.New(refusal.NotFound, "the upload was cancelled", "a new one")
 		}
 		if err := save(tx, bucketStaged, stagedName(s.Submission.ID, s.Count-1), one); err != nil {
 			return err
