@@ -653,7 +653,9 @@ func TestWhichCertificatesAndVersionsAreTaken(t *testing.T) {
 		{"without a use (EKU)", issue(t, d.own, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning} }), false, false},
 		{"for servers only", issue(t, d.own, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), false, false},
 		{"expired", issue(t, d.own, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), false, false},
-		{"not valid yet", issue(t, d.own, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(time.Hour), time.Now().Add(2*time.Hour) }), false, false},
+		{"not valid yet", issue(t, d.own, func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
+		}), false, false},
 		{"revoked", revoked, false, false},
 		{"of no unit", issue(t, d.own, func(c *x509.Certificate) { c.Subject.OrganizationalUnit = nil }), true, false},
 		{"of a peer", pair(t, d.own, authority.Peer), true, false},
