@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -83,6 +84,8 @@ func TestHL7sExamplesAreTakenOrRefusedForAReason(t *testing.T) {
 	}
 }
 
+var namesPatient = regexp.MustCompile(`"reference"\s*:\s*"Patient/([A-Za-z0-9.-]+)"`)
+
 // ofThisHospital gives an example a patient of this hospital's.
 func ofThisHospital(t *testing.T, raw []byte, name string) []byte {
 	t.Helper()
@@ -97,9 +100,13 @@ func ofThisHospital(t *testing.T, raw []byte, name string) []byte {
 		doc["category"] = []any{map[string]any{"coding": []any{map[string]any{"system": "urn:yitong:data-class", "code": "document"}}}}
 		doc["content"].([]any)[0].(map[string]any)["attachment"] = map[string]any{"contentType": "text/plain", "data": "U2NhbGUgbW9kZWw="}
 	case "Bundle":
-		patient := map[string]any{"fullUrl": "urn:uuid:7a7a7a7a-7a7a-4a7a-8a7a-7a7a7a7a7a7a", "resource": map[string]any{"resourceType": "Patient", "identifier": []any{mine}}}
+		patient := map[string]any{"resourceType": "Patient", "identifier": []any{mine}}
+		url := "urn:uuid:7a7a7a7a-7a7a-4a7a-8a7a-7a7a7a7a7a7a"
+		if named := namesPatient.FindSubmatch(raw); named != nil { // it is who the others are about
+			patient["id"], url = string(named[1]), "https://example.com/base/Patient/"+string(named[1])
+		}
 		entries, _ := doc["entry"].([]any)
-		doc["entry"] = append(entries, patient)
+		doc["entry"] = append(entries, map[string]any{"fullUrl": url, "resource": patient})
 	}
 	out, err := json.Marshal(doc)
 	if err != nil {

@@ -70,6 +70,15 @@ func (c *Consortium) dial(t testing.TB, member string, own tls.Certificate) *grp
 	return conn
 }
 
+// Renewed is the profile of a member's software once its certificate was renewed: another
+// certificate, of the same name.
+func (c *Consortium) Renewed(t testing.TB, member string) client.Profile {
+	t.Helper()
+	p := c.Profile(t, member)
+	p.Cert, p.Key = filepath.Join(filepath.Dir(p.Cert), "renewed.pem"), filepath.Join(filepath.Dir(p.Cert), "renewed-key.pem")
+	return p
+}
+
 // Revoke has every gateway take a certificate for one that its authority revoked.
 func (c *Consortium) Revoke(cert *x509.Certificate) { c.revoked.Store(string(cert.Raw), true) }
 

@@ -194,6 +194,8 @@ func certify(t testing.TB, folder, name string) (*x509.Certificate, *tls.Certifi
 	must(t, err)
 	software, err := ca.TLS("client."+name, authority.Client)
 	must(t, err)
+	renewed, err := ca.TLS("client."+name, authority.Client)
+	must(t, err)
 	must(t, os.MkdirAll(folder, 0o700))
 	for _, role := range people {
 		person, err := ca.Person(string(role)+"."+name, map[string]string{access.RoleAttribute: string(role)})
@@ -201,7 +203,10 @@ func certify(t testing.TB, folder, name string) (*x509.Certificate, *tls.Certifi
 		must(t, os.WriteFile(filepath.Join(folder, string(role)+".pem"), person.Cert, 0o600))
 		must(t, os.WriteFile(filepath.Join(folder, string(role)+"-key.pem"), person.Key, 0o600))
 	}
-	for file, content := range map[string][]byte{"ca.pem": ca.Pair().Cert, "client.pem": software.Cert, "client-key.pem": software.Key} {
+	for file, content := range map[string][]byte{
+		"ca.pem": ca.Pair().Cert, "client.pem": software.Cert, "client-key.pem": software.Key,
+		"renewed.pem": renewed.Cert, "renewed-key.pem": renewed.Key,
+	} {
 		must(t, os.WriteFile(filepath.Join(folder, file), content, 0o600))
 	}
 	return root, &pair
