@@ -26,9 +26,9 @@ type Limits struct {
 	// Body is the largest request over HTTPS that is held in memory, without its
 	// Content-Encoding. An upload isn't; it has Upload.
 	Body Size `yaml:"body,omitempty"`
-	// Bodies is the memory that all such requests under way may take together, and
-	// BodiesPerCaller how much of it one caller's.
-	Bodies          Size `yaml:"bodies,omitempty"`
+	// Bodies is the memory that all such requests under way may take together.
+	Bodies Size `yaml:"bodies,omitempty"`
+	// BodiesPerCaller is how much of that one caller's may take.
 	BodiesPerCaller Size `yaml:"bodies_per_caller,omitempty"`
 	// Upload is the largest payload that is taken in one piece.
 	Upload Size `yaml:"upload,omitempty"`
