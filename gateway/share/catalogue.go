@@ -116,24 +116,35 @@ func load[T any](r reader, bucket, name string) (value T, ok bool, err error) {
 
 // list reads all entries of a bucket.
 func list[T any](store *keys.Store, bucket string) (map[string]T, error) {
-	raw, err := store.List(bucket)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s from the key store: %w", bucket, err)
-	}
-	all := make(map[string]T, len(raw))
-	for name, doc := range raw {
-		value, err := decode[T](doc)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s from the key store: %w", bucket, err)
-		}
-		all[name] = value
+	all := map[string]T{}
+	if err := every(store, bucket, func(name string, value T) { all[name] = value }); err != nil {
+		return nil, err
 	}
 	return all, nil
 }
 
-func decode[T any](doc []byte) (value T, err error) {
-	err = json.Unmarshal(doc, &value)
-	return value, err
+// every reads a bucket entry by entry.
+func every[T any](store *keys.Store, bucket string, f func(name string, value T)) error {
+	err := store.View(func(tx *keys.Tx) error { return each(tx, bucket, f) })
+	if err != nil {
+		return fmt.Errorf("reading %s from the key store: %w", bucket, err)
+	}
+	return nil
+}
+
+// each is every, within a transaction on the store.
+func each[T any](tx *keys.Tx, bucket string, f func(name string, value T)) error {
+	for e, err := range tx.List(bucket) {
+		if err != nil {
+			return err
+		}
+		var value T
+		if err := json.Unmarshal(e.Value, &value); err != nil {
+			return err
+		}
+		f(e.Name, value)
+	}
+	return nil
 }
 
 // save writes an entry within a transaction on the store.

@@ -195,6 +195,7 @@ func (g *Gateway) recordsFrom(q ContentQuery, from recordName) iter.Seq2[catalog
 				}
 				if err != nil {
 					yield(from, err)
+					return
 				}
 				for _, id := range slices.Sorted(slices.Values(ids)) {
 					if n := nameOf(id); n.compare(from) >= 0 && !yield(n, nil) {
@@ -203,13 +204,24 @@ func (g *Gateway) recordsFrom(q ContentQuery, from recordName) iter.Seq2[catalog
 				}
 			}
 		}
+		recordsOf(g, names, recordName.String)(yield)
+	}
+}
+
+// recordsOf yields the records of names that are still there, and ends at an error.
+func recordsOf[N any](g *Gateway, names iter.Seq2[N, error], id func(N) string) iter.Seq2[catalogued, error] {
+	return func(yield func(catalogued, error) bool) {
 		for n, err := range names {
-			var c catalogued
-			ok := err != nil
-			if err == nil {
-				c, ok, err = load[catalogued](g.Keys, bucketRecords, n.String())
+			if err != nil {
+				yield(catalogued{}, err)
+				return
 			}
-			if (ok || err != nil) && !yield(c, err) || err != nil {
+			c, ok, err := load[catalogued](g.Keys, bucketRecords, id(n))
+			if err != nil {
+				yield(catalogued{}, err)
+				return
+			}
+			if ok && !yield(c, nil) {
 				return
 			}
 		}

@@ -337,14 +337,7 @@ func (g *Gateway) endPermits(ctx context.Context, ended map[lookup]bool) error {
 	err := g.Keys.Update(func(tx *keys.Tx) error {
 		left = nil
 		var changed []partCopy
-		for e, err := range tx.List(bucketCopies) {
-			if err != nil {
-				return err
-			}
-			c, err := decode[partCopy](e.Value)
-			if err != nil {
-				return err
-			}
+		err := each(tx, bucketCopies, func(_ string, c partCopy) {
 			before := len(c.Permits)
 			maps.DeleteFunc(c.Permits, func(id string, _ permit) bool {
 				return ended[lookup{custodian: c.Custodian, requester: g.Self.MSP, id: id}]
@@ -352,6 +345,9 @@ func (g *Gateway) endPermits(ctx context.Context, ended map[lookup]bool) error {
 			if len(c.Permits) < before {
 				changed = append(changed, c)
 			}
+		})
+		if err != nil {
+			return err
 		}
 		for _, c := range changed {
 			if len(c.Permits) == 0 {

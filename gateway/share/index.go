@@ -3,7 +3,6 @@ package share
 import (
 	"cmp"
 	"encoding/hex"
-	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -137,41 +136,20 @@ type lists struct {
 func newLists(store *keys.Store) *lists {
 	x := &lists{}
 	x.byID = index[recordName]{compare: recordName.compare, all: func(yield func(recordName)) error {
-		return each(store, bucketRecords, func(id string, _ struct{}) { yield(nameOf(id)) })
+		return every(store, bucketRecords, func(id string, _ struct{}) { yield(nameOf(id)) })
 	}}
 	x.byTime = index[submitted]{compare: submitted.compare, all: func(yield func(submitted)) error {
 		type dated struct {
 			Submitted record.Instant `json:"submitted"`
 		}
-		return each(store, bucketRecords, func(id string, c dated) { yield(submitted{c.Submitted, nameOf(id)}) })
+		return every(store, bucketRecords, func(id string, c dated) { yield(submitted{c.Submitted, nameOf(id)}) })
 	}}
 	x.opened = index[listed]{compare: listed.compare, all: func(yield func(listed)) error {
-		return each(store, bucketCopies, func(_ string, c partCopy) {
+		return every(store, bucketCopies, func(_ string, c partCopy) {
 			for id, p := range c.Permits {
 				yield(listed{placeOf(c.Custodian, id, c.Record, c.Index), p.Handle})
 			}
 		})
 	}}
 	return x
-}
-
-// each reads a bucket entry by entry.
-func each[T any](store *keys.Store, bucket string, f func(name string, value T)) error {
-	err := store.View(func(tx *keys.Tx) error {
-		for e, err := range tx.List(bucket) {
-			if err != nil {
-				return err
-			}
-			value, err := decode[T](e.Value)
-			if err != nil {
-				return err
-			}
-			f(e.Name, value)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading %s from the key store: %w", bucket, err)
-	}
-	return nil
 }

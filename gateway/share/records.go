@@ -78,15 +78,6 @@ func (g *Gateway) recordsSince(of *Patient, from submitted) iter.Seq2[catalogued
 			}
 			return
 		}
-		for s, err := range g.lists.byTime.since(from) {
-			var c catalogued
-			ok := err != nil
-			if err == nil {
-				c, ok, err = load[catalogued](g.Keys, bucketRecords, s.id.String())
-			}
-			if (ok || err != nil) && !yield(c, err) || err != nil {
-				return
-			}
-		}
+		recordsOf(g, g.lists.byTime.since(from), func(s submitted) string { return s.id.String() })(yield)
 	}
 }

@@ -148,15 +148,9 @@ func (g *Gateway) CreateUpload(ctx context.Context, s Submission, size int64) (U
 	begun := staging{Submission: s, Size: size, Key: key[:], Touched: g.now(), Owner: subjectOf(ctx)}
 	err = g.Keys.Update(func(tx *keys.Tx) error {
 		number, bytes := 0, size
-		for e, err := range tx.List(bucketUploads) {
-			if err != nil {
-				return err
-			}
-			other, err := decode[staging](e.Value)
-			if err != nil {
-				return err
-			}
-			number, bytes = number+1, bytes+other.Size
+		err := each(tx, bucketUploads, func(_ string, other staging) { number, bytes = number+1, bytes+other.Size })
+		if err != nil {
+			return err
 		}
 		if number >= maxUploads || bytes > g.Uploads.MaxStaged {
 			return refusal.New(refusal.TooLarge, "too much is being uploaded at once", "fewer or smaller uploads, or this one later")
