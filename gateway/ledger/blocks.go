@@ -170,7 +170,12 @@ func (l *Ledger) deliver(ctx context.Context, at *peerConn, from uint64) (fabric
 	if err != nil {
 		return nil, err
 	}
-	stream, err := at.deliver.Deliver(ctx)
+	return at.answer(ctx, request)
+}
+
+// answer has a peer answer a signed request for blocks.
+func (p *peerConn) answer(ctx context.Context, request *common.Envelope) (fabric.Deliver_DeliverClient, error) {
+	stream, err := p.deliver.Deliver(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -348,11 +348,8 @@ func (l *Ledger) seekOne(ctx context.Context, at *peerConn, where *orderer.SeekP
 	if err != nil {
 		return nil, err
 	}
-	stream, err := at.deliver.Deliver(ctx)
+	stream, err := at.answer(ctx, request)
 	if err != nil {
-		return nil, err
-	}
-	if err := stream.Send(request); err != nil {
 		return nil, err
 	}
 	response, err := stream.Recv()
