@@ -555,11 +555,7 @@ func createDocument(c *call) (answer, error) {
 
 // readBundle gives what can be read of a record.
 func readBundle(c *call) (answer, error) {
-	p, ok := recordPlace(c.id)
-	if !ok {
-		return answer{}, notFound()
-	}
-	parts, err := c.recordAt(p)
+	parts, err := c.record()
 	if err != nil {
 		return answer{}, err
 	}

@@ -54,6 +54,16 @@ func (c *call) all(asked *yitongv1.ListContentsRequest) (found []*yitongv1.Conte
 	return found, nil
 }
 
+// record are the parts of the record that the request names by its id, in order; notFound if
+// there is none.
+func (c *call) record() ([]*yitongv1.ContentEntry, error) {
+	p, ok := recordPlace(c.id)
+	if !ok {
+		return nil, notFound()
+	}
+	return c.recordAt(p)
+}
+
 // recordAt are the parts of the record at a place, in order; notFound if there is none.
 func (c *call) recordAt(p place) ([]*yitongv1.ContentEntry, error) {
 	found, err := c.all(&yitongv1.ListContentsRequest{AccessId: p.access, RecordId: p.record})

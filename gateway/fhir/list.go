@@ -68,11 +68,7 @@ func (f *facade) lists() resource {
 }
 
 func readList(c *call) (answer, error) {
-	p, ok := recordPlace(c.id)
-	if !ok {
-		return answer{}, notFound()
-	}
-	parts, err := c.recordAt(p)
+	parts, err := c.record()
 	if err != nil {
 		return answer{}, err
 	}
